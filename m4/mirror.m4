@@ -1,0 +1,64 @@
+# SPDX-FileCopyrightText: 2026 libmirror contributors
+# SPDX-License-Identifier: MIT
+
+# MIRROR_CFLAGS(FLAGS): appends to PROJECT_CFLAGS each flag that the C compiler takes. clang only warns about a
+# warning flag that it does not know, hence -Werror in the trial.
+AC_DEFUN([MIRROR_CFLAGS], [
+  mirror_saved_CFLAGS=$CFLAGS
+  for mirror_flag in $1; do
+    AC_MSG_CHECKING([whether $CC takes $mirror_flag])
+    CFLAGS="$mirror_saved_CFLAGS -Werror $mirror_flag"
+    AC_COMPILE_IFELSE([AC_LANG_SOURCE([[int mirror_trial;]])],
+      [AC_MSG_RESULT([yes])
+       PROJECT_CFLAGS="$PROJECT_CFLAGS $mirror_flag"],
+      [AC_MSG_RESULT([no])])
+  done
+  CFLAGS=$mirror_saved_CFLAGS
+  AC_SUBST([PROJECT_CFLAGS])
+])
+
+# MIRROR_LDFLAGS(VARIABLE, FLAG): sets the variable to the flag if the linker takes it.
+AC_DEFUN([MIRROR_LDFLAGS], [
+  AC_MSG_CHECKING([whether the linker takes $2])
+  mirror_saved_LDFLAGS=$LDFLAGS
+  LDFLAGS="$LDFLAGS $2"
+  AC_LINK_IFELSE([AC_LANG_PROGRAM([], [])],
+    [AC_MSG_RESULT([yes])
+     $1="$2"],
+    [AC_MSG_RESULT([no])])
+  LDFLAGS=$mirror_saved_LDFLAGS
+  AC_SUBST([$1])
+])
+
+# MIRROR_FOUND(SUFFIX, TEXT): makes have_suffix known as HAVE_SUFFIX to the Makefile and to the sources.
+AC_DEFUN([MIRROR_FOUND], [
+  AM_CONDITIONAL([HAVE_$1], [test "$m4_tolower([have_$1])" = yes])
+  AS_IF([test "$m4_tolower([have_$1])" = yes], [AC_DEFINE([HAVE_$1], [1], [Define if $2 is to be used.])])
+])
+
+# MIRROR_OPTIONAL(OPTION, PREFIX, MODULE, PURPOSE): --with-OPTION asks pkg-config for MODULE. It is used if there;
+# when asked for by name and absent, that is an error.
+AC_DEFUN([MIRROR_OPTIONAL], [
+  AC_ARG_WITH([$1], [AS_HELP_STRING([--without-$1], [leave out: $4])], [], [with_$1=auto])
+  m4_tolower([have_$2])=no
+  AS_IF([test "x$with_$1" != xno],
+    [PKG_CHECK_MODULES([$2], [$3], [m4_tolower([have_$2])=yes], [m4_tolower([have_$2])=no])])
+  AS_IF([test "x$with_$1" != xno && test "x$with_$1" != xauto && test "$m4_tolower([have_$2])" = no],
+    [AC_MSG_ERROR([--with-$1 was given, but pkg-config does not find $3])])
+  MIRROR_FOUND([$2], [$3])
+])
+
+# MIRROR_FLAVOUR(OPTION, PREFIX, MODULE): a further library under an option that MIRROR_OPTIONAL has declared.
+AC_DEFUN([MIRROR_FLAVOUR], [
+  m4_tolower([have_$2])=no
+  AS_IF([test "x$with_$1" != xno],
+    [PKG_CHECK_MODULES([$2], [$3], [m4_tolower([have_$2])=yes], [m4_tolower([have_$2])=no])])
+  MIRROR_FOUND([$2], [$3])
+])
+
+# MIRROR_PROGRAM(VARIABLE, PROGRAM): the program's path, or empty; HAVE_VARIABLE for the Makefile.
+AC_DEFUN([MIRROR_PROGRAM], [
+  AC_PATH_PROG([$1], [$2])
+  AS_IF([test -n "$[]$1"], [m4_tolower([have_$1])=yes], [m4_tolower([have_$1])=no])
+  AM_CONDITIONAL([HAVE_$1], [test -n "$[]$1"])
+])
