@@ -1,0 +1,359 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The mirror list: who must hear before a range of memory goes away, and how they are told
+ *
+ * A mirror is a subscriber, embedded in the caller's object.  A publisher brackets each change:
+ * mirror_invalidate_range_start calls every mirror that the range touches and returns when all
+ * have dropped what they hold, the change is made, mirror_invalidate_range_end follows.
+ * Unregister drains: when it has returned 0, no callback of the mirror runs or ever will.
+ *
+ * Which calls on one list may run at once: all, from any threads, but for these.  destroy runs
+ * alone.  A struct mirror_range is used by one call at a time, and a struct mirror is passed to
+ * register by one thread at a time.
+ *
+ * Ranges are half-open, [start, end).  Times are nanoseconds.  Every fallible call returns 0 or
+ * -errno; nothing sets errno.  Attribute and ops structures begin with their size.
+ */
+#ifndef MIRROR_MIRROR_H
+#define MIRROR_MIRROR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+struct mirror;
+struct mirror_list;
+struct mirror__entry;
+
+/** What is about to happen to the range; as Linux's enum mmu_notifier_event. */
+enum {
+	MIRROR_EVENT_UNMAP,
+	MIRROR_EVENT_CLEAR,
+	MIRROR_EVENT_PROTECTION,
+	MIRROR_EVENT_SOFT_DIRTY,
+	MIRROR_EVENT_RELEASE,
+	MIRROR_EVENT_MIGRATE,
+	MIRROR_EVENT_EXCLUSIVE,
+	/** The publisher's own events are MIRROR_EVENT_USER + n. */
+	MIRROR_EVENT_USER = 1 << 16,
+};
+
+enum {
+	/** Callbacks may sleep and must accept; without it a mirror may refuse with -EAGAIN. */
+	MIRROR_RANGE_BLOCKABLE = 1u << 0,
+};
+
+/** How deep brackets may nest on one list in one thread; deeper is -ELOOP. */
+#define MIRROR_MAX_DEPTH 8
+
+/**
+ * struct mirror_range - one invalidation, filled in by the publisher
+ * @start, @end: bytes, half-open
+ * @event:       MIRROR_EVENT_...
+ * @flags:       MIRROR_RANGE_BLOCKABLE or 0
+ * @owner:       lets a mirror recognise its own invalidations; not used by the library
+ * @data:        the publisher's, for the callbacks; not used by the library
+ *
+ * Zero what is not used.  From start to end it belongs to the bracket: do not change or move it.
+ */
+struct mirror_range {
+	uint64_t start, end;
+	int event;
+	unsigned flags;
+	const void *owner;
+	void *data;
+	/* private */
+	struct mirror_list *mirror__list;
+	uint64_t mirror__seq;
+	uint64_t mirror__start, mirror__last;
+	uintptr_t mirror__open;
+	int mirror__token;
+};
+
+/**
+ * struct mirror_ops - what a mirror does; each may be NULL
+ * @size:                   sizeof(struct mirror_ops)
+ * @invalidate_range_start: drop what is held of the range, and hold nothing new of it until
+ *                          @invalidate_range_end.  Return 0, or -EAGAIN to refuse, which is
+ *                          legal without MIRROR_RANGE_BLOCKABLE alone
+ * @invalidate_range_end:   the change is over
+ * @release:                the whole address space goes away; called once
+ *
+ * A callback may sleep, take locks, register mirrors, start nested brackets, and unregister
+ * other mirrors; itself it may unregister asynchronously.  Must outlive the registration.
+ */
+struct mirror_ops {
+	size_t size;
+	int (*invalidate_range_start)(struct mirror *m, const struct mirror_range *r);
+	void (*invalidate_range_end)(struct mirror *m, const struct mirror_range *r);
+	void (*release)(struct mirror *m);
+};
+
+/** struct mirror - a subscriber; embed it, zeroed or not, and do not copy it while registered */
+struct mirror {
+	const struct mirror_ops *ops;
+	/* private */
+	struct mirror__entry *mirror__entry;
+	uintptr_t mirror__state;
+};
+
+/** How walkers of a list and its changes are kept apart. */
+enum mirror_sync_kind {
+	/** Walkers are excluded while the list changes. */
+	MIRROR_SYNC_LOCK,
+	/** The list changes at once; synchronize waits for the walkers before memory is freed. */
+	MIRROR_SYNC_GRACE_PERIOD,
+};
+
+/**
+ * struct mirror_sync - a way of keeping them apart; bring your own RCU or lock
+ * @size:         sizeof(struct mirror_sync)
+ * @name:         in reports and measurements
+ * @kind:         which of the two
+ * @create:       make one list's state; NULL: the state is NULL
+ * @destroy:      free it; 0 or -EBUSY; NULL: nothing to free
+ * @read_lock:    a walk begins: a token >= 0 for @read_unlock in the same thread, or -errno,
+ *                which the publisher gets.  Not nested: a nested walk of the same list stays
+ *                under what its thread holds already.  NULL: nothing to do
+ * @read_trylock: lock kind: the same for a range that is not blockable: -EAGAIN instead of
+ *                waiting; NULL: use @read_lock
+ * @write_lock:   lock kind: the list is about to change; 0 or -ETIMEDOUT after @timeout_ns
+ *                (UINT64_MAX: never)
+ * @write_unlock: lock kind: it has changed
+ * @synchronize:  grace-period kind: wait for the walks that began before; 0, -ETIMEDOUT, or
+ *                another -errno without having waited
+ * @get_state:    grace-period kind, with @poll_state or neither: name a grace period that
+ *                starts from now
+ * @poll_state:   grace-period kind: whether it is over; moves it on, does not wait
+ *
+ * With @get_state and @poll_state unregister waits for the mirror's own callbacks alone and
+ * memory is freed later; without them it waits for @synchronize.
+ *
+ * What holds over which kind (the numbers are doc/contract.md's):
+ *
+ *                           | grace period           | lock
+ *      register             | never waits (M1)       | waits for every walk; -EDEADLK in a callback
+ *      unregister           | own callbacks (M6)     | waits for every walk; -EDEADLK in a callback
+ *      release              | beside walks (M10)     | beside walks, under one read_lock
+ *      publishing           | takes no lock (M3)     | read_lock: may wait behind a change (no M11)
+ *      nested bracket       | yes (M3)               | yes: no second read_lock on the same list
+ *      unregister_async     | everywhere (M8)        | -EDEADLK in a callback
+ */
+struct mirror_sync {
+	size_t size;
+	const char *name;
+	enum mirror_sync_kind kind;
+	int (*create)(void **state);
+	int (*destroy)(void *state);
+	int (*read_lock)(void *state);
+	int (*read_trylock)(void *state);
+	void (*read_unlock)(void *state, int token);
+	int (*write_lock)(void *state, uint64_t timeout_ns);
+	void (*write_unlock)(void *state);
+	int (*synchronize)(void *state, uint64_t timeout_ns);
+	uint64_t (*get_state)(void *state);
+	bool (*poll_state)(void *state, uint64_t cookie);
+};
+
+/** The default: a domain of usrcu for each list. */
+extern const struct mirror_sync mirror_sync_srcu;
+/** The contrast: Linux's rwsem, held for reading across the callbacks as the old HMM did. */
+extern const struct mirror_sync mirror_sync_rwsem;
+
+enum {
+	/** Unregister waits for a whole grace period, the kernel's way, not for the mirror alone. */
+	MIRROR_LIST_DRAIN_DOMAIN = 1u << 0,
+	/** Walkers use full fences and unregister sends no membarrier(2). */
+	MIRROR_LIST_FULL_FENCE   = 1u << 1,
+};
+
+/** struct mirror_allocator - where a list's memory comes from; both or neither */
+struct mirror_allocator {
+	/** Return zeroed memory aligned to 64 bytes, or NULL. */
+	void *(*alloc)(void *arg, size_t bytes);
+	void (*free)(void *arg, void *memory, size_t bytes);
+	void *arg;
+};
+
+/** struct mirror_stall - what is late; valid during the report */
+struct mirror_stall {
+	const char *list;       /* the list's name */
+	struct mirror *mirror;
+	const char *what;       /* "invalidate_range_start", ... of the callback that runs */
+	int tid;                /* the thread that runs it */
+	uint64_t age_ns;        /* how long the drain has waited for it */
+};
+
+/**
+ * struct mirror_list_attr - how to make a list; zero everything not used
+ * @size:      sizeof(struct mirror_list_attr)
+ * @name:      in reports; copied, cut to 31 bytes
+ * @sync:      NULL: mirror_sync_srcu
+ * @flags:     MIRROR_LIST_...
+ * @allocator: NULL: malloc
+ * @stall_ns:  report a drain that waits longer than this; 0: never
+ * @stall:     receives the report; NULL: a line on standard error
+ * @stall_arg: its first argument
+ */
+struct mirror_list_attr {
+	size_t size;
+	const char *name;
+	const struct mirror_sync *sync;
+	unsigned flags;
+	const struct mirror_allocator *allocator;
+	uint64_t stall_ns;
+	void (*stall)(void *arg, const struct mirror_stall *stall);
+	void *stall_arg;
+};
+
+/**
+ * mirror_list_create - make a list
+ * @list:   receives it
+ * @attr:   NULL for the defaults
+ * Return:  0; -EINVAL: NULL @list, wrong size, unknown flag, half an allocator, a @sync without
+ *          what its kind needs; -ENOMEM; -ENOSPC: 16383 domains and lists exist already;
+ *          or what the sync's create returned
+ */
+int mirror_list_create(struct mirror_list **list, const struct mirror_list_attr *attr);
+
+/**
+ * mirror_list_release - the address space goes away: call each mirror's release exactly once
+ * Return:   0 when all have returned; -EINVAL; -EALREADY: called before, perhaps still running;
+ *           -EDEADLK inside a callback of this list
+ * Context:  may sleep; walks and unregisters may run beside it; mirrors stay registered until
+ *           they are unregistered, but get nothing of brackets that start after their release
+ *           has returned; register returns -ESHUTDOWN from now on
+ * Source:   Linux mm/mmu_notifier.c v6.12 __mmu_notifier_release; differences: never twice, and
+ *           the mirror stays in the list until its release has returned
+ */
+int mirror_list_release(struct mirror_list *list);
+
+/**
+ * mirror_list_destroy - free a list that nobody uses any more
+ * Return:   0; -EINVAL; -EBUSY: mirrors, open brackets or pending done() are left, or it is
+ *           called in a callback of the list; nothing was freed
+ */
+int mirror_list_destroy(struct mirror_list *list);
+
+/**
+ * mirror_register - subscribe @m to the whole list
+ * mirror_register_range - subscribe @m to what overlaps [@start, @end)
+ * @m:       the caller's, until unregister returns 0 or done() is called
+ * Return:   0; -EINVAL: NULL, wrong size of ops, start >= end; -EBUSY: @m is registered;
+ *           -ENOMEM: nothing changed; -ESHUTDOWN: the list was released;
+ *           lock kind: -EDEADLK inside a callback of the list
+ * Context:  any thread, callbacks included; over a grace period it waits for nobody
+ * Ordering: every bracket that starts after the return is heard; brackets open now are not,
+ *           neither their start nor their end
+ */
+int mirror_register(struct mirror_list *list, struct mirror *m, const struct mirror_ops *ops);
+int mirror_register_range(struct mirror_list *list, struct mirror *m, const struct mirror_ops *ops,
+			  uint64_t start, uint64_t end);
+
+/**
+ * mirror_unregister - remove @m and wait until no callback of it can run
+ * Return:   0: @m is the caller's again and may be freed;
+ *           -ENOENT: never registered; -EALREADY: unregistered already, or another thread is at it;
+ *           -EDEADLK: inside a callback of @m, or the wait would close a circle of callbacks
+ *           that unregister each other: nothing changed; lock kind: inside any callback of the list;
+ *           another -errno: membarrier(2) is refused now: no callback starts any more, but @m
+ *           must not be freed; call again
+ * Context:  may sleep
+ * Ordering: everything that @m's callbacks wrote is visible on return
+ * Cost:     one membarrier(2) and one pass over the cells of the threads that have published
+ * Source:   Linux mm/mmu_notifier.c v6.12 mmu_notifier_unregister; differences: does not call
+ *           release, waits for @m's callbacks alone
+ */
+int mirror_unregister(struct mirror *m);
+
+/**
+ * mirror_unregister_timeout - the same, for at most @timeout_ns
+ * Return:   as mirror_unregister, and -ETIMEDOUT: over a grace period no new callback of @m
+ *           starts; the caller still owns the registration and may wait again by either call
+ */
+int mirror_unregister_timeout(struct mirror *m, uint64_t timeout_ns);
+
+/**
+ * mirror_unregister_async - remove @m without waiting
+ * @done:    called once when no callback of @m can run any more, perhaps before the return;
+ *           may free @m.  It runs in whichever thread finds out, with no lock of the library
+ *           held: this one, a publisher at the end of the callback, or one that calls
+ *           unregister or mirror_barrier
+ * Return:   0; -EINVAL; -ENOENT; -EALREADY; lock kind: -EDEADLK inside a callback of the list
+ * Context:  any, @m's own callbacks included; no callback of @m starts after the return
+ */
+int mirror_unregister_async(struct mirror *m, void (*done)(struct mirror *m));
+
+/**
+ * mirror_unregister_many - remove @count mirrors of any lists with one drain for each list
+ * Return:   0 when all are the caller's again; else the error of the first that could not be
+ *           removed, before anything was changed, as mirror_unregister
+ */
+int mirror_unregister_many(struct mirror *const *mirrors, size_t count);
+
+/**
+ * mirror_barrier - wait until every done() pending on @list has returned
+ * Return:   0; -EINVAL; -EDEADLK inside a callback or a done() of the list
+ */
+int mirror_barrier(struct mirror_list *list);
+
+/**
+ * mirror_invalidate_range_start - announce that [@r->start, @r->end) is about to change
+ * Return:   0 when every mirror that overlaps has returned from its callback: make the change,
+ *           then call mirror_invalidate_range_end with the same @r, from any thread;
+ *           with any other result do not call it:
+ *           -EAGAIN: not blockable, and a mirror refused; those before it got their end;
+ *           -EINVAL: NULL, start >= end, unknown flag, @r open already;
+ *           -ELOOP: MIRROR_MAX_DEPTH brackets deep in this thread's callbacks of this list;
+ *           or what the sync's read_lock returned
+ * Context:  any thread, callbacks included; takes no lock and allocates nothing over a grace
+ *           period, but for one page straight from the kernel on a thread's first use
+ * Ordering: mirrors are called in order of registration
+ */
+int mirror_invalidate_range_start(struct mirror_list *list, struct mirror_range *r);
+
+/**
+ * mirror_invalidate_range_end - the change is made
+ *
+ * Calls, in reverse order, exactly the mirrors that got the start and are still registered.  A
+ * range that is not open on @list is reported as misuse and left alone.
+ */
+void mirror_invalidate_range_end(struct mirror_list *list, struct mirror_range *r);
+
+/** mirror_invalidate_range - start and end in one, blockable, for what has changed already */
+int mirror_invalidate_range(struct mirror_list *list, uint64_t start, uint64_t end);
+
+/**
+ * Fills: a mirror that copies what a range holds, and must install nothing stale.
+ *
+ *	do {
+ *		seq = mirror_read_begin(m);
+ *		copy what the range holds;
+ *		take the lock that m's invalidate_range_start takes;
+ *		stale = mirror_read_retry(m, seq);
+ *		if (!stale) install the copy;
+ *		release the lock;
+ *	} while (stale);
+ *
+ * mirror_read_begin waits until no bracket that overlaps @m is open; not in a callback, nor by
+ * a thread that is to end such a bracket itself.  mirror_read_try_begin returns false where
+ * begin would wait.  mirror_read_retry returns true where an overlapping bracket has started
+ * since; it is exact under the lock that @m's invalidate_range_start takes.  A mirror's first
+ * fill waits for all brackets that are open on the list.  @m stays registered throughout.
+ */
+uint64_t mirror_read_begin(struct mirror *m);
+bool mirror_read_try_begin(struct mirror *m, uint64_t *seq);
+bool mirror_read_retry(struct mirror *m, uint64_t seq);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+#endif /* MIRROR_MIRROR_H */

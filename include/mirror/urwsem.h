@@ -1,0 +1,62 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * urwsem - a reader-writer semaphore with the rules of Linux's rwsem
+ *
+ * Writers are first in, first out; a waiting writer makes later readers wait while another
+ * reader holds it.  That last rule is why callbacks under it can deadlock (see mirror.h).
+ * Not recursive.  The thread that took it need not be the one that releases it.
+ */
+#ifndef MIRROR_URWSEM_H
+#define MIRROR_URWSEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+struct urwsem__waiter;
+
+/** struct urwsem - embed it; private */
+struct urwsem {
+	uint64_t urwsem__count;
+	uint64_t urwsem__owner;
+	uint32_t urwsem__wait_lock;
+	uint32_t urwsem__pad;
+	struct urwsem__waiter *urwsem__first;
+	struct urwsem__waiter *urwsem__last;
+	uint64_t urwsem__reserved[3];
+};
+
+/** All but init and destroy may run at once.  Return: 0; -EINVAL: NULL. */
+int urwsem_init(struct urwsem *sem);
+/** Return: 0; -EINVAL: NULL; -EBUSY: held or waited for, and nothing changed. */
+int urwsem_destroy(struct urwsem *sem);
+
+/** Wait until it is held for reading.  Return: 0; -EINVAL: NULL. */
+int urwsem_down_read(struct urwsem *sem);
+/** Never waits.  Return: 0: held for reading; -EBUSY: not; -EINVAL: NULL. */
+int urwsem_down_read_trylock(struct urwsem *sem);
+/** Return: 0: held for reading; -ETIMEDOUT after @timeout_ns: not held, not queued; -EINVAL. */
+int urwsem_down_read_timeout(struct urwsem *sem, uint64_t timeout_ns);
+void urwsem_up_read(struct urwsem *sem);
+
+/** The same for writing. */
+int urwsem_down_write(struct urwsem *sem);
+int urwsem_down_write_trylock(struct urwsem *sem);
+int urwsem_down_write_timeout(struct urwsem *sem, uint64_t timeout_ns);
+void urwsem_up_write(struct urwsem *sem);
+
+/** Turn a hold for writing into one for reading; queued readers come in too. */
+void urwsem_downgrade_write(struct urwsem *sem);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+#endif /* MIRROR_URWSEM_H */

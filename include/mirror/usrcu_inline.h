@@ -1,0 +1,155 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The read side of usrcu, inlined into its callers; include <mirror/usrcu.h> instead.
+ *
+ * Called through the shared library a section pair costs 4.5 ns, inlined 1.4 ns (AMD EPYC,
+ * 2-core VM, 2026-11-23).  Everything here is private but the four functions.  The algorithm,
+ * its barriers (the letters) and its proof are at the top of src/usrcu.c.
+ */
+#ifndef MIRROR_USRCU_INLINE_H
+#define MIRROR_USRCU_INLINE_H
+
+#include <mirror/usrcu.h>
+
+/*
+ * The operations that the read side is made of.  Inside the library port.h has defined them
+ * already, so that the schedule explorer sees every access.
+ *
+ * usrcu__own_inc/dec change a counter that one thread alone writes.  A signal handler of that
+ * thread may do the same in the middle, so on x86 each is a single instruction; it is a plain
+ * one, not a locked one, and as a store to memory it is a release.  dec returns true where the
+ * counter was zero before.
+ */
+#ifndef USRCU__PORT
+/* Used for inlining alone: the library holds the one definition that can be called. */
+#define USRCU__INLINE extern inline __attribute__((__gnu_inline__))
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__) && !defined(USRCU__NO_ASM)
+USRCU__INLINE void usrcu__own_inc(uint64_t *counter)
+{
+	__asm__ volatile("addq $1, %0" : "+m"(*counter) : : "memory", "cc");
+}
+
+USRCU__INLINE bool usrcu__own_dec(uint64_t *counter)
+{
+	bool below_zero;
+
+	__asm__ volatile("subq $1, %0" : "+m"(*counter), "=@ccb"(below_zero) : : "memory");
+	return below_zero;
+}
+#else
+USRCU__INLINE void usrcu__own_inc(uint64_t *counter)
+{
+	__atomic_fetch_add(counter, 1, __ATOMIC_RELEASE);
+}
+
+USRCU__INLINE bool usrcu__own_dec(uint64_t *counter)
+{
+	return __atomic_fetch_sub(counter, 1, __ATOMIC_RELEASE) == 0;
+}
+#endif
+#define usrcu__load(p) __atomic_load_n(p, __ATOMIC_RELAXED)
+#define usrcu__fence_light() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+#define usrcu__my_cells() usrcu__cells
+#endif /* USRCU__PORT */
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#pragma GCC visibility push(default)
+
+/* The sections of one thread in one domain; written by that thread alone. */
+struct usrcu_cell {
+	uint64_t open[2];       /* its sections, by index */
+	uint64_t down[2];       /* sections that it has opened to be ended by any thread */
+	uint64_t up[2];         /* such sections, its own or others', that it has ended */
+	uint64_t pad[2];        /* to a cache line */
+};
+
+/* The head of every domain: all that the read side reads. */
+struct usrcu_head_of_domain {
+	uint32_t slot;          /* in usrcu__cells; with full fences 0, where no cell ever is */
+	uint32_t index;         /* 0 or 1: which counters new sections use */
+	uint32_t waiting[2];    /* nonzero: a grace period sleeps until such a section ends */
+};
+
+/* This thread's cells, by the domain's slot.  Never NULL: a new thread has an empty table. */
+extern __thread void **usrcu__cells __attribute__((__tls_model__("initial-exec")));
+
+/* A token is the index; these bits say that the section is not in the caller's fast cell. */
+enum { USRCU__TOKEN_SLOW = 2 };
+
+int usrcu__read_lock_slow(struct usrcu *domain);
+void usrcu__read_unlock_slow(struct usrcu *domain, int token);
+int usrcu__down_read_slow(struct usrcu *domain);
+void usrcu__up_read_slow(struct usrcu *domain, int token);
+void usrcu__wake(struct usrcu *domain, int index);
+void usrcu__unbalanced(struct usrcu *domain) __attribute__((__noreturn__, __cold__));
+
+USRCU__INLINE int usrcu_read_lock(struct usrcu *domain)
+{
+	const struct usrcu_head_of_domain *d = (const struct usrcu_head_of_domain *)domain;
+	struct usrcu_cell *cell = (struct usrcu_cell *)usrcu__my_cells()[d->slot];
+	uint32_t index;
+
+	if (__builtin_expect(!cell, 0))
+		return usrcu__read_lock_slow(domain);
+	index = usrcu__load(&d->index); /* either index is safe; see "a stale index" */
+	usrcu__own_inc(&cell->open[index]);
+	usrcu__fence_light(); /* A (pairs with C): my count before the section's accesses */
+	return (int)index;
+}
+
+USRCU__INLINE void usrcu_read_unlock(struct usrcu *domain, int token)
+{
+	const struct usrcu_head_of_domain *d = (const struct usrcu_head_of_domain *)domain;
+	struct usrcu_cell *cell;
+
+	if (__builtin_expect(token >= USRCU__TOKEN_SLOW, 0)) {
+		usrcu__read_unlock_slow(domain, token);
+		return;
+	}
+	cell = (struct usrcu_cell *)usrcu__my_cells()[d->slot];
+	if (__builtin_expect(!cell || usrcu__own_dec(&cell->open[token]), 0)) /* B (pairs with D) */
+		usrcu__unbalanced(domain);
+	usrcu__fence_light(); /* E (pairs with F): my count before the look for a sleeper */
+	if (__builtin_expect(usrcu__load(&d->waiting[token]) != 0, 0))
+		usrcu__wake(domain, token);
+}
+
+USRCU__INLINE int usrcu_down_read(struct usrcu *domain)
+{
+	const struct usrcu_head_of_domain *d = (const struct usrcu_head_of_domain *)domain;
+	struct usrcu_cell *cell = (struct usrcu_cell *)usrcu__my_cells()[d->slot];
+	uint32_t index;
+
+	if (__builtin_expect(!cell, 0))
+		return usrcu__down_read_slow(domain);
+	index = usrcu__load(&d->index);
+	usrcu__own_inc(&cell->down[index]);
+	usrcu__fence_light(); /* A, as in usrcu_read_lock */
+	return (int)index;
+}
+
+USRCU__INLINE void usrcu_up_read(struct usrcu *domain, int token)
+{
+	const struct usrcu_head_of_domain *d = (const struct usrcu_head_of_domain *)domain;
+	struct usrcu_cell *cell = (struct usrcu_cell *)usrcu__my_cells()[d->slot];
+
+	if (__builtin_expect(!cell, 0)) {
+		usrcu__up_read_slow(domain, token);
+		return;
+	}
+	usrcu__own_inc(&cell->up[token & 1]); /* B, as in usrcu_read_unlock */
+	usrcu__fence_light(); /* E, as in usrcu_read_unlock */
+	if (__builtin_expect(usrcu__load(&d->waiting[token & 1]) != 0, 0))
+		usrcu__wake(domain, token & 1);
+}
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+#endif /* MIRROR_USRCU_INLINE_H */

@@ -1,0 +1,230 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The one door to the machine: atomics, fences, sleep and wake, memory, threads, time.
+ *
+ * No other file of the library touches these.  t/explore/port.h replaces this header, and so
+ * the schedule explorer runs the library's own sources.
+ *
+ * All atomics work on plain integers and pointers, because they live in structures that C++
+ * programs embed.  Names say the order: relaxed, acquire, release; without one it is full
+ * (sequentially consistent, and a full fence on the machines that we run on).
+ */
+#ifndef MIRROR_PORT_H
+#define MIRROR_PORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <pthread.h>
+#include <signal.h>
+
+/* ---- atomics ---- */
+
+#define load_relaxed(p)     __atomic_load_n(p, __ATOMIC_RELAXED)
+#define load_acquire(p)     __atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define store_relaxed(p, v) __atomic_store_n(p, v, __ATOMIC_RELAXED)
+#define store_release(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
+#define exchange(p, v)      __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST)
+#define fetch_add(p, v)     __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST)
+#define fetch_or(p, v)      __atomic_fetch_or(p, v, __ATOMIC_SEQ_CST)
+#define fetch_and(p, v)     __atomic_fetch_and(p, v, __ATOMIC_SEQ_CST)
+
+/* On failure *expected receives what was there.  Strong, full on success, acquire on failure. */
+#define compare_exchange(p, expected, desired) \
+	__atomic_compare_exchange_n(p, expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)
+
+/* A counter that one thread alone writes, its signal handlers included. */
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+static inline void own_inc(uint64_t *counter)
+{
+	__asm__ volatile("addq $1, %0" : "+m"(*counter) : : "memory", "cc");
+}
+
+/* As a release; true where the counter was zero before. */
+static inline bool own_dec(uint64_t *counter)
+{
+	bool below_zero;
+
+	__asm__ volatile("subq $1, %0" : "+m"(*counter), "=@ccb"(below_zero) : : "memory");
+	return below_zero;
+}
+#else
+static inline void own_inc(uint64_t *counter)
+{
+	__atomic_fetch_add(counter, 1, __ATOMIC_RELEASE);
+}
+
+static inline bool own_dec(uint64_t *counter)
+{
+	return __atomic_fetch_sub(counter, 1, __ATOMIC_RELEASE) == 0;
+}
+#endif
+
+/*
+ * ---- fences ----
+ *
+ * A light fence pairs with a heavy one.  With membarrier(2) the light one only stops the
+ * compiler, and the heavy one makes every running thread of the process execute a full fence;
+ * without it both are full fences.
+ */
+#define fence_compiler() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+#ifdef __SANITIZE_THREAD__
+/* ThreadSanitizer knows no fences: a full read-modify-write of one word stands for each. */
+extern int port_tsan_fence;
+#define fence_full() ((void)__atomic_fetch_add(&port_tsan_fence, 1, __ATOMIC_SEQ_CST))
+#else
+#define fence_full() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+#endif
+
+static inline void fence_light(bool membarrier)
+{
+	if (membarrier)
+		fence_compiler();
+	else
+		fence_full();
+}
+
+/* 0 where membarrier(2) can be used from now on, else -errno. */
+int port_membarrier_register(void);
+/* 0, or -errno and nothing is ordered. */
+int port_membarrier(void);
+
+static inline int fence_heavy(bool membarrier)
+{
+	fence_full();
+	return membarrier ? port_membarrier() : 0;
+}
+
+/* ---- sleep and wake ---- */
+
+#define PORT_FOREVER UINT64_MAX
+
+/*
+ * Sleep while *word == expect, until a wake, a signal, or @deadline_ns of port_now_ns().
+ * Return 0 (look again) or -ETIMEDOUT.  Not a cancellation point.
+ */
+int port_futex_wait(const uint32_t *word, uint32_t expect, uint64_t deadline_ns);
+/* Wake at most @count sleepers. */
+void port_futex_wake(const uint32_t *word, int count);
+
+/* Nanoseconds of CLOCK_MONOTONIC. */
+uint64_t port_now_ns(void);
+/* The point of time @timeout_ns from now, PORT_FOREVER where that is past the end of time. */
+static inline uint64_t port_deadline(uint64_t timeout_ns)
+{
+	uint64_t now = port_now_ns();
+
+	return timeout_ns > PORT_FOREVER - now ? PORT_FOREVER : now + timeout_ns;
+}
+
+/* One turn of a loop that waits for another thread to write. */
+static inline void port_relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("isb" : : : "memory");
+#else
+	fence_compiler();
+#endif
+}
+
+/* ---- locks for the slow paths; held for short, bounded stretches, never across a callback ---- */
+
+struct port_mutex {
+	pthread_mutex_t mutex;
+};
+#define PORT_MUTEX_INITIALIZER { PTHREAD_MUTEX_INITIALIZER }
+
+static inline void port_mutex_init(struct port_mutex *m)
+{
+	pthread_mutex_init(&m->mutex, NULL);
+}
+
+static inline void port_mutex_destroy(struct port_mutex *m)
+{
+	pthread_mutex_destroy(&m->mutex);
+}
+
+static inline void port_mutex_lock(struct port_mutex *m)
+{
+	pthread_mutex_lock(&m->mutex);
+}
+
+static inline bool port_mutex_trylock(struct port_mutex *m)
+{
+	return pthread_mutex_trylock(&m->mutex) == 0;
+}
+
+static inline void port_mutex_unlock(struct port_mutex *m)
+{
+	pthread_mutex_unlock(&m->mutex);
+}
+
+/* ---- memory ---- */
+
+/* Zeroed, aligned to a cache line; NULL where there is none.  Not for signal handlers. */
+void *port_alloc(size_t bytes);
+void port_free(void *memory);
+/*
+ * Zeroed pages straight from the kernel: safe in signal handlers and under hooks of malloc and
+ * mmap.  Pages never touched cost nothing.
+ */
+void *port_map(size_t bytes);
+void port_unmap(void *memory, size_t bytes);
+
+/* ---- threads ---- */
+
+struct port_thread {
+	pthread_t thread;
+};
+
+/* 0 or -errno.  All signals are blocked in the new thread. */
+int port_thread_start(struct port_thread *thread, void *(*run)(void *arg), void *arg);
+void port_thread_join(struct port_thread *thread);
+
+/* The calling thread's number, as other tools show it. */
+int port_tid(void);
+
+/* From a caller to its return no signal handler runs in this thread. */
+typedef sigset_t port_signals;
+void port_signals_block(port_signals *saved);
+void port_signals_restore(const port_signals *saved);
+
+/* Have @hook run when this thread exits, once for each call of it; 0 or -errno. */
+int port_at_thread_exit(void (*hook)(void));
+/* Have the hooks run around each fork, from now on. */
+void port_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
+
+/* This thread's table of cells (cells.h). */
+extern __thread void **usrcu__cells __attribute__((tls_model("initial-exec"), visibility("default")));
+#define port_my_cells() usrcu__cells
+#define port_set_my_cells(table) ((void)(usrcu__cells = (table)))
+
+/* ---- the read side of usrcu, as <mirror/usrcu_inline.h> wants it: ordinary functions here ---- */
+
+#define USRCU__PORT
+#define USRCU__INLINE
+#define usrcu__own_inc(counter) own_inc(counter)
+#define usrcu__own_dec(counter) own_dec(counter)
+#define usrcu__load(p) load_relaxed(p)
+#define usrcu__fence_light() fence_compiler()
+#define usrcu__my_cells() port_my_cells()
+#define USRCU_NO_INLINE
+
+/* ---- ends ---- */
+
+/* A rule of the library was broken in a way that would corrupt memory: say so and stop. */
+void port_fatal(const char *function, const char *rule, const void *object)
+	__attribute__((noreturn, cold));
+
+#ifdef MIRROR_DEBUG
+#define port_assert(condition) \
+	((condition) ? (void)0 : port_fatal(__func__, "assertion failed: " #condition, NULL))
+#else
+#define port_assert(condition) ((void)sizeof((condition) ? 1 : 0))
+#endif
+
+#endif /* MIRROR_PORT_H */
