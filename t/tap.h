@@ -48,6 +48,7 @@ static struct tap_state {
 /* ---- lines of output ------------------------------------------------------------------------------------------ */
 
 /* Writes a message as diagnostic lines; the caller holds the lock. */
+static inline void tap_vdiag_(const char *fmt, va_list args) TAP_PRINTF_(1, 0);
 static inline void tap_vdiag_(const char *fmt, va_list args)
 {
 	char text[4096];
@@ -152,6 +153,8 @@ static inline void skip(int nr_tests, const char *fmt, ...)
 /* ---- tests ---------------------------------------------------------------------------------------------------- */
 
 /* One test line; `why` is the diagnostic of a failure. Returns whether the test passed. */
+static inline bool tap_result_(bool pass, const char *file, int line, const char *why, const char *fmt, va_list args)
+	TAP_PRINTF_(5, 0);
 static inline bool tap_result_(bool pass, const char *file, int line, const char *why, const char *fmt, va_list args)
 {
 	pthread_mutex_lock(&tap_state_.lock);
