@@ -36,14 +36,15 @@
 	__atomic_compare_exchange_n(p, expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)
 
 /* A counter that one thread alone writes, its signal handlers included. */
+#define OWN_INLINE extern inline __attribute__((__gnu_inline__, __always_inline__))
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
-static inline void own_inc(uint64_t *counter)
+OWN_INLINE void own_inc(uint64_t *counter)
 {
 	__asm__ volatile("addq $1, %0" : "+m"(*counter) : : "memory", "cc");
 }
 
 /* As a release; true where the counter was zero before. */
-static inline bool own_dec(uint64_t *counter)
+OWN_INLINE bool own_dec(uint64_t *counter)
 {
 	bool below_zero;
 
@@ -51,12 +52,12 @@ static inline bool own_dec(uint64_t *counter)
 	return below_zero;
 }
 #else
-static inline void own_inc(uint64_t *counter)
+OWN_INLINE void own_inc(uint64_t *counter)
 {
 	__atomic_fetch_add(counter, 1, __ATOMIC_RELEASE);
 }
 
-static inline bool own_dec(uint64_t *counter)
+OWN_INLINE bool own_dec(uint64_t *counter)
 {
 	return __atomic_fetch_sub(counter, 1, __ATOMIC_RELEASE) == 0;
 }
@@ -131,6 +132,13 @@ static inline void port_relax(void)
 #endif
 }
 
+/* The same in a loop that gives up: false once @deadline_ns has passed. */
+static inline bool port_spin(uint64_t deadline_ns)
+{
+	port_relax();
+	return port_now_ns() < deadline_ns;
+}
+
 /* ---- locks for the slow paths; held for short, bounded stretches, never across a callback ---- */
 
 struct port_mutex {
@@ -203,16 +211,29 @@ extern __thread void **usrcu__cells __attribute__((tls_model("initial-exec"), vi
 #define port_my_cells() usrcu__cells
 #define port_set_my_cells(table) ((void)(usrcu__cells = (table)))
 
-/* ---- the read side of usrcu, as <mirror/usrcu_inline.h> wants it: ordinary functions here ---- */
+/*
+ * How many sections and walks of this thread, of whatever objects, stand in no cell of its own
+ * because there was no memory for one.
+ */
+extern __thread uint32_t port_homeless_count __attribute__((tls_model("initial-exec")));
+#define port_homeless() (&port_homeless_count)
 
+/*
+ * ---- the read side of usrcu, as <mirror/usrcu_inline.h> wants it ----
+ *
+ * usrcu.c defines USRCU__DEFINE, and so has the functions themselves.
+ */
 #define USRCU__PORT
+#ifdef USRCU__DEFINE
 #define USRCU__INLINE
+#else
+#define USRCU__INLINE extern inline __attribute__((__gnu_inline__))
+#endif
 #define usrcu__own_inc(counter) own_inc(counter)
 #define usrcu__own_dec(counter) own_dec(counter)
 #define usrcu__load(p) load_relaxed(p)
 #define usrcu__fence_light() fence_compiler()
 #define usrcu__my_cells() port_my_cells()
-#define USRCU_NO_INLINE
 
 /* ---- ends ---- */
 

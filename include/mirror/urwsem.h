@@ -22,15 +22,17 @@ extern "C" {
 
 struct urwsem__waiter;
 
-/** struct urwsem - embed it; private */
+/** struct urwsem - embed it; private; all zero is a valid, free one */
 struct urwsem {
 	uint64_t urwsem__count;
 	uint64_t urwsem__owner;
 	uint32_t urwsem__wait_lock;
-	uint32_t urwsem__pad;
+	uint32_t urwsem__spinner;
 	struct urwsem__waiter *urwsem__first;
 	struct urwsem__waiter *urwsem__last;
-	uint64_t urwsem__reserved[3];
+	uint32_t urwsem__nr_waiting;
+	uint32_t urwsem__pad;
+	uint64_t urwsem__reserved[2];
 };
 
 /** All but init and destroy may run at once.  Return: 0; -EINVAL: NULL. */

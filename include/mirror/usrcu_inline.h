@@ -65,7 +65,8 @@ struct usrcu_cell {
 	uint64_t open[2];       /* its sections, by index */
 	uint64_t down[2];       /* sections that it has opened to be ended by any thread */
 	uint64_t up[2];         /* such sections, its own or others', that it has ended */
-	uint64_t pad[2];        /* to a cache line */
+	uint64_t tid;           /* for reports */
+	uint64_t pad;           /* to a cache line */
 };
 
 /* The head of every domain: all that the read side reads. */
@@ -112,7 +113,8 @@ USRCU__INLINE void usrcu_read_unlock(struct usrcu *domain, int token)
 		return;
 	}
 	cell = (struct usrcu_cell *)usrcu__my_cells()[d->slot];
-	if (__builtin_expect(!cell || usrcu__own_dec(&cell->open[token]), 0)) /* B (pairs with D) */
+	/* B (pairs with D): the section's accesses before my count */
+	if (__builtin_expect(!cell || usrcu__own_dec(&cell->open[token]), 0))
 		usrcu__unbalanced(domain);
 	usrcu__fence_light(); /* E (pairs with F): my count before the look for a sleeper */
 	if (__builtin_expect(usrcu__load(&d->waiting[token]) != 0, 0))

@@ -1,0 +1,54 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Broken variants of the library, which the checks must find.
+ *
+ * MUTANT(NAME) is 0 in every ordinary build.  Built with -DMIRROR_MUTANT=MUTANT_NAME that one
+ * place is wrong; make check-mutants builds each and fails where no check notices.
+ */
+#ifndef MIRROR_MUTANT_H
+#define MIRROR_MUTANT_H
+
+enum {
+	MUTANT_NONE,
+	/* usrcu.c: the grace period */
+	MUTANT_GP_NO_FENCE,             /* C off: no heavy fence when it starts */
+	MUTANT_GP_NO_FIRST_WAIT,        /* flips without having seen the other index empty */
+	MUTANT_GP_NO_FLIP,
+	MUTANT_GP_NO_SECOND_WAIT,       /* ends without waiting after the flip */
+	MUTANT_GP_DOWNS_FIRST,          /* sums the downs before the ups */
+	MUTANT_GP_IGNORE_SHARED,        /* does not count sections of threads without a cell */
+	MUTANT_LOCK_NO_FENCE,           /* A off, with full fences */
+	MUTANT_UNLOCK_NO_RELEASE,       /* B off */
+	MUTANT_UNLOCK_NO_FENCE,         /* E off, with full fences */
+	MUTANT_SLEEP_NO_FENCE,          /* F off: no heavy fence before the last look */
+	MUTANT_SLEEP_NO_WAKE,           /* the end of a grace period wakes nobody */
+	MUTANT_COOKIE_EARLY,            /* a cookie names the grace period under way */
+	MUTANT_SEQ_AFTER_FENCE,         /* G off: the grace period is announced after its fence */
+	MUTANT_FENCE_ERROR_IGNORED,     /* goes on where membarrier failed */
+	MUTANT_CALL_EARLY,              /* runs callbacks without a grace period */
+	/* urwsem.c */
+	MUTANT_URWSEM_READER_PREFERRING,
+	MUTANT_URWSEM_NO_HANDOFF,
+	MUTANT_URWSEM_LOST_WAKE,
+	/* the mirror list */
+	MUTANT_UNLINK_BEFORE_RELEASE,
+	MUTANT_RELEASE_TWICE,
+	MUTANT_PIN_AFTER_CHECK,
+	MUTANT_DEAD_AFTER_SCAN,
+	MUTANT_DRAIN_NO_FENCE,
+	MUTANT_NO_WAKE_AFTER_UNPIN,
+	MUTANT_END_FOR_LATE_JOINER,
+	MUTANT_UNDO_ALL,
+	MUTANT_FILL_NO_RECHECK,
+	MUTANT_FILL_NO_SETTLE,
+};
+
+#ifdef MIRROR_MUTANT
+#define MUTANT(name) (MUTANT_##name == (MIRROR_MUTANT))
+#else
+#define MUTANT(name) 0
+#endif
+
+#endif /* MIRROR_MUTANT_H */

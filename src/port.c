@@ -1,0 +1,184 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/* The parts of port.h that are more than one instruction; Linux, libc alone. */
+
+#include "port.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifdef __SANITIZE_THREAD__
+int port_tsan_fence;
+#endif
+
+/* syscall() sets errno, and nothing of the library may. */
+static long quiet_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+	int saved = errno;
+	long rc = syscall(number, a, b, c, d, e, f);
+
+	if (rc < 0)
+		rc = -errno;
+	errno = saved;
+	return rc;
+}
+
+static int membarrier(int command)
+{
+	return (int)quiet_syscall(SYS_membarrier, command, 0, 0, 0, 0, 0);
+}
+
+int port_membarrier_register(void)
+{
+	int rc = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
+
+	/* Registered is not yet usable: a filter may allow one command and forbid the other. */
+	return rc < 0 ? rc : membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+}
+
+int port_membarrier(void)
+{
+	return membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+}
+
+int port_futex_wait(const uint32_t *word, uint32_t expect, uint64_t deadline_ns)
+{
+	struct timespec deadline = {
+		.tv_sec = (time_t)(deadline_ns / 1000000000),
+		.tv_nsec = (long)(deadline_ns % 1000000000),
+	};
+	long rc = quiet_syscall(SYS_futex, (long)word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expect,
+				deadline_ns == PORT_FOREVER ? 0 : (long)&deadline, 0,
+				(long)FUTEX_BITSET_MATCH_ANY);
+
+	return rc == -ETIMEDOUT ? -ETIMEDOUT : 0;
+}
+
+void port_futex_wake(const uint32_t *word, int count)
+{
+	quiet_syscall(SYS_futex, (long)word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, count, 0, 0, 0);
+}
+
+uint64_t port_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+void *port_alloc(size_t bytes)
+{
+	int saved = errno;
+	void *memory;
+
+	bytes = (bytes + 63) & ~(size_t)63;
+	memory = aligned_alloc(64, bytes);
+	errno = saved;
+	return memory ? memset(memory, 0, bytes) : NULL;
+}
+
+void port_free(void *memory)
+{
+	free(memory);
+}
+
+/* The system call, not mmap(): a program that hooks mmap must not be entered from here. */
+void *port_map(size_t bytes)
+{
+	long rc = quiet_syscall(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return rc < 0 && rc > -4096 ? NULL : (void *)rc;
+}
+
+void port_unmap(void *memory, size_t bytes)
+{
+	quiet_syscall(SYS_munmap, (long)memory, (long)bytes, 0, 0, 0, 0);
+}
+
+int port_thread_start(struct port_thread *thread, void *(*run)(void *arg), void *arg)
+{
+	port_signals saved;
+	int rc;
+
+	port_signals_block(&saved); /* which the new thread inherits */
+	rc = pthread_create(&thread->thread, NULL, run, arg);
+	port_signals_restore(&saved);
+	return -rc;
+}
+
+void port_thread_join(struct port_thread *thread)
+{
+	pthread_join(thread->thread, NULL);
+}
+
+int port_tid(void)
+{
+	return (int)quiet_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0);
+}
+
+void port_signals_block(port_signals *saved)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, saved);
+}
+
+void port_signals_restore(const port_signals *saved)
+{
+	pthread_sigmask(SIG_SETMASK, saved, NULL);
+}
+
+/*
+ * The key is made when the library is loaded, so that it is among the first 32, for which
+ * setting a value allocates nothing: a thread's first use may be in a signal handler.
+ */
+static pthread_key_t exit_key;
+static int exit_key_error;
+
+static void run_exit_hook(void *hook)
+{
+	((void (*)(void))hook)();
+}
+
+__attribute__((constructor)) static void make_exit_key(void)
+{
+	exit_key_error = -pthread_key_create(&exit_key, run_exit_hook);
+}
+
+int port_at_thread_exit(void (*hook)(void))
+{
+	return exit_key_error ? exit_key_error : -pthread_setspecific(exit_key, (void *)hook);
+}
+
+void port_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
+{
+	pthread_atfork(prepare, parent, child);
+}
+
+__thread uint32_t port_homeless_count;
+
+void port_fatal(const char *function, const char *rule, const void *object)
+{
+	char text[256];
+	int length = snprintf(text, sizeof(text), "libmirror: %s(%p): %s\n", function, object, rule);
+
+	if (length > (int)sizeof(text) - 1)
+		length = (int)sizeof(text) - 1;
+	if (write(STDERR_FILENO, text, (size_t)length) < 0) {
+		/* There is nobody left to tell. */
+	}
+	abort();
+}

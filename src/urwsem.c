@@ -1,0 +1,659 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * A reader-writer semaphore with the rules of Linux's rwsem, its trap included: a waiting writer
+ * makes later readers wait while another reader holds it.
+ *
+ * Terms
+ *	steal     take the semaphore although others wait in the queue
+ *	grant     a reader in the queue is made a holder by another thread
+ *	handoff   the state in which nobody steals, so that the first in the queue gets it
+ *	lock bits the writer bit and the count of readers
+ *
+ * State
+ *	count       lock bits, WAITERS, HANDOFF (urwsem_impl.h).  Lock bits: anybody, atomically.
+ *	            WAITERS and HANDOFF: under wait_lock.
+ *	owner       a hint for readers that decide and for writers that spin: READER_OWNED by any
+ *	            reader that comes in, WRITER_OWNED and 0 by the writer, NONSPINNABLE by a
+ *	            writer that spun in vain.  It is left as it is when readers go.
+ *	wait_lock   a futex lock; guards first, last, nr_waiting, and the waiters in the queue
+ *	spinner     1 while some writer spins: taken and given back by that writer
+ *	a waiter    on the stack of the thread that waits.  next, prev, queued, handoff: under
+ *	            wait_lock.  word: see the waiter.  writes, aged_ns: constant.
+ *
+ * The algorithm
+ *	 1. A reader adds itself to count and holds it if WRITER, WAITERS, HANDOFF were clear.
+ *	 2. Otherwise: if readers own it, another one is counted and no writer holds it, it queues.
+ *	    Else if neither WRITER nor HANDOFF is set it keeps what it added (it steals), and if
+ *	    it is the only reader it grants to the readers queued at the head.  Else it queues.
+ *	 3. To queue, it takes itself off count again; if thereby the last lock bit went, it
+ *	    chooses whom to wake (6), because who released meanwhile saw a lock bit and did not.
+ *	 4. A writer turns a count of 0 into WRITER.  Otherwise it spins for a while, and takes a
+ *	    count without lock bits and HANDOFF (it steals).  Only then it queues, sets WAITERS,
+ *	    and tries, now and each time that it is woken; it may take a count without lock bits,
+ *	    unless the first in the queue has asked for the handoff.
+ *	 5. A writer that failed to take it after 4 ms in the queue sets HANDOFF.  A reader at the
+ *	    head that cannot be granted because a writer stole gets HANDOFF in (6) likewise.
+ *	 6. Who drops the last lock bit and sees WAITERS takes wait_lock and looks at the head.
+ *	    A writer: it is woken, to try.  A reader: all readers in the queue, 256 at most, are
+ *	    counted at once, HANDOFF is cleared, and each is granted; writers keep their order.
+ *	 7. A waiter whose time is up leaves the queue under wait_lock.  The last one clears
+ *	    WAITERS and HANDOFF; a first one does (6) for those behind it.  A reader that finds
+ *	    itself granted has won.
+ *
+ * Why it is safe
+ *	I1. A writer holds it alone.  WRITER is only ever set by an exchange from a count without
+ *	    lock bits.  A reader that adds itself beside WRITER does not hold it: it goes to the
+ *	    queue, and a grant beside WRITER is taken back (t/urwsem_torture, exclusion).
+ *	I2. WAITERS is set if and only if the queue is not empty, at every release of wait_lock
+ *	    (t/urwsem_rules, the timeout lines; t/urwsem_torture, the count after each round).
+ *	I3. No wake-up is lost.  When a count has WAITERS but no lock bit, some thread is between
+ *	    the step that made it so and its turn at wait_lock, or the head is a writer that has
+ *	    been woken and will try or leave.  The steps are: a release, a reader that queues, a
+ *	    waiter that leaves.  L and M are one word, so that a waiter sees the holder or the
+ *	    holder sees WAITERS (t/urwsem_torture, rounds; mutants LOST_WAKE, NO_RECHECK, LEAVES_MUTE).
+ *	I4. Nobody starves.  Readers that hold it together let no further reader in once WAITERS is
+ *	    set, so that a phase of readers ends; each end wakes the head; after 4 ms its next
+ *	    attempt sets HANDOFF, and then only the head takes it (t/urwsem_rules, handoff; mutant
+ *	    NO_HANDOFF).
+ *	I5. No thread touches the stack of a waiter that may have returned.  A writer returns only
+ *	    after it took itself out of the queue under wait_lock, and others touch it under
+ *	    wait_lock, in the queue.  A reader returns without wait_lock once its word says GRANTED,
+ *	    and that store is the granter's last access: it has read next before.  A reader whose
+ *	    time is up but which is no longer queued waits for that store.  What is passed to
+ *	    port_futex_wake() afterwards is an address and not an access: at worst some other
+ *	    sleeper at that address wakes and, like every user of a futex, looks again
+ *	    (t/urwsem_torture in the builds with AddressSanitizer and ThreadSanitizer).
+ *	I6. Nothing here can be left over: the queue lives on the stacks of those who wait, so that
+ *	    a free struct urwsem holds no resource (t/urwsem_rules, destroy).
+ *
+ * Cost and progress
+ *	Uncontended: one atomic read-modify-write to take it, one to release it.  All readers write
+ *	the same word.  A release that has somebody to wake costs wait_lock and one system call for
+ *	each thread that it wakes.  wait_lock is held for the length of the queue at most.
+ *	Wake-ups happen outside wait_lock.  Not for signal handlers.
+ *
+ * Barriers.  Every read-modify-write of port.h is full; the table says what is needed.
+ *
+ * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
+ * |---|---|---|---|---|---|---|
+ * | A | readers' entry | count -> section | acquire | D, E | a reader sees half of a writer's change | urwsem_torture, TSan |
+ * | B | writers' entry | count -> section | acquire | C, D | a writer changes what a reader still reads | urwsem_torture, TSan |
+ * | C | up_read | section -> count | release | B | as B | urwsem_torture, TSan |
+ * | D | up_write | section -> count | release | A, B, F | as A; two writers overlap | urwsem_torture, TSan |
+ * | E | downgrade_write | section -> count | release | A, F | as A | urwsem_torture, TSan |
+ * | F | grant | count -> G | acquire | D, E | as A, for a reader that was granted | urwsem_torture, TSan |
+ * | G | grant | reads of the waiter, F -> word | release | H | the granter reads a stack that is in use again | urwsem_torture, TSan |
+ * | H | a reader waits | word -> return | acquire | G | as A and as G | urwsem_torture, TSan |
+ * | J | lock_queue | wait_lock -> queue, WAITERS, HANDOFF | acquire | K | a broken queue | urwsem_torture, TSan |
+ * | K | unlock_queue | queue, WAITERS, HANDOFF -> wait_lock | release | J | a broken queue | urwsem_torture, TSan |
+ * | L | join the queue | WAITERS -> look at the lock bits | one word | M | lost wake-up | urwsem_torture, rounds |
+ * | M | up_read, up_write | lock bit dropped -> look at WAITERS | one word | L | lost wake-up | urwsem_torture, rounds |
+ * | N | wake | word -> look for sleepers | futex(2) | O | lost wake-up | urwsem_torture, rounds |
+ * | O | sleep | seen as sleeper -> look at word | futex(2) | N | lost wake-up | urwsem_torture, rounds |
+ *
+ * Differences from Linux, kernel/locking/rwsem.c v6.12 (the facts; no code is taken from it)
+ *	- Nobody can tell here whether the thread that holds it runs on a CPU.  Where Linux spins
+ *	  as long as the writer that owns it does, a writer spins at most SPIN_WRITER_NS.  Where Linux
+ *	  stops for the scheduler's sake, SPIN_TOTAL_NS is the limit.  A writer that has asked for
+ *	  the handoff sleeps at once, and a spinning writer gives up when it sees HANDOFF.
+ *	- One writer spins at a time; Linux has a queue of spinners.  In a process a spinner that
+ *	  lost its CPU would hold up all behind it, so that the others join the queue instead.
+ *	- The owner word names no thread.  There are no real-time rules.
+ *	- Waits end by timeout where they end by signal in Linux.
+ *	- An overflow of the count of readers, and a release of what is not held, stop the program.
+ */
+
+#include "urwsem_impl.h"
+
+#include "mutant.h"
+
+#include <errno.h>
+
+#define WRITER   URWSEM_WRITER
+#define WAITERS  URWSEM_WAITERS
+#define HANDOFF  URWSEM_HANDOFF
+#define READER   URWSEM_READER
+#define READFAIL URWSEM_READFAIL
+
+/* Values of owner; at most one of the first and the last is set. */
+#define READER_OWNED UINT64_C(1)
+#define NONSPINNABLE UINT64_C(2)        /* spinning for the readers to go was in vain */
+#define WRITER_OWNED UINT64_C(4)
+
+#define SPIN_WRITER_NS UINT64_C(25000)
+#define SPIN_TOTAL_NS  UINT64_C(100000)
+#define LOCK_SPINS     64
+
+/* Values of a waiter's word. */
+enum { ASLEEP, WOKEN, GRANTED };
+
+struct urwsem__waiter {
+	struct urwsem__waiter *next, *prev;
+	/*
+	 * A reader: ASLEEP, then GRANTED by the granter.  A writer: ASLEEP by itself before each
+	 * sleep, WOKEN by who wakes it, both under wait_lock.
+	 */
+	uint32_t word;
+	bool writes;
+	bool queued;
+	bool handoff;           /* HANDOFF was set for its sake */
+	uint64_t aged_ns;       /* from then on it may ask for the handoff */
+};
+
+/* Whom to wake after wait_lock has been released. */
+struct wakes {
+	struct urwsem__waiter *granted;         /* by next; counted, but they do not know it yet */
+	const uint32_t *writer;                 /* an address only: I5 */
+};
+
+enum wake_kind { WAKE_ANY, WAKE_READERS, WAKE_READ_OWNED };
+
+static void check_object(const struct urwsem *sem, const char *function)
+{
+	if (!sem)
+		port_fatal(function, "a semaphore must be given", sem);
+}
+
+/* ---- wait_lock ---- */
+
+enum { UNLOCKED, LOCKED, CONTENDED };
+
+static void lock_queue(struct urwsem *sem)
+{
+	uint32_t seen;
+	int turn;
+
+	for (turn = 0; turn < LOCK_SPINS; turn++) {
+		seen = UNLOCKED;
+		/* J (pairs with K): the lock, then the queue; in the exchange below likewise. */
+		if (load_relaxed(&sem->urwsem__wait_lock) == UNLOCKED &&
+		    compare_exchange(&sem->urwsem__wait_lock, &seen, LOCKED))
+			return;
+		port_relax();
+	}
+	while (exchange(&sem->urwsem__wait_lock, CONTENDED) != UNLOCKED)
+		port_futex_wait(&sem->urwsem__wait_lock, CONTENDED, PORT_FOREVER);
+}
+
+static void unlock_queue(struct urwsem *sem)
+{
+	/* K (pairs with J): the queue, then the lock. */
+	if (exchange(&sem->urwsem__wait_lock, UNLOCKED) == CONTENDED)
+		port_futex_wake(&sem->urwsem__wait_lock, 1);
+}
+
+/* ---- the queue; all under wait_lock ---- */
+
+static void append(struct urwsem *sem, struct urwsem__waiter *w)
+{
+	w->next = NULL;
+	w->prev = sem->urwsem__last;
+	*(w->prev ? &w->prev->next : &sem->urwsem__first) = w;
+	sem->urwsem__last = w;
+	w->queued = true;
+	/* Atomic only for those who peek. */
+	store_relaxed(&sem->urwsem__nr_waiting, sem->urwsem__nr_waiting + 1);
+}
+
+static void take_out(struct urwsem *sem, struct urwsem__waiter *w)
+{
+	*(w->prev ? &w->prev->next : &sem->urwsem__first) = w->next;
+	*(w->next ? &w->next->prev : &sem->urwsem__last) = w->prev;
+	w->queued = false;
+	store_relaxed(&sem->urwsem__nr_waiting, sem->urwsem__nr_waiting - 1);
+}
+
+static bool has_aged(const struct urwsem__waiter *w)
+{
+	return !MUTANT(URWSEM_NO_HANDOFF) && port_now_ns() >= w->aged_ns;
+}
+
+/* owner is a hint: relaxed everywhere, since only count decides who holds it. */
+static void set_reader_owned(struct urwsem *sem)
+{
+	uint64_t owner = load_relaxed(&sem->urwsem__owner);
+
+	if (!(owner & READER_OWNED))
+		store_relaxed(&sem->urwsem__owner, READER_OWNED | (owner & NONSPINNABLE));
+}
+
+static void clear_nonspinnable(struct urwsem *sem)
+{
+	if (load_relaxed(&sem->urwsem__owner) & NONSPINNABLE)
+		fetch_and(&sem->urwsem__owner, ~NONSPINNABLE);
+}
+
+/* A reader heads the queue: count all queued readers as holders. */
+static void grant_readers(struct urwsem *sem, enum wake_kind kind, struct wakes *wakes)
+{
+	struct urwsem__waiter *w = sem->urwsem__first, *next, **end = &wakes->granted;
+	const int max = MUTANT(URWSEM_GRANTS_ONE) ? 1 : URWSEM_MAX_GRANTS;
+	uint64_t before, change = 0;
+	int granted = 0;
+
+	/*
+	 * The first is counted at once, to keep writers from stealing while we look at the others.
+	 * Who calls with WAKE_READ_OWNED holds it for reading: that has done so already.
+	 */
+	if (kind != WAKE_READ_OWNED) {
+		change = READER;
+		/* F (pairs with D, E): the count, then the grant that passes it on through G. */
+		before = fetch_add(&sem->urwsem__count, change);
+		if (before & WRITER) {
+			if (has_aged(w)) {
+				w->handoff = true;
+				if (!(before & HANDOFF))
+					change -= HANDOFF;
+			}
+			fetch_add(&sem->urwsem__count, -change); /* its up_write will call again */
+			return;
+		}
+		set_reader_owned(sem);
+	}
+	for (; w && granted < max; w = next) {
+		next = w->next;
+		if (w->writes)
+			continue;
+		take_out(sem, w);
+		w->next = NULL;
+		*end = w;
+		end = &w->next;
+		granted++;
+	}
+	change = (uint64_t)granted * READER - change;
+	if (!sem->urwsem__first)
+		change -= WAITERS;
+	/* HANDOFF changes under wait_lock only, so that a relaxed look is exact. */
+	if (load_relaxed(&sem->urwsem__count) & HANDOFF)
+		change -= HANDOFF;
+	fetch_add(&sem->urwsem__count, change);
+}
+
+/* Under wait_lock: choose those whose turn it is. */
+static void choose_wakes(struct urwsem *sem, enum wake_kind kind, struct wakes *wakes)
+{
+	struct urwsem__waiter *w = sem->urwsem__first;
+
+	if (!w)
+		return;
+	if (!w->writes) {
+		grant_readers(sem, kind, wakes);
+	} else if (kind == WAKE_ANY) {
+		/* Until it runs, others may steal, and their release wakes it again. */
+		store_relaxed(&w->word, WOKEN); /* wait_lock orders it */
+		wakes->writer = &w->word;
+	}
+}
+
+/* Under wait_lock, @count being current: who joined the queue may have dropped the last lock bit. */
+static void choose_if_free(struct urwsem *sem, uint64_t count, struct wakes *wakes)
+{
+	if ((count & WRITER) || MUTANT(URWSEM_NO_RECHECK))
+		return;
+	if (!(count & URWSEM_LOCK_MASK))
+		clear_nonspinnable(sem);
+	choose_wakes(sem, count & URWSEM_LOCK_MASK ? WAKE_READERS : WAKE_ANY, wakes);
+}
+
+/* After wait_lock. */
+static void do_wakes(const struct wakes *wakes)
+{
+	struct urwsem__waiter *w, *next;
+
+	for (w = wakes->granted; w; w = next) {
+		next = w->next;
+		/* G (pairs with H): we have read the waiter, then it may return (I5). */
+		store_release(&w->word, GRANTED);
+		/* N (pairs with O): the word, above or in choose_wakes(), then the sleepers. */
+		port_futex_wake(&w->word, 1);
+	}
+	if (wakes->writer)
+		port_futex_wake(wakes->writer, 1);
+}
+
+static void wake(struct urwsem *sem, enum wake_kind kind)
+{
+	struct wakes wakes = { NULL, NULL };
+
+	lock_queue(sem);
+	choose_wakes(sem, kind, &wakes);
+	unlock_queue(sem);
+	do_wakes(&wakes);
+}
+
+/* Its time is up.  Releases wait_lock. */
+static void leave_queue(struct urwsem *sem, struct urwsem__waiter *w)
+{
+	struct wakes wakes = { NULL, NULL };
+	bool first = sem->urwsem__first == w;
+
+	take_out(sem, w);
+	if (!sem->urwsem__first)
+		fetch_and(&sem->urwsem__count, ~(WAITERS | HANDOFF));
+	else if (first && !MUTANT(URWSEM_LEAVES_MUTE))
+		choose_wakes(sem, WAKE_ANY, &wakes);
+	unlock_queue(sem);
+	do_wakes(&wakes);
+}
+
+/* ---- readers ---- */
+
+/* @count is what the caller made of it by adding one reader. */
+static bool reader_steals(const struct urwsem *sem, uint64_t count)
+{
+	if (MUTANT(URWSEM_READER_PREFERRING))
+		return !(count & WRITER);
+	if ((load_relaxed(&sem->urwsem__owner) & READER_OWNED) && count / READER > 1 && !(count & WRITER))
+		return false;
+	return !(count & (WRITER | HANDOFF));
+}
+
+static int wait_for_grant(struct urwsem *sem, struct urwsem__waiter *w, uint64_t deadline_ns)
+{
+	int err;
+
+	for (;;) {
+		/* H (pairs with G): the grant, then the section, and the end of @w. */
+		if (load_acquire(&w->word) == GRANTED)
+			return 0;
+		/* O (pairs with N): the kernel looks at the word after it has listed us as asleep. */
+		err = port_futex_wait(&w->word, ASLEEP, deadline_ns);
+		if (err != -ETIMEDOUT)
+			continue;
+		lock_queue(sem);
+		if (w->queued) {
+			leave_queue(sem, w);
+			return err;
+		}
+		unlock_queue(sem);
+		deadline_ns = PORT_FOREVER; /* we hold it; the granter is about to say so (I5) */
+	}
+}
+
+static int down_read_slowly(struct urwsem *sem, uint64_t count, uint64_t timeout_ns)
+{
+	struct urwsem__waiter w = { .word = ASLEEP };
+	struct wakes wakes = { NULL, NULL };
+	uint64_t deadline_ns, change = -READER;
+
+	if (count & READFAIL)
+		port_fatal("urwsem_down_read", "too many readers, or more releases than holds", sem);
+	if (reader_steals(sem, count)) {
+		set_reader_owned(sem);
+		if (count / READER == 1 && (count & WAITERS))
+			wake(sem, WAKE_READ_OWNED);
+		return 0;
+	}
+	deadline_ns = port_deadline(timeout_ns);
+	w.aged_ns = port_now_ns() + URWSEM_HANDOFF_NS;
+	lock_queue(sem);
+	if (!sem->urwsem__first) {
+		/* With nobody before us and no writer, what we added to count is a hold: A, again. */
+		if (!(load_acquire(&sem->urwsem__count) & WRITER)) {
+			unlock_queue(sem);
+			set_reader_owned(sem);
+			return 0;
+		}
+		change += WAITERS;
+	}
+	append(sem, &w);
+	/* L (pairs with M): WAITERS, then the lock bits; for writers in down_write_slowly(). */
+	count = fetch_add(&sem->urwsem__count, change) + change;
+	choose_if_free(sem, count, &wakes);
+	unlock_queue(sem);
+	do_wakes(&wakes);
+	return wait_for_grant(sem, &w, deadline_ns);
+}
+
+int urwsem_down_read_timeout(struct urwsem *sem, uint64_t timeout_ns)
+{
+	uint64_t count;
+
+	if (!sem)
+		return -EINVAL;
+	/* A (pairs with D, E): we are counted, then the section's accesses. */
+	count = fetch_add(&sem->urwsem__count, READER) + READER;
+	if (count & (WRITER | WAITERS | HANDOFF | READFAIL))
+		return down_read_slowly(sem, count, timeout_ns);
+	set_reader_owned(sem);
+	return 0;
+}
+
+int urwsem_down_read(struct urwsem *sem)
+{
+	return urwsem_down_read_timeout(sem, PORT_FOREVER);
+}
+
+int urwsem_down_read_trylock(struct urwsem *sem)
+{
+	uint64_t count;
+
+	if (!sem)
+		return -EINVAL;
+	count = load_relaxed(&sem->urwsem__count); /* the exchange orders: A, again */
+	while (!(count & (WRITER | WAITERS | HANDOFF | READFAIL))) {
+		if (compare_exchange(&sem->urwsem__count, &count, count + READER)) {
+			set_reader_owned(sem);
+			return 0;
+		}
+	}
+	return -EBUSY;
+}
+
+void urwsem_up_read(struct urwsem *sem)
+{
+	uint64_t count;
+
+	check_object(sem, __func__);
+	/* C (pairs with B): the section's accesses, then we are no longer counted. */
+	count = fetch_add(&sem->urwsem__count, -READER);
+	if (count < READER || (count & (WRITER | READFAIL)))
+		port_fatal(__func__, "it must be held for reading", sem);
+	/* M (pairs with L): the lock bit, then WAITERS; in urwsem_up_write() likewise. */
+	if (((count - READER) & (URWSEM_LOCK_MASK | WAITERS)) == WAITERS && !MUTANT(URWSEM_LOST_WAKE)) {
+		clear_nonspinnable(sem);
+		wake(sem, WAKE_ANY);
+	}
+}
+
+/* ---- writers ---- */
+
+/* B (pairs with C, D): the count, then the section's accesses; each time WRITER is set. */
+static bool take_for_writing(struct urwsem *sem, uint64_t *expected, uint64_t desired)
+{
+	if (!compare_exchange(&sem->urwsem__count, expected, desired))
+		return false;
+	if (desired & WRITER)
+		store_relaxed(&sem->urwsem__owner, WRITER_OWNED);
+	return true;
+}
+
+/* A writer that spun for the readers to go, in vain: the next one need not, till they have gone. */
+static void set_nonspinnable(struct urwsem *sem)
+{
+	uint64_t owner = load_relaxed(&sem->urwsem__owner);
+
+	while ((owner & READER_OWNED) && !(owner & NONSPINNABLE))
+		if (compare_exchange(&sem->urwsem__owner, &owner, owner | NONSPINNABLE))
+			return;
+}
+
+/* 10 us and half of one for each reader, 25 us at most. */
+static uint64_t reader_spin_ns(uint64_t count)
+{
+	uint64_t readers = count / READER;
+
+	return (20 + (readers < 30 ? readers : 30)) * 500;
+}
+
+/* Hope for a release soon, outside the queue.  True: it is held for writing. */
+static bool spin_for_write(struct urwsem *sem, uint64_t deadline_ns)
+{
+	uint64_t owner, count, now, phase_end = 0, end = port_now_ns() + SPIN_TOTAL_NS;
+	bool taken = false, readers, readers_before = false;
+	unsigned turn;
+
+	/* spinner guards no data, so that nothing need be ordered with it. */
+	if (MUTANT(URWSEM_NO_SPIN) || load_relaxed(&sem->urwsem__spinner) || exchange(&sem->urwsem__spinner, 1))
+		return false;
+	for (turn = 0; !taken; turn++) {
+		owner = load_relaxed(&sem->urwsem__owner);
+		count = load_relaxed(&sem->urwsem__count);
+		if ((owner & NONSPINNABLE) || (count & HANDOFF))
+			break;
+		if (!(count & URWSEM_LOCK_MASK)) {
+			taken = take_for_writing(sem, &count, count | WRITER);
+			continue;
+		}
+		readers = owner & READER_OWNED;
+		if (!phase_end || readers != readers_before) {
+			phase_end = port_now_ns() + (readers ? reader_spin_ns(count) : SPIN_WRITER_NS);
+			readers_before = readers;
+		} else if (turn % 16 == 0) { /* a look at the clock costs more than one at count */
+			now = port_now_ns();
+			if (readers && now >= phase_end)
+				set_nonspinnable(sem);
+			if (now >= phase_end || now >= end || now >= deadline_ns)
+				break;
+		}
+		port_relax();
+	}
+	store_relaxed(&sem->urwsem__spinner, 0);
+	return taken;
+}
+
+/* Under wait_lock, @w being queued.  True: it is held for writing, and @w out of the queue. */
+static bool try_as_waiter(struct urwsem *sem, struct urwsem__waiter *w)
+{
+	struct urwsem__waiter *first = sem->urwsem__first;
+	uint64_t count = load_relaxed(&sem->urwsem__count), new;
+
+	do {
+		if ((count & HANDOFF) && first->handoff && first != w)
+			return false;
+		if (count & URWSEM_LOCK_MASK) {
+			if ((count & HANDOFF) || !has_aged(w))
+				return false;
+			new = count | HANDOFF;
+		} else {
+			new = (count | WRITER) & ~HANDOFF;
+			if (!first->next)
+				new &= ~WAITERS;
+		}
+	} while (!take_for_writing(sem, &count, new));
+	if (new & HANDOFF) {
+		first->handoff = true;
+		return false;
+	}
+	take_out(sem, w);
+	return true;
+}
+
+static int down_write_slowly(struct urwsem *sem, uint64_t timeout_ns)
+{
+	struct urwsem__waiter w = { .word = ASLEEP, .writes = true };
+	struct wakes wakes = { NULL, NULL };
+	uint64_t deadline_ns = port_deadline(timeout_ns);
+	int err = 0;
+
+	if (spin_for_write(sem, deadline_ns))
+		return 0;
+	w.aged_ns = port_now_ns() + URWSEM_HANDOFF_NS;
+	lock_queue(sem);
+	append(sem, &w);
+	if (sem->urwsem__first == &w) {
+		fetch_or(&sem->urwsem__count, WAITERS);
+	} else {
+		choose_if_free(sem, load_relaxed(&sem->urwsem__count), &wakes);
+		if (wakes.granted || wakes.writer) {
+			unlock_queue(sem);
+			do_wakes(&wakes);
+			lock_queue(sem);
+		}
+	}
+	while (!try_as_waiter(sem, &w)) {
+		if (err) {
+			leave_queue(sem, &w);
+			return err;
+		}
+		store_relaxed(&w.word, ASLEEP);
+		unlock_queue(sem);
+		/* Relaxed, since the lock comes before anything that depends on it; O, again. */
+		while (!err && load_relaxed(&w.word) == ASLEEP)
+			err = port_futex_wait(&w.word, ASLEEP, deadline_ns);
+		lock_queue(sem);
+	}
+	unlock_queue(sem);
+	return 0;
+}
+
+int urwsem_down_write_timeout(struct urwsem *sem, uint64_t timeout_ns)
+{
+	uint64_t count = 0;
+
+	if (!sem)
+		return -EINVAL;
+	return take_for_writing(sem, &count, WRITER) ? 0 : down_write_slowly(sem, timeout_ns);
+}
+
+int urwsem_down_write(struct urwsem *sem)
+{
+	return urwsem_down_write_timeout(sem, PORT_FOREVER);
+}
+
+int urwsem_down_write_trylock(struct urwsem *sem)
+{
+	uint64_t count = 0;
+
+	if (!sem)
+		return -EINVAL;
+	return take_for_writing(sem, &count, WRITER) ? 0 : -EBUSY;
+}
+
+void urwsem_up_write(struct urwsem *sem)
+{
+	uint64_t count;
+
+	check_object(sem, __func__);
+	store_relaxed(&sem->urwsem__owner, 0);
+	/* D (pairs with A, B, F): the section's accesses, then the writer bit. */
+	count = fetch_add(&sem->urwsem__count, -WRITER);
+	if (!(count & WRITER))
+		port_fatal(__func__, "it must be held for writing", sem);
+	if (count & WAITERS)
+		wake(sem, WAKE_ANY);
+}
+
+void urwsem_downgrade_write(struct urwsem *sem)
+{
+	uint64_t count;
+
+	check_object(sem, __func__);
+	/* E (pairs with A, F): what was written, then others may read it. */
+	count = fetch_add(&sem->urwsem__count, READER - WRITER);
+	if (!(count & WRITER))
+		port_fatal(__func__, "it must be held for writing", sem);
+	set_reader_owned(sem);
+	if (count & WAITERS)
+		wake(sem, WAKE_READ_OWNED);
+}
+
+/* ---- begin and end ---- */
+
+int urwsem_init(struct urwsem *sem)
+{
+	if (!sem)
+		return -EINVAL;
+	*sem = (struct urwsem){ 0 };
+	return 0;
+}
+
+int urwsem_destroy(struct urwsem *sem)
+{
+	if (!sem)
+		return -EINVAL;
+	/* Nothing to free (I6).  WAITERS stands for the whole queue (I2). */
+	return load_acquire(&sem->urwsem__count) ? -EBUSY : 0;
+}

@@ -1,0 +1,232 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * usrcu_call and usrcu_barrier: callbacks that run after a grace period
+ *
+ * Terms.  The runner is the one thread, at any time, that runs the callbacks of a domain: the
+ * worker, or whoever polls, synchronizes or calls barrier and finds the role free.
+ *
+ * State: struct callbacks in usrcu_impl.h.
+ *
+ * Algorithm
+ *   1. usrcu_call counts the callback in queued and pushes it on incoming, a stack.
+ *   2. The runner takes all of incoming as its batch, oldest first, then takes a cookie, so
+ *      that the grace period covers every callback in it.
+ *   3. When the cookie's grace period is over it runs the batch, counting in ran, and takes the
+ *      next.  Otherwise it gives the role back; the batch waits for the next runner.
+ *   4. Barrier reads queued and moves grace periods on until ran has reached it.
+ *
+ * Why it is safe
+ *   1. Exactly once: a callback leaves the stack with the exchange of one runner, and the batch
+ *      before its function is called.  (usrcu-call)
+ *   2. After a grace period: H of the cookie (usrcu.c) follows the exchange of 2, which follows
+ *      the push, which follows the caller's unpublishing.  (usrcu-call; mutant CALL_EARLY)
+ *   3. Barrier: callbacks run in the order of their pushes and every push is counted before it
+ *      is made.  At most queued callbacks were pushed before barrier read it, and they are the
+ *      first ones.  (usrcu-barrier)
+ *   4. A callback pushed while a runner gives the role back waits for the next one, which is
+ *      what usrcu_call promises; the worker and barrier look again before they sleep.
+ *
+ * Barriers
+ * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
+ * |---|---|---|---|---|---|---|
+ * | A | usrcu_call | the object's last stores before the push | full, implied | B | a callback sees an old object | usrcu-call |
+ * | B | taking the batch | the push before the cookie and the call | full, implied | A | as A; a grace period too short | usrcu-call |
+ * | C | giving the role back | the batch before running | release | D | two runners in one batch | usrcu-two-runners |
+ * | D | taking the role | running before the batch | full, implied | C | as C | usrcu-two-runners |
+ * | E | the runner, after a callback | its effects before ran | release | F | barrier returns early | usrcu-barrier |
+ * | F | barrier | ran before what follows | acquire | E | as E | usrcu-barrier |
+ */
+
+#include "usrcu_impl.h"
+
+#include <errno.h>
+
+int usrcu_call(struct usrcu *d, struct usrcu_head *head, void (*func)(struct usrcu_head *head))
+{
+	struct usrcu_head *next;
+
+	if (!d || !head || !func)
+		return -EINVAL;
+	head->usrcu__func = func;
+	fetch_add(&d->callbacks.queued, 1);
+	next = load_relaxed(&d->callbacks.incoming);
+	do {
+		head->usrcu__next = next;
+		/* A (pairs with B): the exchange is a full fence. */
+	} while (!compare_exchange(&d->callbacks.incoming, &next, head));
+	if (!next && d->callbacks.has_worker)
+		usrcu_wake_sleepers_(d);
+	return 0;
+}
+
+static struct usrcu_head *reversed(struct usrcu_head *head)
+{
+	struct usrcu_head *done = NULL, *next;
+
+	for (; head; head = next) {
+		next = head->usrcu__next;
+		head->usrcu__next = done;
+		done = head;
+	}
+	return done;
+}
+
+static void run_batch(struct callbacks *c)
+{
+	struct usrcu_head *head;
+
+	while ((head = c->batch)) {
+		c->batch = head->usrcu__next; /* before the call, which may free it */
+		head->usrcu__func(head);
+		store_release(&c->ran, c->ran + 1); /* E (pairs with F): its effects before ran */
+	}
+}
+
+void usrcu_run_callbacks_(struct usrcu *d)
+{
+	struct callbacks *c = &d->callbacks;
+	bool ran = false;
+
+	if (load_acquire(&c->ran) == load_relaxed(&c->queued))
+		return;
+	if (exchange(&c->running, 1)) /* D (pairs with C): the batch is ours now */
+		return;
+	store_relaxed(&c->runner, port_homeless());
+	for (;;) {
+		if (!c->batch) {
+			/* B (pairs with A): the pushes come before the cookie. */
+			c->batch = reversed(exchange(&c->incoming, NULL));
+			c->due = usrcu_get_state(d);
+		}
+		if (!c->batch || (!MUTANT(CALL_EARLY) && usrcu_advance_(d, c->due) != 1))
+			break;
+		run_batch(c);
+		ran = true;
+	}
+	store_relaxed(&c->runner, NULL);
+	store_release(&c->running, 0); /* C (pairs with D): the batch before the role is free */
+	if (ran)
+		usrcu_wake_sleepers_(d); /* barriers */
+}
+
+bool usrcu_no_callbacks_(const struct usrcu *d)
+{
+	return load_acquire(&d->callbacks.ran) == load_relaxed(&d->callbacks.queued) &&
+	       !load_acquire(&d->callbacks.running);
+}
+
+/* Sleep until a runner has run something or the worker has something to do. */
+static void sleep_unless(struct usrcu *d, bool (*reason)(struct usrcu *d, uint64_t arg), uint64_t arg)
+{
+	uint32_t seen;
+
+	fetch_add(&d->sleepers, 1);
+	seen = load_acquire(&d->wakes);
+	if (reason(d, arg))
+		fetch_add(&d->sleepers, -1);
+	else
+		usrcu_sleep_(d, seen, PORT_FOREVER);
+}
+
+static bool reached(struct usrcu *d, uint64_t target)
+{
+	/* F (pairs with E): the callbacks' effects come before what follows barrier. */
+	return (int64_t)(load_acquire(&d->callbacks.ran) - target) >= 0;
+}
+
+/* Nothing to sleep for: the target is reached, or the role of the runner is free to take. */
+static bool reached_or_free(struct usrcu *d, uint64_t target)
+{
+	return reached(d, target) ||
+	       (!d->callbacks.has_worker && !load_acquire(&d->callbacks.running));
+}
+
+int usrcu_barrier(struct usrcu *d)
+{
+	uint64_t target;
+	int rc;
+
+	if (!d)
+		return -EINVAL;
+	if (usrcu_in_section_(d) || load_relaxed(&d->callbacks.runner) == port_homeless())
+		return -EDEADLK;
+	target = fetch_add(&d->callbacks.queued, 0); /* a full fence: not older than the caller's own */
+	while (!reached(d, target)) {
+		rc = usrcu_wait_(d, usrcu_get_state(d), USRCU_SPIN_NS, PORT_FOREVER);
+		if (rc)
+			return rc;
+		if (!d->callbacks.has_worker)
+			usrcu_run_callbacks_(d);
+		sleep_unless(d, reached_or_free, target);
+	}
+	return 0;
+}
+
+/* ---- the worker ---- */
+
+static bool has_work(struct usrcu *d, uint64_t unused)
+{
+	(void)unused;
+	return load_acquire(&d->callbacks.incoming) || load_acquire(&d->callbacks.stop);
+}
+
+static void *work(void *arg)
+{
+	struct usrcu *d = arg;
+
+	for (;;) {
+		sleep_unless(d, has_work, 0);
+		if (load_acquire(&d->callbacks.stop))
+			return NULL;
+		/* Where membarrier is refused the callbacks stay: leaked, not run early. */
+		if (usrcu_wait_(d, usrcu_get_state(d), USRCU_SPIN_NS, PORT_FOREVER) == 0)
+			usrcu_run_callbacks_(d);
+	}
+}
+
+int usrcu_start_worker_(struct usrcu *d)
+{
+	int rc = port_thread_start(&d->callbacks.worker, work, d);
+
+	d->callbacks.has_worker = rc == 0;
+	return rc;
+}
+
+void usrcu_stop_worker_(struct usrcu *d)
+{
+	if (!d->callbacks.has_worker)
+		return;
+	store_release(&d->callbacks.stop, 1);
+	usrcu_wake_sleepers_(d);
+	port_thread_join(&d->callbacks.worker);
+	d->callbacks.has_worker = false;
+}
+
+static uint64_t length(const struct usrcu_head *head)
+{
+	uint64_t n = 0;
+
+	for (; head; head = head->usrcu__next)
+		n++;
+	return n;
+}
+
+/*
+ * The worker and other threads that ran callbacks do not exist here; pollers take over.  A
+ * callback that such a thread was about to push, to take or to finish is its own: it is not run
+ * here, and nobody waits for it.
+ */
+void usrcu_callbacks_after_fork_(struct usrcu *d)
+{
+	struct callbacks *c = &d->callbacks;
+	bool mine = c->runner == port_homeless();
+
+	c->has_worker = false;
+	if (!mine) {
+		c->runner = NULL;
+		c->running = 0;
+	}
+	c->queued = c->ran + (mine ? 1 : 0) + length(c->batch) + length(c->incoming);
+}
