@@ -31,7 +31,11 @@ enum {
 	/* urwsem.c */
 	MUTANT_URWSEM_READER_PREFERRING,
 	MUTANT_URWSEM_NO_HANDOFF,
-	MUTANT_URWSEM_LOST_WAKE,
+	MUTANT_URWSEM_LOST_WAKE,        /* the last reader to go wakes nobody */
+	MUTANT_URWSEM_NO_RECHECK,       /* nor does who joins the queue of a free one */
+	MUTANT_URWSEM_LEAVES_MUTE,      /* nor the first in the queue when its time is up */
+	MUTANT_URWSEM_GRANTS_ONE,       /* a release lets in one of the queued readers */
+	MUTANT_URWSEM_NO_SPIN,
 	/* the mirror list */
 	MUTANT_UNLINK_BEFORE_RELEASE,
 	MUTANT_RELEASE_TWICE,

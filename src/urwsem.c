@@ -573,7 +573,8 @@ static int down_write_slowly(struct urwsem *sem, uint64_t timeout_ns)
 			lock_queue(sem);
 		}
 	}
-	while (!try_as_waiter(sem, &w)) {
+	/* Time is up, unless we were woken: then the turn is ours, and nobody else will be told. */
+	while ((err && w.word == ASLEEP) || !try_as_waiter(sem, &w)) {
 		if (err) {
 			leave_queue(sem, &w);
 			return err;

@@ -71,9 +71,9 @@ struct mirror_range {
 	void *data;
 	/* private */
 	struct mirror_list *mirror__list;
+	uintptr_t mirror__state;
 	uint64_t mirror__seq;
-	uint64_t mirror__start, mirror__last;
-	uintptr_t mirror__open;
+	uint64_t mirror__first, mirror__last;
 	int mirror__token;
 };
 
@@ -100,8 +100,13 @@ struct mirror_ops {
 struct mirror {
 	const struct mirror_ops *ops;
 	/* private */
+	struct mirror_list *mirror__list;
 	struct mirror__entry *mirror__entry;
 	uintptr_t mirror__state;
+	uint64_t mirror__place;
+	uint64_t mirror__settle;
+	void (*mirror__done)(struct mirror *m);
+	struct mirror *mirror__next, **mirror__link;
 };
 
 /** How walkers of a list and its changes are kept apart. */

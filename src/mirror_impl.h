@@ -1,0 +1,209 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The mirror list, shared by its files:
+ *
+ *   mirror_list.c    lists: create, register, release, destroy; the memory walkers look at
+ *   mirror_walk.c    publishing: brackets, and which mirrors each one calls
+ *   mirror_drain.c   unregister: pins, the wait for them, and who waits for whom
+ *   mirror_fill.c    fills that retry when a bracket races them
+ *   sync.c           mirror_sync_srcu and mirror_sync_rwsem
+ *
+ * Lock order, outermost first: waits_lock (mirror_drain.c), list->lock, the locks of usrcu.c.
+ * The registry's lock of cells.c comes before all of them, at fork.  None is held in a callback.
+ */
+#ifndef MIRROR_IMPL_H
+#define MIRROR_IMPL_H
+
+#include "port.h"
+#include "cells.h"
+#include "mutant.h"
+
+#include <mirror/mirror.h>
+#include <mirror/urwsem.h>
+#include <mirror/usrcu.h>
+
+#define NEVER UINT64_MAX
+
+/* ---- what walkers look at ---- */
+
+/*
+ * One registration.  A cache line of the library's own, because walkers may still look at it
+ * when the mirror has been given back; freed when no walk can.
+ */
+struct mirror__entry {
+	union {
+		struct mirror *mirror;          /* read by who has pinned the live entry */
+		struct mirror__entry *next;     /* retired: the list of such */
+	};
+	uint64_t first, last;           /* bytes, both inclusive; constant */
+	uint64_t joined;                /* list->seq since it is registered; constant */
+	uint64_t released;              /* list->seq since its release has returned, else NEVER */
+	uint64_t fills_from;            /* list->seq since brackets count themselves in fill, or NEVER */
+	uint64_t fill;                  /* FILL_...; read-modify-writes */
+	uint32_t state;                 /* ENTRY_...; read-modify-writes */
+	uint32_t wakes;                 /* changes when a sleeper on this entry should look again */
+};
+
+enum {
+	ENTRY_DEAD     = 1u << 0,       /* no callback starts any more; unpinning wakes */
+	ENTRY_ASYNC    = 1u << 1,       /* dead, and whoever sees it unpinned finishes it */
+	ENTRY_FINISHED = 1u << 2,       /* one thread has taken that upon itself */
+};
+
+/* mirror_fill.c: brackets open on the entry, whether a filler sleeps, brackets ever started. */
+#define FILL_OPEN     ((uint64_t)(1u << 20) - 1)
+#define FILL_SLEEPER  ((uint64_t)1 << 20)
+#define FILL_STARTED  ((uint64_t)1 << 21)
+
+/* Entries in order of registration; NULL where one was taken out.  Copied when it is full. */
+struct roll {
+	uint64_t room;
+	uint64_t used;                  /* written under list->lock; slots below it are readable */
+	struct roll *next;              /* retired: the list of such */
+	struct mirror__entry *slot[];
+};
+
+/* ---- what each walking thread shows ---- */
+
+/* Starts nest MIRROR_MAX_DEPTH deep; ends of others' brackets may come on top. */
+#define MAX_PINS (2 * MIRROR_MAX_DEPTH)
+
+/* A cell: written by its thread. */
+struct walker {
+	struct mirror__entry *pin[MAX_PINS];    /* the callback that runs at each depth, or NULL */
+	const char *what[MAX_PINS];             /* its name */
+	uint32_t depth;
+	int token;                              /* of the sync's read_lock, taken at depth 0 */
+	const void *thread;                     /* port_homeless() of its thread */
+	uint64_t tid;
+	uint64_t walks, callbacks, refusals;    /* totals */
+	uint64_t pad;
+};
+
+/* ---- the list ---- */
+
+/* Memory to free once no lock is held: the program's allocator may end up in a callback. */
+struct garbage {
+	struct mirror__entry *entries;
+	struct roll *rolls;
+};
+
+struct mirror_list {
+	/* Read by every walk; only roll and seq change, under lock. */
+	struct roll *roll;
+	uint64_t seq;                   /* counts registrations and what else divides brackets */
+	const struct mirror_sync *sync;
+	void *sync_state;
+	bool membarrier;                /* pins go without fences, drains use membarrier(2) */
+	bool grace_period;              /* the kind of sync */
+	bool targeted;                  /* drains wait for pins, else for a grace period */
+	struct cells walkers;           /* struct walker for each thread */
+	struct usrcu *brackets;         /* open brackets are handed-over sections of it */
+
+	struct port_mutex lock __attribute__((aligned(64)));
+	/* All below under lock. */
+	uint64_t nr_mirrors;            /* registered or not yet given back */
+	uint64_t nr_live;               /* in the roll */
+	bool released;
+	uint64_t nr_pending;            /* unregistered asynchronously, done() not yet returned */
+	struct mirror *pending;         /* those for which it has not been called either */
+	struct garbage retired;         /* since due got its cookie */
+	struct garbage due;             /* to be freed when ... */
+	uint64_t due_cookie;            /* ... this cookie of the sync's is over */
+	uint64_t nr_drains, longest_drain_ns;
+
+	uint32_t wakes;                 /* changes when a done() has returned */
+
+	/* Constant. */
+	struct mirror_allocator allocator;
+	uint64_t stall_ns;
+	void (*stall)(void *arg, const struct mirror_stall *stall);
+	void *stall_arg;
+	char name[32];
+
+	/* The one walker of all threads for which memory ran out: they publish one at a time. */
+	struct port_mutex homeless_lock;
+	const void *homeless_owner;
+	struct walker homeless __attribute__((aligned(64)));
+};
+
+/* mirror_list.c */
+
+/* Under lock: free @e when no walk can see it any more. */
+void retire_entry_(struct mirror_list *list, struct mirror__entry *e);
+/*
+ * Under lock: what no walk can see any more; waits for nobody.  Without poll_state: what no walk
+ * will see after the caller's synchronize.
+ */
+void take_garbage_(struct mirror_list *list, struct garbage *garbage);
+void put_garbage_back_(struct mirror_list *list, const struct garbage *garbage);
+void free_garbage_(struct mirror_list *list, const struct garbage *garbage);
+/* Under lock: a number greater than that of every bracket so far. */
+void next_seq_(struct mirror_list *list);
+/* Under lock: no walk that begins from now on sees @m. */
+void unlink_(struct mirror_list *list, struct mirror *m);
+void misuse_(const struct mirror_list *list, const char *function, const char *rule);
+
+/* A mirror's own state: the address is mixed in, so that uninitialised memory is not mistaken. */
+enum mirror_state { STATE_NONE, STATE_REGISTERED, STATE_CLAIMED, STATE_DYING, STATE_DRAINING,
+		    STATE_ASYNC, STATE_GONE };
+enum mirror_state get_state_(const struct mirror *m);
+void set_state_(struct mirror *m, enum mirror_state state);
+
+/* mirror_walk.c */
+
+/* This thread's walker of @list, or the one that threads without memory take turns with. */
+struct walker *walker_(struct mirror_list *list);
+/* A walk: one level of callbacks of one list in this thread. */
+struct walk {
+	struct mirror_list *list;
+	struct walker *walker;          /* NULL: not begun, or ended */
+	struct mirror__entry **pin;     /* walker's, of this level */
+	bool membarrier;                /* list->membarrier, at hand */
+};
+/*
+ * Begin one that calls @what, at most the @deepest in this thread: 0, -ELOOP, or what the sync
+ * returned.  @wait: for a lock that others hold.
+ */
+int enter_(struct walk *walk, struct mirror_list *list, const char *what, uint32_t deepest,
+	   bool wait);
+/* End it; does nothing where it was not begun.  Also run when an exception passes. */
+void leave_(struct walk *walk);
+/* mirror_fill.c: mirror__settle of a new registration. */
+#define UNSETTLED ((uint64_t)3)
+/* A bracket that was counted in @e->fill is over. */
+void fill_ended_(struct mirror__entry *e);
+/* Whether this thread is in a callback of @list. */
+bool in_callback_(struct mirror_list *list);
+
+/* mirror_drain.c; barriers are explained at the top of src/mirror_drain.c */
+
+void unpinned_dead_(struct mirror_list *list, struct mirror__entry *e);
+
+/* No callback of @e runs here any more. */
+static inline void unpin_(const struct walk *walk, struct mirror__entry *e)
+{
+	store_release(walk->pin, NULL); /* B (pairs with D): the callback before the empty pin */
+	if (!MUTANT(NO_WAKE_AFTER_UNPIN)) {
+		fence_light(walk->membarrier); /* E (pairs with C): the empty pin before the state */
+		if (load_relaxed(&e->state) & ENTRY_DEAD)
+			unpinned_dead_(walk->list, e);
+	}
+}
+
+/* A callback of @e is about to run here; false: @e is dead, and none may. */
+static inline bool pin_(const struct walk *walk, struct mirror__entry *e)
+{
+	if (MUTANT(PIN_AFTER_CHECK) && load_acquire(&e->state) & ENTRY_DEAD)
+		return false;
+	store_relaxed(walk->pin, e);
+	fence_light(walk->membarrier); /* A (pairs with C): the pin before the state */
+	if (MUTANT(PIN_AFTER_CHECK) || !(load_acquire(&e->state) & ENTRY_DEAD))
+		return true;
+	unpin_(walk, e);
+	return false;
+}
+
+#endif /* MIRROR_IMPL_H */

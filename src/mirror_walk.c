@@ -1,0 +1,324 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Publishing: which mirrors a bracket calls, and when
+ *
+ * Terms.  A walk is one pass over the roll, under the sync's read_lock.  A bracket is two walks,
+ * its start and its end, with the change between them.  seq numbers the moments that divide
+ * brackets: a registration, the return of a release, a mirror's first fill.
+ *
+ * State
+ *   list->roll, seq       written under list->lock, each published by release
+ *   entry->joined         constant; released, fills_from: written once, before the seq they name
+ *   r->mirror__...        the bracket's: written by its start, read by its end
+ *   walker                this thread's own; others read pin, what, tid
+ *
+ * Algorithm
+ *   1. The bracket becomes a handed-over section of list->brackets (for fills, and destroy).
+ *   2. enter: at depth 0 the sync's read_lock; deeper, the walk stands under what is held.
+ *   3. The start reads seq once and keeps it in the range: S.
+ *   4. An entry takes part in the bracket if joined <= S < released and the ranges overlap.
+ *   5. Start: in order, each entry that takes part is pinned (mirror_drain.c), and unless it is
+ *      dead its callback is called.
+ *   6. A refusal, legal if the range is not blockable, ends the walk; those before get their end.
+ *   7. End: over today's roll backwards, by the rule of 4 with the same S.
+ *
+ * Why it is safe
+ *   1. Start and end choose by 4 alone, which does not depend on when it is asked: joined is
+ *      constant, and once S was read no value that released can take later changes the answer.
+ *      An entry that was dead at the start is dead at the end.  So the end calls exactly those
+ *      that got the start and are still registered.  (t/mirror_brackets; END_FOR_LATE_JOINER)
+ *   2. Every entry with joined <= S is in the roll that is read after S: it was put there before
+ *      seq was published.  (list-register)
+ *   3. The section is held for a walk, not for a bracket: a long bracket retires no memory.
+ *   4. Order of slots is order of registration, since copying a roll keeps it.
+ *
+ * Cost.  No lock, no shared write, no allocation: two increments for the bracket, a section for
+ * each walk, and for each mirror called one store and one load of its own line.
+ *
+ * Barriers
+ * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
+ * |---|---|---|---|---|---|---|
+ * | A | start | seq before the roll | acquire | mirror_list.c:A | a bracket misses a mirror that it should call | list-register |
+ *
+ * Sources: Linux mm/mmu_notifier.c v6.12; differences: doc/mirror.md.
+ */
+
+#include "mirror_impl.h"
+
+#include <errno.h>
+
+static const char START[] = "invalidate_range_start", END[] = "invalidate_range_end";
+
+/* ---- walkers ---- */
+
+struct walker *walker_(struct mirror_list *list)
+{
+	struct walker *w = cells_mine(&list->walkers);
+
+	if (w)
+		return w;
+	w = cells_claim(&list->walkers);
+	if (!w)
+		w = &list->homeless;
+	else {
+		store_relaxed(&w->thread, port_homeless());
+		store_relaxed(&w->tid, (uint64_t)port_tid());
+	}
+	return w;
+}
+
+bool in_callback_(struct mirror_list *list)
+{
+	const struct walker *w = cells_mine(&list->walkers);
+
+	if (w && w->depth)
+		return true;
+	return load_relaxed(&list->homeless.thread) == port_homeless();
+}
+
+/* Threads without memory take turns with one walker, a walk each. */
+static void take_turn(struct mirror_list *list)
+{
+	if (load_relaxed(&list->homeless.thread) == port_homeless())
+		return;
+	port_mutex_lock(&list->homeless_lock);
+	store_relaxed(&list->homeless.thread, port_homeless());
+	store_relaxed(&list->homeless.tid, (uint64_t)port_tid());
+}
+
+static void give_turn(struct mirror_list *list)
+{
+	if (list->homeless.depth)
+		return;
+	store_relaxed(&list->homeless.thread, NULL);
+	port_mutex_unlock(&list->homeless_lock);
+}
+
+static int read_lock(const struct mirror_list *list, struct walker *w, bool wait)
+{
+	const struct mirror_sync *sync = list->sync;
+	int token = 0;
+
+	if (w->depth == 0 && sync->read_lock) {
+		token = !wait && sync->read_trylock ? sync->read_trylock(list->sync_state) :
+						      sync->read_lock(list->sync_state);
+		w->token = token;
+	}
+	return token < 0 ? token : 0;
+}
+
+int enter_(struct walk *walk, struct mirror_list *list, const char *what, uint32_t deepest,
+	   bool wait)
+{
+	struct walker *w = walker_(list);
+	int rc;
+
+	if (w == &list->homeless)
+		take_turn(list);
+	rc = w->depth >= deepest ? -ELOOP : read_lock(list, w, wait);
+	if (rc) {
+		if (w == &list->homeless)
+			give_turn(list);
+		return rc;
+	}
+	store_relaxed(&w->what[w->depth], what);
+	*walk = (struct walk){
+		.list = list,
+		.walker = w,
+		.pin = &w->pin[w->depth],
+		.membarrier = list->membarrier,
+	};
+	w->depth++;
+	return 0;
+}
+
+void leave_(struct walk *walk)
+{
+	struct mirror_list *list = walk->list;
+	struct walker *w = walk->walker;
+	struct mirror__entry *pinned;
+
+	if (!w)
+		return;
+	pinned = load_relaxed(walk->pin); /* by this thread, where a callback threw */
+	if (pinned)
+		unpin_(walk, pinned);
+	walk->walker = NULL;
+	if (--w->depth == 0 && list->sync->read_unlock)
+		list->sync->read_unlock(list->sync_state, w->token);
+	if (w == &list->homeless)
+		give_turn(list);
+}
+
+/* ---- brackets ---- */
+
+static uintptr_t open_mark(const struct mirror_range *r)
+{
+	return (uintptr_t)r ^ (uintptr_t)0x6d6972726f72a55a;
+}
+
+static bool takes_part(const struct mirror__entry *e, const struct mirror_range *r)
+{
+	return (e->joined <= r->mirror__seq || MUTANT(END_FOR_LATE_JOINER)) &&
+	       r->mirror__seq < load_relaxed(&e->released) && /* exact for this seq: 1 above */
+	       e->first <= r->mirror__last && r->mirror__first <= e->last;
+}
+
+/* 0, or nonzero: the mirror refused. */
+static int start_one(const struct walk *walk, struct mirror__entry *e, const struct mirror_range *r,
+		     uint64_t *calls)
+{
+	struct mirror *m;
+	int rc = 0;
+
+	if (load_relaxed(&e->fills_from) <= r->mirror__seq)
+		fetch_add(&e->fill, FILL_STARTED + 1); /* mirror_fill.c */
+	if (!pin_(walk, e))
+		return 0;
+	m = e->mirror;
+	if (m->ops->invalidate_range_start) {
+		++*calls;
+		rc = m->ops->invalidate_range_start(m, r);
+	}
+	unpin_(walk, e);
+	return rc;
+}
+
+static void end_one(const struct walk *walk, struct mirror__entry *e, const struct mirror_range *r,
+		    uint64_t *calls)
+{
+	struct mirror *m;
+
+	if (pin_(walk, e)) {
+		m = e->mirror;
+		if (m->ops->invalidate_range_end) {
+			++*calls;
+			m->ops->invalidate_range_end(m, r);
+		}
+		unpin_(walk, e);
+	}
+	if (load_relaxed(&e->fills_from) <= r->mirror__seq)
+		fill_ended_(e);
+}
+
+static void count_walk(struct walker *w, uint64_t calls, uint64_t refusals)
+{
+	store_relaxed(&w->walks, w->walks + 1);
+	store_relaxed(&w->callbacks, w->callbacks + calls);
+	if (refusals)
+		store_relaxed(&w->refusals, w->refusals + refusals);
+}
+
+/* Backwards over the @used first slots of @roll. */
+static void end_all(const struct walk *walk, const struct roll *roll, uint64_t used,
+		    const struct mirror_range *r)
+{
+	uint64_t calls = 0;
+
+	while (used--) {
+		struct mirror__entry *e = load_acquire(&roll->slot[used]);
+
+		if (e && takes_part(e, r))
+			end_one(walk, e, r, &calls);
+	}
+	count_walk(walk->walker, calls, 0);
+}
+
+static int start_all(const struct walk *walk, struct mirror_range *r)
+{
+	bool blockable = r->flags & MIRROR_RANGE_BLOCKABLE;
+	uint64_t i, used, calls = 0;
+	const struct roll *roll;
+	int rc = 0;
+
+	r->mirror__seq = load_acquire(&walk->list->seq); /* A (pairs with mirror_list.c:A): before the roll */
+	roll = load_acquire(&walk->list->roll);
+	used = load_acquire(&roll->used);
+	for (i = 0; i < used; i++) {
+		struct mirror__entry *e = load_acquire(&roll->slot[i]);
+
+		if (!e || !takes_part(e, r))
+			continue;
+		rc = start_one(walk, e, r, &calls);
+		if (rc && blockable) {
+			misuse_(walk->list, START, "a mirror refused a blockable range; it goes on");
+			rc = 0;
+		}
+		if (rc) {
+			if (load_relaxed(&e->fills_from) <= r->mirror__seq)
+				fill_ended_(e);
+			break;
+		}
+	}
+	count_walk(walk->walker, calls, rc != 0);
+	if (rc)
+		end_all(walk, roll, MUTANT(UNDO_ALL) ? used : i, r);
+	return rc ? -EAGAIN : 0;
+}
+
+/* The bracket's section of list->brackets, given back unless the start succeeds. */
+static void abandon(struct mirror_range **r)
+{
+	if (*r)
+		usrcu_up_read((*r)->mirror__list->brackets, (*r)->mirror__token);
+}
+
+int mirror_invalidate_range_start(struct mirror_list *list, struct mirror_range *r)
+{
+	struct mirror_range *unfinished __attribute__((cleanup(abandon))) = NULL;
+	struct walk walk __attribute__((cleanup(leave_))) = { .walker = NULL };
+	int rc;
+
+	if (!list || !r || r->start >= r->end || r->flags & ~(unsigned)MIRROR_RANGE_BLOCKABLE ||
+	    r->mirror__state == open_mark(r))
+		return -EINVAL;
+	r->mirror__list = list;
+	r->mirror__first = r->start;
+	r->mirror__last = r->end - 1;
+	r->mirror__token = usrcu_down_read(list->brackets);
+	unfinished = r;
+	rc = enter_(&walk, list, START, MIRROR_MAX_DEPTH, r->flags & MIRROR_RANGE_BLOCKABLE);
+	if (rc)
+		return rc;
+	rc = start_all(&walk, r);
+	if (rc)
+		return rc;
+	r->mirror__state = open_mark(r);
+	unfinished = NULL;
+	return 0;
+}
+
+void mirror_invalidate_range_end(struct mirror_list *list, struct mirror_range *r)
+{
+	struct mirror_range *unfinished __attribute__((cleanup(abandon))) = NULL;
+	struct walk walk __attribute__((cleanup(leave_))) = { .walker = NULL };
+	const struct roll *roll;
+	int rc;
+
+	if (!list || !r || r->mirror__state != open_mark(r) || r->mirror__list != list) {
+		misuse_(list, END, "this range is not open on this list");
+		return;
+	}
+	r->mirror__state = 0;
+	unfinished = r; /* its section ends after the walk: the last touch of the list */
+	rc = enter_(&walk, list, END, MAX_PINS, true);
+	if (rc) {
+		misuse_(list, END, rc == -ELOOP ? "nested too deep in this thread's callbacks" :
+						  "the sync refused its read_lock");
+		return;
+	}
+	roll = load_acquire(&list->roll);
+	end_all(&walk, roll, load_acquire(&roll->used), r);
+}
+
+int mirror_invalidate_range(struct mirror_list *list, uint64_t start, uint64_t end)
+{
+	struct mirror_range r = { .start = start, .end = end, .flags = MIRROR_RANGE_BLOCKABLE };
+	int rc = mirror_invalidate_range_start(list, &r);
+
+	if (!rc)
+		mirror_invalidate_range_end(list, &r);
+	return rc;
+}
