@@ -83,9 +83,10 @@
 
 /* ---- pins ---- */
 
+/* Over a lock there is nobody to order with. */
 static int heavy_fence(const struct mirror_list *list)
 {
-	return MUTANT(DRAIN_NO_FENCE) ? 0 : fence_heavy(list->membarrier);
+	return MUTANT(DRAIN_NO_FENCE) || !list->grace_period ? 0 : fence_heavy(list->membarrier);
 }
 
 static int pin_level(const struct walker *w, const struct mirror__entry *e)
@@ -483,7 +484,8 @@ static void finish(struct mirror_list *list, struct mirror *m)
 	port_mutex_lock(&list->lock);
 	list->nr_pending--;
 	fetch_add(&list->wakes, 1);
-	port_futex_wake(&list->wakes, INT_MAX);
+	if (list->nr_barriers)
+		port_futex_wake(&list->wakes, INT_MAX);
 	port_mutex_unlock(&list->lock);
 }
 
@@ -572,7 +574,6 @@ int mirror_unregister_async(struct mirror *m, void (*done)(struct mirror *m))
 
 int mirror_barrier(struct mirror_list *list)
 {
-	uint64_t pending;
 	uint32_t seen;
 	int rc = 0;
 
@@ -580,15 +581,17 @@ int mirror_barrier(struct mirror_list *list)
 		return -EINVAL;
 	if (in_callback_(list))
 		return -EDEADLK;
-	for (;;) {
+	port_mutex_lock(&list->lock);
+	list->nr_barriers++;
+	while (list->nr_pending && !rc) {
 		seen = load_acquire(&list->wakes);
-		port_mutex_lock(&list->lock);
-		pending = list->nr_pending;
 		port_mutex_unlock(&list->lock);
-		if (!pending || rc)
-			return rc;
 		rc = finish_pending(list);
 		if (!rc)
 			port_futex_wait(&list->wakes, seen, PORT_FOREVER);
+		port_mutex_lock(&list->lock);
 	}
+	list->nr_barriers--;
+	port_mutex_unlock(&list->lock);
+	return rc;
 }

@@ -79,7 +79,7 @@ struct walker {
 	const void *thread;                     /* port_homeless() of its thread */
 	uint64_t tid;
 	uint64_t walks, callbacks, refusals;    /* totals */
-	uint64_t pad;
+	uint64_t pad;                           /* to whole cache lines */
 };
 
 /* ---- the list ---- */
@@ -88,6 +88,7 @@ struct walker {
 struct garbage {
 	struct mirror__entry *entries;
 	struct roll *rolls;
+	size_t bytes;
 };
 
 struct mirror_list {
@@ -113,6 +114,8 @@ struct mirror_list {
 	struct garbage due;             /* to be freed when ... */
 	uint64_t due_cookie;            /* ... this cookie of the sync's is over */
 	uint64_t nr_drains, longest_drain_ns;
+
+	uint32_t nr_barriers;           /* calls of mirror_barrier that may sleep */
 
 	uint32_t wakes;                 /* changes when a done() has returned */
 

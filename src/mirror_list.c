@@ -15,9 +15,9 @@
  *      old roll is retired.  So a registration costs a constant on average.
  *   3. Unregister empties the slot (unlink_) and, once drained, retires the entry.
  *   4. Retired memory waits in two batches.  One is due when the sync's cookie says so; the
- *      other collects what is retired meanwhile and gets its cookie then.  Every registration
- *      and unregistration polls; nobody waits.  Without cookies it is freed after the next
- *      synchronize.
+ *      other collects what is retired meanwhile and gets its cookie then.  Registrations and
+ *      unregistrations poll, once an eighth of what is live is retired; nobody waits.  Without
+ *      cookies it is freed after the next synchronize.
  *   5. Release calls each live mirror under a pin (mirror_drain.c), and when its callback has
  *      returned names the next seq as the entry's released: brackets from then on pass over it.
  *
@@ -88,11 +88,20 @@ void retire_entry_(struct mirror_list *list, struct mirror__entry *e)
 {
 	e->next = list->retired.entries;
 	list->retired.entries = e;
+	list->retired.bytes += sizeof(*e);
 }
 
-static bool is_empty(const struct garbage *g)
+static void retire_roll(struct mirror_list *list, struct roll *roll)
 {
-	return !g->entries && !g->rolls;
+	roll->next = list->retired.rolls;
+	list->retired.rolls = roll;
+	list->retired.bytes += roll_bytes(roll->room);
+}
+
+/* Enough to be worth a grace period: a part of what is live, so that garbage stays in bounds. */
+static bool is_worth_it(const struct mirror_list *list)
+{
+	return list->retired.bytes >= 4096 + list->nr_live * sizeof(struct mirror__entry) / 8;
 }
 
 void take_garbage_(struct mirror_list *list, struct garbage *garbage)
@@ -104,11 +113,13 @@ void take_garbage_(struct mirror_list *list, struct garbage *garbage)
 		list->retired = (struct garbage){ 0 };
 		return;
 	}
-	if (!is_empty(&list->due) && sync->poll_state(list->sync_state, list->due_cookie)) {
+	if (!is_worth_it(list))
+		return;
+	if (list->due.bytes && sync->poll_state(list->sync_state, list->due_cookie)) {
 		*garbage = list->due;
 		list->due = (struct garbage){ 0 };
 	}
-	if (is_empty(&list->due) && !is_empty(&list->retired)) {
+	if (!list->due.bytes) {
 		list->due = list->retired;
 		list->retired = (struct garbage){ 0 };
 		list->due_cookie = sync->get_state(list->sync_state);
@@ -126,8 +137,7 @@ void put_garbage_back_(struct mirror_list *list, const struct garbage *garbage)
 	}
 	for (roll = garbage->rolls; roll; roll = next_roll) {
 		next_roll = roll->next;
-		roll->next = list->retired.rolls;
-		list->retired.rolls = roll;
+		retire_roll(list, roll);
 	}
 }
 
@@ -178,8 +188,7 @@ static void replace_roll(struct mirror_list *list, struct roll *new)
 		new->slot[new->used++] = e;
 	}
 	store_release(&list->roll, new);
-	old->next = list->retired.rolls;
-	list->retired.rolls = old;
+	retire_roll(list, old);
 }
 
 static void append(struct mirror_list *list, struct mirror *m, struct mirror__entry *e)
@@ -255,7 +264,8 @@ static int add(struct mirror_list *list, struct mirror *m, const struct mirror_o
 	struct mirror__entry *e;
 	int rc;
 
-	if (!list || !m || !ops || ops->size != sizeof(*ops))
+	if (!list || !m || !ops ||
+	    (ops->size != sizeof(*ops) && ops->size != offsetof(struct mirror_ops, finish)))
 		return -EINVAL;
 	if (get_state_(m) != STATE_NONE && get_state_(m) != STATE_GONE)
 		return -EBUSY;
@@ -292,6 +302,32 @@ int mirror_register_range(struct mirror_list *list, struct mirror *m, const stru
 			  uint64_t start, uint64_t end)
 {
 	return start < end ? add(list, m, ops, start, end - 1) : -EINVAL;
+}
+
+int mirror_list_get_stats(struct mirror_list *list, struct mirror_list_stats *stats)
+{
+	struct walker *w;
+
+	if (!list || !stats || stats->size != sizeof(*stats))
+		return -EINVAL;
+	port_mutex_lock(&list->lock);
+	*stats = (struct mirror_list_stats){
+		.size = sizeof(*stats),
+		.registered = list->nr_mirrors,
+		.walks = load_relaxed(&list->homeless.walks),
+		.callbacks = load_relaxed(&list->homeless.callbacks),
+		.refusals = load_relaxed(&list->homeless.refusals),
+		.drains = list->nr_drains,
+		.longest_drain_ns = list->longest_drain_ns,
+		.retired_bytes = list->retired.bytes + list->due.bytes,
+	};
+	port_mutex_unlock(&list->lock);
+	for (struct cells_walk i = cells_first(&list->walkers); (w = cells_next(&i)); ) {
+		stats->walks += load_relaxed(&w->walks);
+		stats->callbacks += load_relaxed(&w->callbacks);
+		stats->refusals += load_relaxed(&w->refusals);
+	}
+	return 0;
 }
 
 /* ---- release ---- */

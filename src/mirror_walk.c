@@ -21,8 +21,10 @@
  *   4. An entry takes part in the bracket if joined <= S < released and the ranges overlap.
  *   5. Start: in order, each entry that takes part is pinned (mirror_drain.c), and unless it is
  *      dead its callback is called.
- *   6. A refusal, legal if the range is not blockable, ends the walk; those before get their end.
- *   7. End: over today's roll backwards, by the rule of 4 with the same S.
+ *   6. If one of them has a finish, a second pass calls it, by the same rule.
+ *   7. A refusal, legal if the range is not blockable, ends the pass; those before get their
+ *      finish and their end.
+ *   8. End: over today's roll backwards, by the rule of 4 with the same S.
  *
  * Why it is safe
  *   1. Start and end choose by 4 alone, which does not depend on when it is asked: joined is
@@ -49,7 +51,8 @@
 
 #include <errno.h>
 
-static const char START[] = "invalidate_range_start", END[] = "invalidate_range_end";
+static const char START[] = "invalidate_range_start", END[] = "invalidate_range_end",
+		  FINISH[] = "finish";
 
 /* ---- walkers ---- */
 
@@ -166,9 +169,20 @@ static bool takes_part(const struct mirror__entry *e, const struct mirror_range 
 	       e->first <= r->mirror__last && r->mirror__first <= e->last;
 }
 
+/* What one pass of a walk came across. */
+struct tally {
+	uint64_t calls;
+	bool finishes;                  /* a mirror that was called has a finish */
+};
+
+static bool has_finish(const struct mirror_ops *ops)
+{
+	return ops->size == sizeof(*ops) && ops->finish;
+}
+
 /* 0, or nonzero: the mirror refused. */
 static int start_one(const struct walk *walk, struct mirror__entry *e, const struct mirror_range *r,
-		     uint64_t *calls)
+		     struct tally *tally)
 {
 	struct mirror *m;
 	int rc = 0;
@@ -178,8 +192,10 @@ static int start_one(const struct walk *walk, struct mirror__entry *e, const str
 	if (!pin_(walk, e))
 		return 0;
 	m = e->mirror;
+	if (has_finish(m->ops))
+		tally->finishes = true;
 	if (m->ops->invalidate_range_start) {
-		++*calls;
+		tally->calls++;
 		rc = m->ops->invalidate_range_start(m, r);
 	}
 	unpin_(walk, e);
@@ -187,14 +203,14 @@ static int start_one(const struct walk *walk, struct mirror__entry *e, const str
 }
 
 static void end_one(const struct walk *walk, struct mirror__entry *e, const struct mirror_range *r,
-		    uint64_t *calls)
+		    struct tally *tally)
 {
 	struct mirror *m;
 
 	if (pin_(walk, e)) {
 		m = e->mirror;
 		if (m->ops->invalidate_range_end) {
-			++*calls;
+			tally->calls++;
 			m->ops->invalidate_range_end(m, r);
 		}
 		unpin_(walk, e);
@@ -203,37 +219,60 @@ static void end_one(const struct walk *walk, struct mirror__entry *e, const stru
 		fill_ended_(e);
 }
 
-static void count_walk(struct walker *w, uint64_t calls, uint64_t refusals)
+static void count(uint64_t *total, uint64_t more)
 {
-	store_relaxed(&w->walks, w->walks + 1);
-	store_relaxed(&w->callbacks, w->callbacks + calls);
-	if (refusals)
-		store_relaxed(&w->refusals, w->refusals + refusals);
+	store_relaxed(total, *total + more); /* this thread's own; read for statistics */
 }
 
 /* Backwards over the @used first slots of @roll. */
 static void end_all(const struct walk *walk, const struct roll *roll, uint64_t used,
 		    const struct mirror_range *r)
 {
-	uint64_t calls = 0;
+	struct tally tally = { 0 };
 
 	while (used--) {
 		struct mirror__entry *e = load_acquire(&roll->slot[used]);
 
 		if (e && takes_part(e, r))
-			end_one(walk, e, r, &calls);
+			end_one(walk, e, r, &tally);
 	}
-	count_walk(walk->walker, calls, 0);
+	count(&walk->walker->walks, 1);
+	count(&walk->walker->callbacks, tally.calls);
+}
+
+/* The second pass: all have started, now wait for each. */
+static void finish_all(const struct walk *walk, const struct roll *roll, uint64_t used,
+		       const struct mirror_range *r)
+{
+	struct tally tally = { 0 };
+
+	store_relaxed(&walk->walker->what[walk->walker->depth - 1], FINISH);
+	for (uint64_t i = 0; i < used; i++) {
+		struct mirror__entry *e = load_acquire(&roll->slot[i]);
+		struct mirror *m;
+
+		if (!e || !takes_part(e, r) || !pin_(walk, e))
+			continue;
+		m = e->mirror;
+		if (has_finish(m->ops)) {
+			tally.calls++;
+			m->ops->finish(m, r);
+		}
+		unpin_(walk, e);
+	}
+	count(&walk->walker->callbacks, tally.calls);
 }
 
 static int start_all(const struct walk *walk, struct mirror_range *r)
 {
 	bool blockable = r->flags & MIRROR_RANGE_BLOCKABLE;
-	uint64_t i, used, calls = 0;
+	struct tally tally = { 0 };
 	const struct roll *roll;
+	uint64_t i, used;
 	int rc = 0;
 
-	r->mirror__seq = load_acquire(&walk->list->seq); /* A (pairs with mirror_list.c:A): before the roll */
+	/* A (pairs with mirror_list.c:A): seq before the roll. */
+	r->mirror__seq = load_acquire(&walk->list->seq);
 	roll = load_acquire(&walk->list->roll);
 	used = load_acquire(&roll->used);
 	for (i = 0; i < used; i++) {
@@ -241,7 +280,7 @@ static int start_all(const struct walk *walk, struct mirror_range *r)
 
 		if (!e || !takes_part(e, r))
 			continue;
-		rc = start_one(walk, e, r, &calls);
+		rc = start_one(walk, e, r, &tally);
 		if (rc && blockable) {
 			misuse_(walk->list, START, "a mirror refused a blockable range; it goes on");
 			rc = 0;
@@ -252,9 +291,14 @@ static int start_all(const struct walk *walk, struct mirror_range *r)
 			break;
 		}
 	}
-	count_walk(walk->walker, calls, rc != 0);
-	if (rc)
+	count(&walk->walker->walks, 1);
+	count(&walk->walker->callbacks, tally.calls);
+	if (tally.finishes)
+		finish_all(walk, roll, i, r);
+	if (rc) {
+		count(&walk->walker->refusals, 1);
 		end_all(walk, roll, MUTANT(UNDO_ALL) ? used : i, r);
+	}
 	return rc ? -EAGAIN : 0;
 }
 

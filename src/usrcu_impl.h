@@ -1,7 +1,10 @@
 /* SPDX-FileCopyrightText: 2026 libmirror contributors */
 /* SPDX-License-Identifier: MIT */
 
-/* A domain, shared by usrcu.c (sections and grace periods) and usrcu_call.c (callbacks). */
+/*
+ * A domain, shared by usrcu.c (sections and grace periods), usrcu_call.c (callbacks) and
+ * usrcu_domain.c (create and destroy).
+ */
 #ifndef MIRROR_USRCU_IMPL_H
 #define MIRROR_USRCU_IMPL_H
 
@@ -53,6 +56,8 @@ struct usrcu {
 	struct usrcu *next_spare;
 };
 
+/* Under lock: which of the indexes in @need have a section open. */
+uint32_t usrcu_open_indexes_(struct usrcu *d, uint32_t need);
 /* Whether the cookie's grace period is over; no step is taken. */
 bool usrcu_is_over_(const struct usrcu *d, usrcu_cookie_t cookie);
 /* Take the steps that can be taken now.  1: over; 0: not yet; -errno. */

@@ -85,6 +85,12 @@ struct mirror_range {
  *                          legal without MIRROR_RANGE_BLOCKABLE alone
  * @invalidate_range_end:   the change is over
  * @release:                the whole address space goes away; called once
+ * @finish:                 the second of two passes: once @invalidate_range_start of every mirror
+ *                          has returned, wait here for what it set going, so that all devices
+ *                          work at the same time.  Called before the bracket's start returns,
+ *                          for each mirror that accepted, also where a later one refused
+ *
+ * A @size that ends before @finish means that there is none.
  *
  * A callback may sleep, take locks, register mirrors, start nested brackets, and unregister
  * other mirrors; itself it may unregister asynchronously.  Must outlive the registration.
@@ -94,6 +100,7 @@ struct mirror_ops {
 	int (*invalidate_range_start)(struct mirror *m, const struct mirror_range *r);
 	void (*invalidate_range_end)(struct mirror *m, const struct mirror_range *r);
 	void (*release)(struct mirror *m);
+	void (*finish)(struct mirror *m, const struct mirror_range *r);
 };
 
 /** struct mirror - a subscriber; embed it, zeroed or not, and do not copy it while registered */
@@ -334,6 +341,21 @@ void mirror_invalidate_range_end(struct mirror_list *list, struct mirror_range *
 
 /** mirror_invalidate_range - start and end in one, blockable, for what has changed already */
 int mirror_invalidate_range(struct mirror_list *list, uint64_t start, uint64_t end);
+
+/** struct mirror_list_stats - totals since the list was made; not one moment's */
+struct mirror_list_stats {
+	size_t size;                /* in: sizeof(struct mirror_list_stats) */
+	uint64_t registered;        /* mirrors now, with those that are being unregistered */
+	uint64_t walks;             /* starts and ends */
+	uint64_t callbacks;         /* calls of start, finish and end */
+	uint64_t refusals;
+	uint64_t drains;            /* unregisters that waited or could have */
+	uint64_t longest_drain_ns;
+	uint64_t retired_bytes;     /* memory that waits for walks to end */
+};
+
+/** mirror_list_get_stats - read them, at any time.  Return: 0; -EINVAL: NULL, wrong size. */
+int mirror_list_get_stats(struct mirror_list *list, struct mirror_list_stats *stats);
 
 /**
  * Fills: a mirror that copies what a range holds, and must install nothing stale.
