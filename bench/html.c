@@ -1,0 +1,262 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/* The report page: one file, no script, no request to anywhere; light, dark, phone and print. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench.h"
+#include "report.h"
+#include "summary.h"
+#include "svg.h"
+
+static void write_style(FILE *out)
+{
+	fprintf(out, "<style>\n"
+		":root{color-scheme:light dark;--ink:#1c2024;--soft:#5b636b;--paper:#ffffff;--line:#d9dde1;"
+		"--shade:#f4f6f8;--warn:#fff3d6;%s}\n", svg_css(0));
+	fprintf(out, "@media (prefers-color-scheme:dark){:root{--ink:#e8eaed;--soft:#a5adb5;--paper:#15181b;"
+		"--line:#3a4047;--shade:#1f2429;--warn:#3d3212;%s}}\n", svg_css(1));
+	fprintf(out, "@media print{:root{--ink:#000;--soft:#333;--paper:#fff;--line:#ccc;--shade:#fff;--warn:#fff;%s}"
+		"section{break-inside:avoid-page}}\n", svg_css(0));
+	fputs("body{margin:0;background:var(--paper);color:var(--ink);"
+	      "font:16px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif}\n"
+	      "main{max-width:960px;margin:0 auto;padding:24px 20px 64px}\n"
+	      "h1{font-size:1.9rem;line-height:1.2;margin:.4em 0 .2em}\n"
+	      "h2{font-size:1.3rem;line-height:1.3;margin:2.4em 0 .4em;padding-top:.8em;"
+	      "border-top:1px solid var(--line)}\n"
+	      "h3{font-size:1.05rem;margin:1.6em 0 .3em}\n"
+	      ".soft,figcaption{color:var(--soft)}\n"
+	      "figcaption{font-size:.875rem}\n"
+	      ".summary{font-size:1.1rem}\n"
+	      ".warn{background:var(--warn);padding:.6em 1em;border-left:4px solid #d9a400}\n"
+	      "figure{margin:1.2em 0}\n"
+	      "figure svg{width:100%;height:auto;color:var(--ink);display:block}\n"
+	      ".wide{overflow-x:auto;margin:1em 0}\n"
+	      "table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums}\n"
+	      "caption{text-align:left;color:var(--soft);padding-bottom:.4em}\n"
+	      "th,td{padding:.3em .7em;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}\n"
+	      "th:first-child{text-align:left}\n"
+	      "thead th{background:var(--shade);vertical-align:bottom}\n"
+	      "tbody th{font-weight:500}\n"
+	      "tbody tr:hover{background:var(--shade)}\n"
+	      ".facts td{text-align:left;white-space:normal}\n"
+	      "pre{background:var(--shade);padding:.8em 1em;overflow-x:auto;font-size:.875rem}\n"
+	      "@media (max-width:600px){body{font-size:15px}main{padding:16px 14px 48px}figure{overflow-x:auto}"
+	      "figure svg{min-width:600px}}\n"
+	      "</style>\n", out);
+}
+
+static void write_figure(const json_t *results, const char *question, bool figures, FILE *out)
+{
+	char *svg = figures ? figure_svg(results, question) : NULL;
+
+	if (!svg)
+		return;
+	fprintf(out, "<figure id=\"figure-%s\">\n%s<figcaption>", question, svg);
+	html_escaped(figure_caption(question), out);
+	fputs("</figcaption>\n</figure>\n", out);
+	free(svg);
+}
+
+static void paragraph(const char *class, const char *text, FILE *out)
+{
+	fprintf(out, "<p%s%s%s>", class ? " class=\"" : "", class ? class : "", class ? "\"" : "");
+	html_escaped(text, out);
+	fputs("</p>\n", out);
+}
+
+static void write_summary(const json_t *results, bool figures, const char *why_none, FILE *out)
+{
+	struct table *headline = report_headline_table(results);
+	const char *started = summary_string(results, NULL, "started");
+	char sentence[512];
+
+	fputs("<h1>What walking a mirror list costs</h1>\n<p class=\"soft\">", out);
+	html_escaped("libmirror ", out);
+	html_escaped(summary_string(results, NULL, "version"), out);
+	fputs(", commit ", out);
+	html_escaped(summary_string(results, NULL, "commit"), out);
+	fprintf(out, ", measured %.10s on ", started);
+	html_escaped(summary_string(results, "machine", "cpu"), out);
+	fputs("</p>\n", out);
+	if (json_is_true(json_object_get(results, "partial")))
+		paragraph("warn", "Partial: the run ended early, and this is what was measured until then.", out);
+	for (int i = 0; i < 3; i++)
+		if (report_sentence(results, i, sentence, sizeof(sentence)))
+			paragraph("summary", sentence, out);
+	if (why_none)
+		paragraph("warn", why_none, out);
+	write_figure(results, "summary", figures, out);
+	table_html(headline, out);
+	free(headline);
+}
+
+static void write_left_out(const json_t *question, FILE *out)
+{
+	const char *name;
+	json_t *why;
+
+	json_object_foreach(json_object_get(question, "left_out"), name, why) {
+		fputs("<p class=\"soft\">Left out: ", out);
+		html_escaped(name, out);
+		fputs(", since ", out);
+		html_escaped(json_string_value(why), out);
+		fputs(".</p>\n", out);
+	}
+}
+
+static void write_question(const json_t *results, const json_t *question, int number, bool figures, FILE *out)
+{
+	const char *name = json_string_value(json_object_get(question, "name"));
+	struct table *tables[REPORT_MAX_TABLES];
+	size_t n = report_tables(results, name, tables);
+
+	fprintf(out, "<section id=\"%s\">\n<h2>%d. ", name, number);
+	html_escaped(json_string_value(json_object_get(question, "title")), out);
+	fputs("</h2>\n", out);
+	if (n == 0) {
+		paragraph("soft", "Not measured in this run.", out);
+	} else {
+		write_figure(results, name, figures, out);
+		fputs("<p><strong>How to read it.</strong> ", out);
+		html_escaped(json_string_value(json_object_get(question, "how_to_read")), out);
+		fputs("</p>\n", out);
+	}
+	for (size_t i = 0; i < n; i++) {
+		table_html(tables[i], out);
+		free(tables[i]);
+	}
+	if (n > 0)
+		write_left_out(question, out);
+	fputs("</section>\n", out);
+}
+
+static void fact(const char *name, const json_t *value, FILE *out)
+{
+	char *text;
+
+	fputs("<tr><th scope=\"row\">", out);
+	for (const char *c = name; *c; c++)
+		fputc(*c == '_' ? ' ' : *c, out);
+	fputs("</th><td>", out);
+	text = json_is_string(value) ? strdup(json_string_value(value)) :
+				       json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(4));
+	html_escaped(text ? text : "", out);
+	free(text);
+	fputs("</td></tr>\n", out);
+}
+
+static void write_machine(const json_t *results, FILE *out)
+{
+	const char *name;
+	json_t *value;
+	size_t i;
+
+	fputs("<section id=\"machine\">\n<h2>Machine and versions</h2>\n<div class=\"wide\"><table class=\"facts\"><tbody>\n",
+	      out);
+	json_object_foreach(json_object_get(results, "machine"), name, value)
+		fact(name, value, out);
+	fact("started", json_object_get(results, "started"), out);
+	fact("took_s", json_object_get(results, "took_s"), out);
+	fputs("</tbody></table></div>\n<h3>Comparators</h3>\n<div class=\"wide\"><table class=\"facts\"><tbody>\n", out);
+	json_array_foreach(json_object_get(results, "comparators"), i, value) {
+		const char *library = json_string_value(json_object_get(value, "library"));
+
+		fputs("<tr><th scope=\"row\">", out);
+		html_escaped(json_string_value(json_object_get(value, "name")), out);
+		fputs("</th><td>", out);
+		html_escaped(json_string_value(json_object_get(value, "about")), out);
+		if (library) {
+			fputs(" (", out);
+			html_escaped(library, out);
+			fputs(")", out);
+		}
+		fputs("</td></tr>\n", out);
+	}
+	json_object_foreach(json_object_get(results, "absent"), name, value) {
+		fputs("<tr><th scope=\"row\">", out);
+		html_escaped(name, out);
+		fputs("</th><td>left out: ", out);
+		html_escaped(json_string_value(value), out);
+		fputs("</td></tr>\n", out);
+	}
+	fputs("</tbody></table></div>\n</section>\n", out);
+}
+
+static void write_method(const json_t *results, FILE *out)
+{
+	const json_t *word;
+	size_t i;
+
+	fputs("<section id=\"method\">\n<h2>Method</h2>\n", out);
+	paragraph(NULL,
+		  "Every comparator walks the same mirror list through the same code, libmirror's struct mirror_sync; "
+		  "only the sync differs. Threads are pinned, one to a core before hardware threads are used, warmed up, "
+		  "and started together. Each repeat measures every comparator in turn before the next repeat begins, so "
+		  "that a noisy moment hurts all alike. Figures are medians over repeats with the 95% interval of a "
+		  "bootstrap; ratios are taken within a repeat. Latencies go into a log-linear histogram whose buckets are "
+		  "at most 3.2% wide. The clock is CLOCK_MONOTONIC.", out);
+	fputs("<h3>To repeat it</h3>\n<pre>./bootstrap &amp;&amp; ./configure &amp;&amp; make compare</pre>\n"
+	      "<p class=\"soft\">This run was:</p>\n<pre>", out);
+	json_array_foreach(json_object_get(results, "command"), i, word) {
+		if (i > 0)
+			fputc(' ', out);
+		html_escaped(json_string_value(word), out);
+	}
+	fputs("</pre>\n<p class=\"soft\">The records that every figure was made from stand in this page's source, in the "
+	      "element with the id results, as JSON.</p>\n</section>\n", out);
+}
+
+/* Inside a script element "<" begins nothing but an end tag or a comment: as an escape it begins neither. */
+static void write_records(const json_t *results, FILE *out)
+{
+	char *text = json_dumps(results, JSON_COMPACT | JSON_REAL_PRECISION(9));
+
+	fputs("<script type=\"application/json\" id=\"results\">", out);
+	for (const char *c = text ? text : "null"; *c; c++) {
+		if (*c == '<')
+			fputs("\\u003c", out);
+		else
+			fputc(*c, out);
+	}
+	fputs("</script>\n", out);
+	free(text);
+}
+
+int report_html_file(const json_t *results, const char *path, bool figures)
+{
+	const char *why_none = NULL;
+	const json_t *question;
+	FILE *out;
+	size_t i;
+
+	if (figures && !figure_program_version()) {
+		why_none = "This report has no figures, since gnuplot was not found where it was made.";
+		bench_complain("note: gnuplot is not here (Debian: gnuplot-nox): the report has no figures");
+		figures = false;
+	}
+	out = fopen(path, "we");
+	if (!out)
+		goto failed;
+	fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+	      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+	      "<link rel=\"icon\" href=\"data:,\">\n"
+	      "<title>What walking a mirror list costs</title>\n", out);
+	write_style(out);
+	fputs("</head>\n<body>\n<main>\n", out);
+	write_summary(results, figures, why_none, out);
+	json_array_foreach(json_object_get(results, "questions"), i, question)
+		write_question(results, question, (int)i + 1, figures, out);
+	write_method(results, out);
+	write_machine(results, out);
+	fputs("</main>\n", out);
+	write_records(results, out);
+	fputs("</body>\n</html>\n", out);
+	if (fclose(out) == 0)
+		return 0;
+failed:
+	bench_complain("cannot write %s: %s", path, strerror(errno));
+	return 1;
+}

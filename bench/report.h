@@ -1,0 +1,46 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/* From a results.json to tables, figures, sentences and the HTML page. */
+#ifndef BENCH_REPORT_H
+#define BENCH_REPORT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "table.h"
+
+enum { REPORT_MAX_TABLES = 40 };
+
+/** report_text - all tables, for a terminal */
+void report_text(const json_t *results, FILE *out);
+
+/** report_html_file - the page; 0, or 1 with a message; without gnuplot it has no figures and says so */
+int report_html_file(const json_t *results, const char *path, bool figures);
+
+/** report_tables - the tables of one question; the caller frees each; returns how many */
+size_t report_tables(const json_t *results, const char *question, struct table **tables);
+
+/** report_headline_table - one small table over all questions, for README and summary */
+struct table *report_headline_table(const json_t *results);
+
+/** report_sentence - the summary's sentence @index (0, 1, 2); false where nothing was measured */
+bool report_sentence(const json_t *results, int index, char *text, size_t size);
+
+/** figure_svg - the figure of a question, or of "summary"; NULL: no data or no gnuplot; caller frees */
+char *figure_svg(const json_t *results, const char *question);
+
+/** figure_caption - what its axes show */
+const char *figure_caption(const char *question);
+
+/** figure_program_version - gnuplot's, or NULL where it is not found; static */
+const char *figure_program_version(void);
+
+/** format_ns - "312 ns", "4.57 us", "10.3 ms" into @text, which it returns */
+const char *format_ns(double ns, char *text, size_t size);
+
+/** report_headline_case - the throughput case of the headline: most publishers up to the CPUs, 16 mirrors; or NULL */
+const char *report_headline_case(const json_t *results);
+
+#endif /* BENCH_REPORT_H */

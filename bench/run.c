@@ -1,0 +1,381 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * `mirror-bench run`: plans the cases, measures them, writes the records
+ *
+ * Repeats are outermost and comparators innermost (A B C A B C), so that whatever else happens on
+ * the machine hurts all comparators alike, and an early end leaves something of everything.
+ */
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench.h"
+#include "machine.h"
+#include "progress.h"
+#include "report.h"
+#include "topology.h"
+
+struct planned {
+	const struct bench_question *question;
+	struct bench_case c;
+};
+
+struct bench_plan {
+	struct planned *cases;
+	size_t nr;
+};
+
+int bench_plan_add(struct bench_plan *plan, const struct bench_question *question, const struct bench_case *c)
+{
+	struct planned *cases = realloc(plan->cases, (plan->nr + 1) * sizeof(cases[0]));
+
+	if (!cases)
+		return -ENOMEM;
+	plan->cases = cases;
+	cases[plan->nr++] = (struct planned){ question, *c };
+	return 0;
+}
+
+uint64_t bench_share_ns(const struct bench_config *config, uint64_t budget_ns, unsigned runs, uint64_t most_ns)
+{
+	uint64_t share_ns;
+
+	if (config->duration_ns)
+		return config->duration_ns;
+	if (config->full)
+		return 2 * most_ns;
+	share_ns = budget_ns / runs / (unsigned)config->repeats;
+	if (share_ns > most_ns)
+		return most_ns;
+	return share_ns > 5 * NS_PER_MS ? share_ns : 5 * NS_PER_MS;
+}
+
+int bench_list_create(struct mirror_list **list, const struct bench_comparator *comparator)
+{
+	struct mirror_list_attr attr = {
+		.size = sizeof(attr),
+		.name = comparator->name,
+		.sync = comparator->sync,
+		.flags = comparator->list_flags,
+	};
+	int err = mirror_list_create(list, &attr);
+
+	if (err)
+		bench_complain("cannot make a list over %s: %s", comparator->name, strerror(-err));
+	return err;
+}
+
+bool bench_wanted(const struct bench_config *config, const char *question, const char *name, const char *comparator)
+{
+	char id[256], pattern[256];
+
+	if (!config->filters[0])
+		return true;
+	snprintf(id, sizeof(id), "%s/%s/%s", question, name, comparator);
+	for (int i = 0; config->filters[i]; i++) {
+		snprintf(pattern, sizeof(pattern), "*%s*", config->filters[i]);
+		if (fnmatch(pattern, id, 0) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* "publishers=2,mirrors=16", or "-" for a case without parameters; tables find it by this name. */
+static json_t *parameters(const struct bench_case *c, char *name, size_t size)
+{
+	json_t *all = json_object();
+	size_t used = 0;
+	const char *key;
+	json_t *value;
+
+	if (c->trace)
+		json_object_set_new(all, "trace", json_string(c->trace));
+	if (c->publishers != BENCH_UNUSED)
+		json_object_set_new(all, "publishers", json_integer(c->publishers));
+	if (c->mirrors != BENCH_UNUSED)
+		json_object_set_new(all, "mirrors", json_integer(c->mirrors));
+	snprintf(name, size, "-");
+	json_object_foreach(all, key, value) {
+		if (json_is_string(value))
+			used += (size_t)snprintf(name + used, size - used, "%s%s=%s", used ? "," : "", key,
+						 json_string_value(value));
+		else
+			used += (size_t)snprintf(name + used, size - used, "%s%s=%d", used ? "," : "", key,
+						 (int)json_integer_value(value));
+	}
+	return all;
+}
+
+/* One measurement, one record; a failure is a record too, with the reason in place of numbers. */
+static int measure_one(const struct planned *planned, const struct bench_comparator *comparator, int repeat,
+		       json_t *records)
+{
+	json_t *metrics = json_object(), *record;
+	uint64_t begun = bench_now_ns();
+	char name[128];
+	int err;
+
+	if (comparator->thread_setup)
+		comparator->thread_setup();
+	err = planned->question->run(&planned->c, comparator, metrics);
+	if (comparator->thread_teardown)
+		comparator->thread_teardown();
+	if (err == -EINTR) {
+		json_decref(metrics);
+		return err;
+	}
+	record = json_object();
+	json_object_set_new(record, "question", json_string(planned->question->name));
+	json_object_set_new(record, "parameters", parameters(&planned->c, name, sizeof(name)));
+	json_object_set_new(record, "case", json_string(name));
+	json_object_set_new(record, "comparator", json_string(comparator->name));
+	json_object_set_new(record, "repeat", json_integer(repeat));
+	json_object_set_new(record, "took_ns", json_integer((json_int_t)(bench_now_ns() - begun)));
+	if (planned->c.publishers != BENCH_UNUSED && (unsigned)planned->c.publishers > topology_nr_places())
+		json_object_set_new(record, "threads_share_cpus", json_true());
+	if (err) {
+		bench_complain("%s/%s/%s: %s", planned->question->name, name, comparator->name,
+			       err == -ETIMEDOUT ? "hangs" : strerror(-err));
+		json_object_set_new(record, "error",
+				    json_string(err == -ETIMEDOUT ? "hangs" : strerror(-err)));
+	}
+	json_object_set_new(record, "metrics", metrics);
+	json_array_append_new(records, record);
+	return err;
+}
+
+/* Calls @visit for everything that is to be measured, in the order of the run. */
+static int for_each_run(const struct bench_config *config, const struct bench_plan *plan,
+			int (*visit)(void *arg, const struct planned *planned,
+				     const struct bench_comparator *comparator, const char *name, int repeat),
+			void *arg)
+{
+	char name[128];
+	int err;
+
+	for (int repeat = 0; repeat < config->repeats; repeat++) {
+		for (size_t i = 0; i < plan->nr; i++) {
+			const struct bench_question *question = plan->cases[i].question;
+
+			json_decref(parameters(&plan->cases[i].c, name, sizeof(name)));
+			for (int k = 0; bench_comparators[k]; k++) {
+				if (question->leaves_out && question->leaves_out(bench_comparators[k]))
+					continue;
+				if (!bench_wanted(config, question->name, name, bench_comparators[k]->name))
+					continue;
+				err = visit(arg, &plan->cases[i], bench_comparators[k], name, repeat);
+				if (err)
+					return err;
+			}
+		}
+	}
+	return 0;
+}
+
+static int add_expected(void *arg, const struct planned *planned, const struct bench_comparator *comparator,
+			const char *name, int repeat)
+{
+	uint64_t *total = arg;
+
+	(void)comparator;
+	(void)name;
+	(void)repeat;
+	*total += planned->c.expected_ns;
+	return 0;
+}
+
+struct running {
+	json_t *records;
+	int nr_failed;
+};
+
+static int run_one(void *arg, const struct planned *planned, const struct bench_comparator *comparator,
+		   const char *name, int repeat)
+{
+	struct running *running = arg;
+	char what[256];
+	int err;
+
+	if (bench_interrupted)
+		return -EINTR;
+	snprintf(what, sizeof(what), "%s %s %s", planned->question->name, name, comparator->name);
+	progress_step(what, planned->c.expected_ns);
+	err = measure_one(planned, comparator, repeat, running->records);
+	if (err == -EINTR)
+		return err;
+	if (err)
+		running->nr_failed++;
+	/* Threads that hang keep CPUs busy, so that nothing measured from now on would be right. */
+	return err == -ETIMEDOUT ? err : 0;
+}
+
+static json_t *describe_comparators(void)
+{
+	json_t *all = json_array();
+
+	for (int i = 0; bench_comparators[i]; i++) {
+		const struct bench_comparator *c = bench_comparators[i];
+		json_t *one = json_pack("{s:s, s:s}", "name", c->name, "about", c->about);
+
+		if (c->library)
+			json_object_set_new(one, "library", json_string(c->library));
+		json_array_append_new(all, one);
+	}
+	return all;
+}
+
+static json_t *describe_questions(const struct bench_plan *plan)
+{
+	json_t *all = json_array();
+
+	for (int i = 0; bench_questions[i]; i++) {
+		const struct bench_question *q = bench_questions[i];
+		json_t *left_out = json_object();
+		size_t nr_cases = 0;
+
+		for (size_t k = 0; k < plan->nr; k++)
+			nr_cases += plan->cases[k].question == q;
+		for (int k = 0; q->leaves_out && bench_comparators[k]; k++)
+			if (q->leaves_out(bench_comparators[k]))
+				json_object_set_new(left_out, bench_comparators[k]->name,
+						    json_string(q->leaves_out(bench_comparators[k])));
+		json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:i, s:o}", "name", q->name, "title", q->title,
+						     "how_to_read", q->how_to_read, "cases", (int)nr_cases,
+						     "left_out", left_out));
+	}
+	return all;
+}
+
+static json_t *describe_run(const struct bench_config *config, const struct bench_plan *plan, int argc, char **argv)
+{
+	json_t *results = json_object(), *absent = json_object(), *command = json_array();
+	char started[32];
+	time_t now = time(NULL);
+	struct tm utc;
+
+	strftime(started, sizeof(started), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+	for (int i = 0; bench_absent[i].name; i++)
+		json_object_set_new(absent, bench_absent[i].name, json_string(bench_absent[i].why));
+	json_array_append_new(command, json_string("mirror-bench"));
+	for (int i = 0; i < argc; i++)
+		json_array_append_new(command, json_string(argv[i]));
+	json_object_set_new(results, "format", json_string("mirror-bench 1"));
+	json_object_set_new(results, "version", json_string(PACKAGE_VERSION));
+	json_object_set_new(results, "commit", json_string(config->commit));
+	json_object_set_new(results, "command", command);
+	json_object_set_new(results, "mode", json_string(config->full ? "full" : "quick"));
+	json_object_set_new(results, "repeats", json_integer(config->repeats));
+	json_object_set_new(results, "started", json_string(started));
+	json_object_set_new(results, "machine", machine_describe());
+	json_object_set_new(results, "comparators", describe_comparators());
+	json_object_set_new(results, "absent", absent);
+	json_object_set_new(results, "questions", describe_questions(plan));
+	return results;
+}
+
+/* Whole or not at all: an older file stays until the new one is complete. */
+static int write_json(const json_t *results, const char *path)
+{
+	char partial[4096];
+
+	if ((size_t)snprintf(partial, sizeof(partial), "%s.partial", path) >= sizeof(partial) ||
+	    json_dump_file(results, partial, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) < 0 ||
+	    rename(partial, path) < 0) {
+		bench_complain("cannot write %s: %s", path, strerror(errno));
+		return 1;
+	}
+	return 0;
+}
+
+static void on_interrupt(int signal)
+{
+	(void)signal;
+	bench_interrupted = 1;
+}
+
+static int write_results(const struct bench_config *config, json_t *results)
+{
+	int status = write_json(results, config->json_path);
+
+	report_text(results, stdout);
+	if (config->report_path && report_html_file(results, config->report_path, config->figures))
+		status = 1;
+	if (!status) {
+		printf("\nrecords: %s\n", config->json_path);
+		if (config->report_path)
+			printf("report:  %s\n", config->report_path);
+	}
+	return status;
+}
+
+static int run_plan(const struct bench_config *config, const struct bench_plan *plan, int argc, char **argv)
+{
+	struct sigaction action = { .sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND };
+	struct running running = { .records = json_array() };
+	json_t *results = describe_run(config, plan, argc, argv);
+	uint64_t begun = bench_now_ns(), expected_ns = 0;
+	int err, status;
+
+	for_each_run(config, plan, add_expected, &expected_ns);
+	if (expected_ns == 0) {
+		bench_complain("nothing to measure: no filter matches; see mirror-bench list");
+		return 2;
+	}
+	/* A second Ctrl-C ends the program at once. */
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	progress_begin(expected_ns);
+	err = for_each_run(config, plan, run_one, &running);
+	progress_clear();
+	if (err == -EINTR)
+		bench_complain("interrupted: writing what was measured so far");
+	json_object_set_new(results, "partial", json_boolean(err != 0));
+	json_object_set_new(results, "took_s", json_real((double)(bench_now_ns() - begun) / 1e9));
+	json_object_set_new(results, "records", running.records);
+	status = write_results(config, results);
+	if (err == -ETIMEDOUT) {
+		/* The memory of the threads that hang must stay. */
+		fflush(NULL);
+		_exit(1);
+	}
+	json_decref(results);
+	if (err == -EINTR)
+		return 130;
+	return status || running.nr_failed ? 1 : 0;
+}
+
+int bench_command_run(int argc, char **argv)
+{
+	struct bench_config config;
+	struct bench_plan plan = { 0 };
+	double load;
+	int status, err = topology_load();
+
+	if (err) {
+		bench_complain("cannot find out which CPUs there are: %s", strerror(-err));
+		return 1;
+	}
+	status = bench_parse_run(argc, argv, &config);
+	if (status || config.stop)
+		goto out;
+	for (int i = 0; bench_questions[i] && !err; i++)
+		err = bench_questions[i]->plan(&config, &plan);
+	if (err) {
+		status = 2;
+		goto out;
+	}
+	if (machine_is_busy(&load))
+		bench_complain("note: the machine is busy (load %.1f on %u CPUs): the figures will be noisy", load,
+			       topology_nr_places());
+	status = run_plan(&config, &plan, argc, argv);
+out:
+	question_replay_unload();
+	free(plan.cases);
+	topology_unload();
+	return status;
+}

@@ -1,0 +1,228 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/* Medians, intervals and ratios from records; summary.h says what each means. */
+#include "summary.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench.h"
+
+enum { RESAMPLES = 2000, MAX_VALUES = 1000 };
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double median_of_sorted(const double *values, size_t n)
+{
+	return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+/* xorshift64*: the resamples need not be better than that, and must be the same each time. */
+static uint64_t next_random(uint64_t *state)
+{
+	*state ^= *state >> 12;
+	*state ^= *state << 25;
+	*state ^= *state >> 27;
+	return *state * 0x2545f4914f6cdd1dull;
+}
+
+struct estimate estimate_of(double *values, size_t n)
+{
+	struct estimate e = { .n = n };
+	double medians[RESAMPLES], resample[MAX_VALUES];
+	uint64_t state = 0x9e3779b97f4a7c15ull;
+
+	if (n == 0)
+		return e;
+	qsort(values, n, sizeof(values[0]), compare);
+	e.median = median_of_sorted(values, n);
+	for (size_t i = 0; i < RESAMPLES; i++) {
+		for (size_t k = 0; k < n; k++)
+			resample[k] = values[(next_random(&state) >> 33) % n];
+		qsort(resample, n, sizeof(resample[0]), compare);
+		medians[i] = median_of_sorted(resample, n);
+	}
+	qsort(medians, RESAMPLES, sizeof(medians[0]), compare);
+	e.low = medians[RESAMPLES / 40];
+	e.high = medians[RESAMPLES - 1 - RESAMPLES / 40];
+	return e;
+}
+
+bool estimates_differ(const struct estimate *a, const struct estimate *b)
+{
+	return a->high < b->low || b->high < a->low;
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
+static bool record_is(const json_t *record, const char *question, const char *case_name, const char *comparator)
+{
+	return strcmp(text_of(record, "question"), question) == 0 &&
+	       (!case_name || strcmp(text_of(record, "case"), case_name) == 0) &&
+	       (!comparator || strcmp(text_of(record, "comparator"), comparator) == 0);
+}
+
+/* The values of one metric, by repeat where @repeats is given. */
+static size_t values_of(const json_t *results, const char *question, const char *case_name, const char *comparator,
+			const char *metric, double *values, int *repeats)
+{
+	const json_t *record, *value;
+	size_t i, n = 0;
+
+	json_array_foreach(json_object_get(results, "records"), i, record) {
+		if (n == MAX_VALUES || !record_is(record, question, case_name, comparator))
+			continue;
+		value = json_object_get(json_object_get(record, "metrics"), metric);
+		if (!json_is_number(value))
+			continue;
+		if (repeats)
+			repeats[n] = (int)json_integer_value(json_object_get(record, "repeat"));
+		values[n++] = json_number_value(value);
+	}
+	return n;
+}
+
+bool summary_value(const json_t *results, const char *question, const char *case_name, const char *comparator,
+		   const char *metric, struct estimate *estimate)
+{
+	double values[MAX_VALUES];
+	size_t n = values_of(results, question, case_name, comparator, metric, values, NULL);
+
+	*estimate = estimate_of(values, n);
+	return n > 0;
+}
+
+bool summary_ratio(const json_t *results, const char *question, const char *case_name, const char *comparator,
+		   const char *base, const char *metric, struct estimate *estimate)
+{
+	double values[MAX_VALUES], bases[MAX_VALUES], ratios[MAX_VALUES];
+	int repeats[MAX_VALUES], base_repeats[MAX_VALUES];
+	size_t n = values_of(results, question, case_name, comparator, metric, values, repeats);
+	size_t nr_bases = values_of(results, question, case_name, base, metric, bases, base_repeats);
+	size_t nr_ratios = 0;
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < nr_bases; k++)
+			if (repeats[i] == base_repeats[k] && bases[k] != 0 && nr_ratios < MAX_VALUES)
+				ratios[nr_ratios++] = values[i] / bases[k];
+	*estimate = estimate_of(ratios, nr_ratios);
+	return nr_ratios > 0;
+}
+
+const char *summary_text(const json_t *results, const char *question, const char *case_name,
+			 const char *comparator, const char *metric)
+{
+	const char *text = NULL, *other;
+	const json_t *record;
+	size_t i;
+
+	json_array_foreach(json_object_get(results, "records"), i, record) {
+		if (!record_is(record, question, case_name, comparator))
+			continue;
+		other = json_string_value(json_object_get(json_object_get(record, "metrics"), metric));
+		if (!other)
+			continue;
+		if (text && strcmp(text, other) != 0)
+			return "mixed";
+		text = other;
+	}
+	return text;
+}
+
+size_t summary_cases(const json_t *results, const char *question, const char **names)
+{
+	const json_t *record;
+	size_t i, n = 0;
+
+	json_array_foreach(json_object_get(results, "records"), i, record) {
+		const char *name = text_of(record, "case");
+		size_t k = 0;
+
+		if (!record_is(record, question, NULL, NULL))
+			continue;
+		while (k < n && strcmp(names[k], name) != 0)
+			k++;
+		if (k == n && n < SUMMARY_MAX_CASES)
+			names[n++] = name;
+	}
+	return n;
+}
+
+int summary_parameter(const json_t *results, const char *question, const char *case_name, const char *key)
+{
+	const json_t *record, *value;
+	size_t i;
+
+	json_array_foreach(json_object_get(results, "records"), i, record) {
+		if (!record_is(record, question, case_name, NULL))
+			continue;
+		value = json_object_get(json_object_get(record, "parameters"), key);
+		return json_is_integer(value) ? (int)json_integer_value(value) : -1;
+	}
+	return -1;
+}
+
+static bool has_records(const json_t *results, const char *question, const char *comparator)
+{
+	const json_t *record;
+	size_t i;
+
+	json_array_foreach(json_object_get(results, "records"), i, record)
+		if (record_is(record, question, NULL, comparator))
+			return true;
+	return false;
+}
+
+size_t summary_comparators(const json_t *results, const char *question, const char **names)
+{
+	const json_t *comparator;
+	size_t i, n = 0;
+
+	json_array_foreach(json_object_get(results, "comparators"), i, comparator) {
+		const char *name = text_of(comparator, "name");
+
+		if (n < SUMMARY_MAX_COMPARATORS && (!question || has_records(results, question, name)))
+			names[n++] = name;
+	}
+	return n;
+}
+
+const char *summary_string(const json_t *results, const char *group, const char *key)
+{
+	const json_t *object = group ? json_object_get(results, group) : results;
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "unknown";
+}
+
+json_t *summary_load(const char *path)
+{
+	json_error_t error;
+	json_t *results = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
+
+	if (!results) {
+		if (error.line > 0)
+			bench_complain("%s:%d: %s", path, error.line, error.text);
+		else
+			bench_complain("%s: %s", path, error.text);
+		return NULL;
+	}
+	if (strcmp(text_of(results, "format"), "mirror-bench 1") == 0 &&
+	    json_is_array(json_object_get(results, "records")))
+		return results;
+	bench_complain("%s: no results of mirror-bench: the field \"format\" is not \"mirror-bench 1\"", path);
+	json_decref(results);
+	return NULL;
+}

@@ -1,0 +1,62 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * What the records of a results.json say: medians, their intervals and ratios
+ *
+ * The terminal's tables, the report and diff all read the same JSON through here, so that a figure
+ * can always be traced to its records.
+ */
+#ifndef BENCH_SUMMARY_H
+#define BENCH_SUMMARY_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { SUMMARY_MAX_CASES = 256, SUMMARY_MAX_COMPARATORS = 64 };
+
+/**
+ * struct estimate - a median over repeats
+ * @low, @high: its 95% interval by bootstrap (2000 resamples, fixed seed); with few repeats that is
+ *              nearly their range
+ */
+struct estimate {
+	size_t n;
+	double median, low, high;
+};
+
+/** estimate_of - over @n values, which are sorted in place; n of 0 gives zeroes */
+struct estimate estimate_of(double *values, size_t n);
+
+/** estimates_differ - whether the intervals part; only then is a difference called one */
+bool estimates_differ(const struct estimate *a, const struct estimate *b);
+
+/** summary_value - false where no record has the metric */
+bool summary_value(const json_t *results, const char *question, const char *case_name, const char *comparator,
+		   const char *metric, struct estimate *estimate);
+
+/** summary_ratio - @comparator to @base, of the same repeat each, which takes slow drifts out */
+bool summary_ratio(const json_t *results, const char *question, const char *case_name, const char *comparator,
+		   const char *base, const char *metric, struct estimate *estimate);
+
+/** summary_text - a metric that is text: what all repeats say, "mixed" where they differ, or NULL */
+const char *summary_text(const json_t *results, const char *question, const char *case_name,
+			 const char *comparator, const char *metric);
+
+/** summary_cases - names of the cases that have records, in order; returns how many */
+size_t summary_cases(const json_t *results, const char *question, const char **names);
+
+/** summary_parameter - a number of a case, or -1 */
+int summary_parameter(const json_t *results, const char *question, const char *case_name, const char *key);
+
+/** summary_comparators - names, in the order of the run; @question NULL: all; returns how many */
+size_t summary_comparators(const json_t *results, const char *question, const char **names);
+
+/** summary_string - results[group][key] as text, or "unknown"; @group NULL: results[key] */
+const char *summary_string(const json_t *results, const char *group, const char *key);
+
+/** summary_load - read and check a results.json; NULL and a message when it is none */
+json_t *summary_load(const char *path);
+
+#endif /* BENCH_SUMMARY_H */
