@@ -32,6 +32,7 @@ static void begin(FILE *script, int width, int height)
 	fprintf(script, "set terminal svg size %d,%d dynamic enhanced font 'sans-serif,13' linewidth 1.2\n"
 		"set border 3 lc rgb '#000000' lw 0.8\n"
 		"set tics nomirror\n"
+		"set ytics scale 0.5\n"
 		"set grid ytics lc rgb '" SVG_GRID "' lw 0.6 dt 1\n"
 		"set style fill solid 0.9 noborder\n"
 		"set boxwidth 0.7\n"
@@ -63,41 +64,60 @@ static size_t bar_data(const json_t *results, FILE *script, const char *block, c
 	return n;
 }
 
-static const char *const bars =
-	"using 1:4:3:xtic(2) with boxes lc rgb variable, "
-	"'' using 1:4:5:6 with yerrorbars lc rgb '#000000' pt 0 lw 1";
+/*
+ * Rows from the top, with names that are read without turning the head, and values to the right.
+ * Panels beside the first have the same rows and go without the names.
+ */
+static void plot_bars(FILE *script, const char *block, bool named)
+{
+	fprintf(script, "%splot $%s using (0):(-$1):(0):4:(-$1-0.36):(-$1+0.36):3%s with boxxyerror lc rgb variable, "
+		"'' using 4:(-$1):5:6 with xerrorbars lc rgb '#000000' pt 0 lw 1\n",
+		named ? "" : "unset ytics\n", block, named ? ":ytic(2)" : "");
+}
 
-/* On a logarithmic axis boxes have no foot: marks with their interval instead. */
-static const char *const marks =
-	"using 1:4:3:xtic(2) with points pt 7 ps 1.1 lc rgb variable, "
-	"'' using 1:4:5:6 with yerrorbars lc rgb '#000000' pt 0 lw 1";
+/* On a logarithmic axis bars have no foot: marks with their interval instead; @more: a further plot. */
+static void plot_marks(FILE *script, const char *block, bool named, const char *more)
+{
+	fprintf(script, "%splot $%s using 4:(-$1):5:6 with xerrorbars lc rgb '#000000' pt 0 lw 1, "
+		"'' using 4:(-$1):3%s with points pt 7 ps 1.2 lc rgb variable%s\n",
+		named ? "" : "unset ytics\n", block, named ? ":ytic(2)" : "", more);
+}
 
-static const char *const log_ns_axis =
-	"set logscale y\n"
-	"set ytics ('10 ns' 10, '100 ns' 100, '1 us' 1e3, '10 us' 1e4, '100 us' 1e5, '1 ms' 1e6, "
-	"'10 ms' 1e7, '100 ms' 1e8, '1 s' 1e9)\n";
+#define LOG_NS_TICS \
+	"('10 ns' 10, '100 ns' 100, '1 us' 1e3, '10 us' 1e4, '100 us' 1e5, '1 ms' 1e6, '10 ms' 1e7, " \
+	"'100 ms' 1e8, '1 s' 1e9)\n"
 
-static const char *const slanted = "set xtics rotate by -30\n";
+static const char *const log_ns_axis = "set logscale y\nset ytics " LOG_NS_TICS;
+static const char *const log_ns_across = "set logscale x\nset xtics " LOG_NS_TICS;
+
+static void rows(FILE *script, size_t nr_rows)
+{
+	fprintf(script, "unset grid\nset grid xtics lc rgb '" SVG_GRID "' lw 0.6 dt 1\nset yrange [%g:0.6]\n",
+		0.4 - (double)nr_rows);
+}
 
 static bool summary_figure(const json_t *results, FILE *script)
 {
 	const char *name = report_headline_case(results);
 	size_t left = 0, right;
 
-	begin(script, 900, 340);
+	begin(script, 900, 300);
 	if (name)
 		left = bar_data(results, script, "speed", "throughput", name, "invalidations_per_s", "none", 1);
 	right = bar_data(results, script, "trap", "trap", NULL, "latency_p99_9_ns", NULL, 1);
-	fprintf(script, "%sset multiplot layout 1,%d\n", slanted, (left > 0) + (right > 0));
+	if (left > 0 && right > 0)
+		fputs("set multiplot layout 1,2 margins 0.19,0.97,0.12,0.88 spacing 0.05\n", script);
+	else
+		fputs("set multiplot layout 1,1 margins 0.19,0.97,0.12,0.88\n", script);
+	rows(script, left > right ? left : right);
 	if (left > 0)
-		fprintf(script, "set title '%d publishers, %d mirrors: speed relative to no synchronisation'\n"
-			"set yrange [0:*]\nset xrange [-0.6:%zu - 0.4]\nplot $speed %s\n",
-			summary_parameter(results, "throughput", name, "publishers"),
-			summary_parameter(results, "throughput", name, "mirrors"), left, bars);
+		fputs("set title 'Speed, relative to no synchronisation'\nset xrange [0:*]\n", script);
+	if (left > 0)
+		plot_bars(script, "speed", true);
 	if (right > 0)
-		fprintf(script, "set title 'Fairness trap: a publisher''s p99.9'\n"
-			"set yrange [100:1e8]\n%sset xrange [-0.6:%zu - 0.4]\nplot $trap %s\n",
-			log_ns_axis, right, marks);
+		fprintf(script, "set title \"Fairness trap: a publisher's p99.9\"\nset xrange [100:1e8]\n%s", log_ns_across);
+	if (right > 0)
+		plot_marks(script, "trap", left == 0, "");
 	fputs("unset multiplot\n", script);
 	return left + right > 0;
 }
@@ -123,14 +143,17 @@ static bool throughput_figure(const json_t *results, FILE *script)
 		most = publishers > most ? publishers : most;
 	}
 	begin(script, 900, 380);
+	/* A little apart from each other, so that intervals stay visible. */
 	for (int p = 0; p < nr_panels; p++) {
 		for (size_t k = 0; k < nr_names; k++) {
+			double apart = ((double)k - (double)(nr_names - 1) / 2) * 0.012 * most;
+
 			fprintf(script, "$d_%d_%zu << END\n", p, k);
 			for (size_t i = 0; i < nr_cases; i++)
 				if (summary_parameter(results, "throughput", cases[i], "mirrors") == panels[p] &&
 				    summary_value(results, "throughput", cases[i], names[k], "invalidations_per_s", &e))
-					fprintf(script, "%d %.9g %.9g %.9g\n",
-						summary_parameter(results, "throughput", cases[i], "publishers"),
+					fprintf(script, "%.9g %.9g %.9g %.9g\n",
+						summary_parameter(results, "throughput", cases[i], "publishers") + apart,
 						e.median / 1e6, e.low / 1e6, e.high / 1e6);
 			fputs("END\n", script);
 		}
@@ -143,7 +166,7 @@ static bool throughput_figure(const json_t *results, FILE *script)
 	for (int p = 0; p < nr_panels; p++) {
 		fprintf(script, "set title '%d mirror%s'\n", panels[p], panels[p] == 1 ? "" : "s");
 		if (p == (nr_panels - 1) / 2)
-			fputs("set key at screen 0.5,0.02 center bottom maxrows 2 samplen 1.5\n", script);
+			fputs("set key at screen 0.5,0.02 center bottom maxrows 2 samplen 1.5 width -3\n", script);
 		else
 			fputs("unset key\n", script);
 		fputs("plot ", script);
@@ -187,22 +210,23 @@ static bool trap_figure(const json_t *results, FILE *script)
 	return nr_names > 0;
 }
 
-/* A panel each for idle and busy; p50 as a full mark, p99 as an open one above it. */
+/* A panel each for idle and busy; p50 as a full mark, p99 as an open one to the right of it. */
 static bool unregister_figure(const json_t *results, FILE *script)
 {
 	const char *cases[SUMMARY_MAX_CASES];
-	size_t nr_cases = summary_cases(results, "unregister", cases), rows = 0;
-	char block[32];
+	size_t nr_cases = summary_cases(results, "unregister", cases), nr_rows = 0;
+	char block[32], more[96];
 
-	begin(script, 900, 360);
+	begin(script, 900, 300);
 	for (size_t i = 0; i < nr_cases; i++) {
 		snprintf(block, sizeof(block), "p50_%zu", i);
-		rows = bar_data(results, script, block, "unregister", cases[i], "unregister_p50_ns", NULL, 1);
+		nr_rows = bar_data(results, script, block, "unregister", cases[i], "unregister_p50_ns", NULL, 1);
 		snprintf(block, sizeof(block), "p99_%zu", i);
 		bar_data(results, script, block, "unregister", cases[i], "unregister_p99_ns", NULL, 1);
 	}
-	fprintf(script, "%s%sset multiplot layout 1,%zu\nset yrange [50:1e9]\nset xrange [-0.6:%zu - 0.4]\n",
-		log_ns_axis, slanted, nr_cases ? nr_cases : 1, rows);
+	fprintf(script, "%sset multiplot layout 1,%zu margins 0.19,0.97,0.12,0.88 spacing 0.05\nset xrange [50:1e8]\n",
+		log_ns_across, nr_cases ? nr_cases : 1);
+	rows(script, nr_rows);
 	for (size_t i = 0; i < nr_cases; i++) {
 		int publishers = summary_parameter(results, "unregister", cases[i], "publishers");
 
@@ -211,8 +235,9 @@ static bool unregister_figure(const json_t *results, FILE *script)
 		else
 			fprintf(script, "set title 'busy, %d publisher%s: p50 full, p99 open'\n", publishers,
 				publishers == 1 ? "" : "s");
-		fprintf(script, "plot $p50_%zu %s, $p99_%zu using 1:4:3 with points pt 6 ps 1.1 lc rgb variable\n", i,
-			marks, i);
+		snprintf(block, sizeof(block), "p50_%zu", i);
+		snprintf(more, sizeof(more), ", $p99_%zu using 4:(-$1):3 with points pt 6 ps 1.2 lc rgb variable", i);
+		plot_marks(script, block, i == 0, more);
 	}
 	fputs("unset multiplot\n", script);
 	return nr_cases > 0;
@@ -258,16 +283,16 @@ static bool replay_figure(const json_t *results, FILE *script)
 
 static bool deadlock_figure(const json_t *results, FILE *script)
 {
-	size_t rows;
+	size_t nr_rows;
 
-	begin(script, 900, 320);
-	rows = bar_data(results, script, "wait", "deadlock", NULL, "publisher_waited_ns", NULL, 1);
-	fprintf(script, "%s%sset yrange [50:2e9]\nset xrange [-0.6:%zu - 0.4]\n"
-		"set arrow from graph 0,first 3e8 to graph 1,first 3e8 nohead lc rgb '#000000' dt 2\n"
-		"set label 'B gives up' at graph 0.01,first 4.5e8\n"
-		"set ylabel \"how long C's invalidation took\" offset 1,0\nplot $wait %s\n",
-		log_ns_axis, slanted, rows, marks);
-	return rows > 0;
+	begin(script, 900, 280);
+	nr_rows = bar_data(results, script, "wait", "deadlock", NULL, "publisher_waited_ns", NULL, 1);
+	rows(script, nr_rows);
+	fprintf(script, "%sset xrange [50:2e9]\nset lmargin at screen 0.19\n"
+		"set arrow from first 3e8, graph 0 to first 3e8, graph 1 nohead lc rgb '#000000' dt 2\n"
+		"set title \"How long C's invalidation took\"\n", log_ns_across);
+	plot_marks(script, "wait", true, "");
+	return nr_rows > 0;
 }
 
 static const struct {
@@ -276,14 +301,14 @@ static const struct {
 	const char *caption;
 } figures[] = {
 	{ "summary", summary_figure,
-	  "Left: more is better, 1 is the same walk without synchronisation. Right: less is better, logarithmic. "
-	  "Bars on the marks: 95% interval." },
-	{ "throughput", throughput_figure, "More is better; bars: 95% interval." },
+	  "Left: the case of the first sentence; more is better, 1 is the same walk without synchronisation. Right: less is "
+	  "better, logarithmic. Thin lines: 95% interval." },
+	{ "throughput", throughput_figure, "More is better; thin lines: 95% interval." },
 	{ "trap", trap_figure,
 	  "Less is better; logarithmic. A sync under which publishers queue behind the waiting unregister shows the "
 	  "callback's 10 ms." },
-	{ "unregister", unregister_figure, "Less is better; logarithmic. Bars: 95% interval of the p50." },
-	{ "replay", replay_figure, "Less is better; logarithmic. Bars: 95% interval." },
+	{ "unregister", unregister_figure, "Less is better; logarithmic. Thin lines: 95% interval of the p50." },
+	{ "replay", replay_figure, "Less is better; logarithmic. Thin lines: 95% interval." },
 	{ "deadlock", deadlock_figure, "At the dashed line: nothing moved until B gave up after 300 ms." },
 };
 

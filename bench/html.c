@@ -43,7 +43,7 @@ static void write_style(FILE *out)
 	      "tbody tr:hover{background:var(--shade)}\n"
 	      ".facts td{text-align:left;white-space:normal}\n"
 	      "pre{background:var(--shade);padding:.8em 1em;overflow-x:auto;font-size:.875rem}\n"
-	      "@media (max-width:600px){body{font-size:15px}main{padding:16px 14px 48px}figure{overflow-x:auto}"
+	      "@media (max-width:600px){body{font-size:15px}main{padding:16px 14px 48px}"
 	      "figure svg{min-width:600px}}\n"
 	      "</style>\n", out);
 }
@@ -54,7 +54,7 @@ static void write_figure(const json_t *results, const char *question, bool figur
 
 	if (!svg)
 		return;
-	fprintf(out, "<figure id=\"figure-%s\">\n%s<figcaption>", question, svg);
+	fprintf(out, "<figure id=\"figure-%s\">\n<div class=\"wide\">%s</div><figcaption>", question, svg);
 	html_escaped(figure_caption(question), out);
 	fputs("</figcaption>\n</figure>\n", out);
 	free(svg);

@@ -200,33 +200,47 @@ static size_t unregister_tables(const json_t *results, struct table **tables)
 	return nr_cases;
 }
 
+/* The program's name in "trace=gcc,...". */
+static int trace_name(const char *case_name, const char **name)
+{
+	*name = strchr(case_name, '=');
+	*name = *name ? *name + 1 : case_name;
+	return (int)strcspn(*name, ",");
+}
+
 static size_t replay_tables(const json_t *results, struct table **tables)
 {
-	const char *cases[SUMMARY_MAX_CASES], *names[SUMMARY_MAX_COMPARATORS];
+	const char *cases[SUMMARY_MAX_CASES], *names[SUMMARY_MAX_COMPARATORS], *name;
 	size_t nr_cases = summary_cases(results, "replay", cases);
 	size_t nr_names = summary_comparators(results, "replay", names);
+	int length;
 
 	if (nr_cases == 0)
 		return 0;
-	tables[0] = table_create("Millions of operations a second, how many times rwsem, and the mean time of one");
+	tables[0] = table_create("Millions of operations a second, and how many times rwsem");
+	tables[1] = table_create("Mean time of an operation in the list, and of an invalidation and an unregister alone");
 	table_column(tables[0], "comparator");
+	table_column(tables[1], "comparator");
 	for (size_t i = 0; i < nr_cases; i++) {
-		const char *name = strchr(cases[i], '=');
-
-		name = name ? name + 1 : cases[i];
-		table_column(tables[0], "%.*s\nM/s", (int)strcspn(name, ","), name);
+		length = trace_name(cases[i], &name);
+		table_column(tables[0], "%.*s\nM/s", length, name);
 		table_column(tables[0], "\n/rwsem");
-		table_column(tables[0], "\nin list");
+		table_column(tables[1], "%.*s\nall", length, name);
+		table_column(tables[1], "\ninv.");
+		table_column(tables[1], "\nunreg.");
 	}
 	for (size_t k = 0; k < nr_names; k++) {
 		table_row(tables[0], names[k]);
+		table_row(tables[1], names[k]);
 		for (size_t i = 0; i < nr_cases; i++) {
 			cell_rate(tables[0], results, "replay", cases[i], names[k], "operations_per_s");
 			cell_ratio(tables[0], results, "replay", cases[i], names[k], "rwsem", "operations_per_s");
-			cell_ns(tables[0], results, "replay", cases[i], names[k], "in_list_ns_per_operation");
+			cell_ns(tables[1], results, "replay", cases[i], names[k], "in_list_ns_per_operation");
+			cell_ns(tables[1], results, "replay", cases[i], names[k], "invalidate_mean_ns");
+			cell_ns(tables[1], results, "replay", cases[i], names[k], "unregister_mean_ns");
 		}
 	}
-	return 1;
+	return 2;
 }
 
 static size_t deadlock_tables(const json_t *results, struct table **tables)
@@ -297,12 +311,12 @@ struct table *report_headline_table(const json_t *results)
 	if (nr_cases > 0)
 		busy = cases[nr_cases - 1];
 	table_column(t, "comparator");
-	table_column(t, "invalidations/s, M");
-	table_column(t, "of none");
-	table_column(t, "times rwsem");
-	table_column(t, "publisher p99.9 in the trap");
-	table_column(t, "unregister p50, busy");
-	table_column(t, "three-thread deadlock");
+	table_column(t, "invalidations/s\nM");
+	table_column(t, "times\nnone");
+	table_column(t, "times\nrwsem");
+	table_column(t, "publisher p99.9\nin the trap");
+	table_column(t, "unregister\np50, busy");
+	table_column(t, "three-thread\ndeadlock");
 	for (size_t k = 0; k < nr_names; k++) {
 		table_row(t, names[k]);
 		cell_rate(t, results, "throughput", throughput, names[k], "invalidations_per_s");
