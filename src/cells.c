@@ -20,6 +20,7 @@ struct table {
 	void *cell[CELLS_MAX_SLOTS];
 	struct table *next, **link;     /* all of them, under the registry's lock */
 	uint32_t highest;               /* no cell is above this slot */
+	uint32_t exit_rounds;           /* its own thread's */
 };
 
 /* What every thread begins with; never written. */
@@ -165,6 +166,7 @@ static void make_vacant(struct cells *cells, union cells_owner *owner)
 
 /* ---- threads ---- */
 
+/* In the last round: until then the program's own hooks may end sections, or begin some. */
 static void thread_exits(void)
 {
 	struct table *table = my_table();
@@ -172,6 +174,8 @@ static void thread_exits(void)
 	port_signals saved;
 	uint32_t slot;
 
+	if (++table->exit_rounds < PORT_EXIT_ROUNDS && port_at_thread_exit(thread_exits) == 0)
+		return;
 	registry_lock(&saved);
 	port_set_my_cells(empty_table.cell);
 	for (slot = 1; slot <= table->highest; slot++) {

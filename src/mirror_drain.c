@@ -415,6 +415,7 @@ static int remove_from(struct mirror_list *list, struct mirror *const *m, size_t
 static int unregister(struct mirror *const *mirrors, size_t count, uint64_t timeout_ns)
 {
 	struct wait wait = { .mirrors = mirrors, .count = count };
+	int cancel = port_cancel_disable(); /* a wait that vanished would stay shown */
 	size_t claimed, i, end;
 	int rc = 0;
 
@@ -428,6 +429,7 @@ static int unregister(struct mirror *const *mirrors, size_t count, uint64_t time
 	if (rc) {
 		for (i = 0; i < claimed; i++)
 			give_back(mirrors[i]);
+		port_cancel_restore(cancel);
 		return rc;
 	}
 	for (i = 0; i < count && rc == 0; i = end) {
@@ -441,6 +443,7 @@ static int unregister(struct mirror *const *mirrors, size_t count, uint64_t time
 	for (i = 0; rc && i < count; i++)
 		if (get_state_(mirrors[i]) != STATE_GONE)
 			give_back(mirrors[i]);
+	port_cancel_restore(cancel);
 	return rc;
 }
 
@@ -475,6 +478,7 @@ static void unpend(struct mirror *m)
 static void finish(struct mirror_list *list, struct mirror *m)
 {
 	void (*done)(struct mirror *m) = m->mirror__done;
+	int cancel = port_cancel_disable(); /* barrier waits for it */
 
 	port_mutex_lock(&list->lock);
 	unpend(m);
@@ -487,6 +491,7 @@ static void finish(struct mirror_list *list, struct mirror *m)
 	if (list->nr_barriers)
 		port_futex_wake(&list->wakes, INT_MAX);
 	port_mutex_unlock(&list->lock);
+	port_cancel_restore(cancel);
 }
 
 /* Whether @e is drained, and it falls to us to finish it; after a heavy fence. */

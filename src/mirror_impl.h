@@ -5,7 +5,9 @@
  * The mirror list, shared by its files:
  *
  *   mirror_list.c    lists: create, register, release, destroy; the memory walkers look at
- *   mirror_walk.c    publishing: brackets, and which mirrors each one calls
+ *   mirror_walk.c    publishing: brackets
+ *   mirror_order.c   which mirrors a walk calls, and in what order
+ *   index.c          the index of range mirrors
  *   mirror_drain.c   unregister: pins, the wait for them, and who waits for whom
  *   mirror_fill.c    fills that retry when a bracket races them
  *   sync.c           mirror_sync_srcu and mirror_sync_rwsem
@@ -18,6 +20,7 @@
 
 #include "port.h"
 #include "cells.h"
+#include "index.h"
 #include "mutant.h"
 
 #include <mirror/mirror.h>
@@ -88,12 +91,14 @@ struct walker {
 struct garbage {
 	struct mirror__entry *entries;
 	struct roll *rolls;
+	struct index_node *nodes;
 	size_t bytes;
 };
 
 struct mirror_list {
-	/* Read by every walk; only roll and seq change, under lock. */
-	struct roll *roll;
+	/* Read by every walk; only these three change, under lock. */
+	struct roll *roll;              /* whole-list mirrors */
+	struct index index;             /* range mirrors: walks read its root */
 	uint64_t seq;                   /* counts registrations and what else divides brackets */
 	const struct mirror_sync *sync;
 	void *sync_state;

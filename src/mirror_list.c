@@ -4,13 +4,14 @@
 /*
  * Lists: create, register, release, destroy; and the memory that walkers look at
  *
- * Terms.  The roll is the array of entries, in order of registration.  Garbage is memory that no
- * walk can see any more.
+ * Terms.  The roll is the array of the entries of whole-list mirrors, in order of registration;
+ * range mirrors stand in the index (index.h).  Garbage is memory that no walk can see any more.
  *
  * State: struct mirror_list in mirror_impl.h.
  *
  * Algorithm
- *   1. Register puts an entry in the roll's next slot, then publishes it: used, then seq.
+ *   1. Register puts an entry in the roll's next slot, or a range in the index, then publishes
+ *      it by seq.
  *   2. When the roll is full, its live entries are copied to a new one, at most half full; the
  *      old roll is retired.  So a registration costs a constant on average.
  *   3. Unregister empties the slot (unlink_) and, once drained, retires the entry.
@@ -22,8 +23,8 @@
  *      returned names the next seq as the entry's released: brackets from then on pass over it.
  *
  * Why it is safe
- *   1. Who reads seq finds every entry with joined <= seq in the roll: A below.  A roll that is
- *      being replaced keeps its slots.
+ *   1. Who reads seq finds every entry with joined <= seq: A below.  A roll that is being replaced
+ *      keeps its slots.
  *   2. Release happens once: released is set under the lock, by the one call that returns 0.  A
  *      mirror stays in the roll until its release has returned, so that no bracket misses it.
  *      An unregister that comes first makes it dead, and the pin fails; one that comes later
@@ -34,12 +35,12 @@
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
- * | A | register | the slot before seq | release | mirror_walk.c:A | a bracket misses a mirror that it should call | list-register |
+ * | A | register | the entry before seq | release | mirror_walk.c:A | a bracket misses a mirror that it should call | list-register |
  *
  * Source: Linux mm/mmu_notifier.c v6.12 (what release is for).
  */
 
-#include "mirror_impl.h"
+#include "mirror_order.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -98,10 +99,25 @@ static void retire_roll(struct mirror_list *list, struct roll *roll)
 	list->retired.bytes += roll_bytes(roll->room);
 }
 
+static void retire_nodes(struct mirror_list *list)
+{
+	struct index_node *node;
+
+	while ((node = list->index.retired)) {
+		list->index.retired = node->next;
+		node->next = list->retired.nodes;
+		list->retired.nodes = node;
+		list->retired.bytes += sizeof(*node);
+	}
+}
+
 /* Enough to be worth a grace period: a part of what is live, so that garbage stays in bounds. */
 static bool is_worth_it(const struct mirror_list *list)
 {
-	return list->retired.bytes >= 4096 + list->nr_live * sizeof(struct mirror__entry) / 8;
+	size_t live_bytes = list->nr_mirrors * sizeof(struct mirror__entry) +
+			    list->index.nr_nodes * sizeof(struct index_node);
+
+	return list->retired.bytes >= 4096 + live_bytes / 8;
 }
 
 void take_garbage_(struct mirror_list *list, struct garbage *garbage)
@@ -129,6 +145,7 @@ void take_garbage_(struct mirror_list *list, struct garbage *garbage)
 void put_garbage_back_(struct mirror_list *list, const struct garbage *garbage)
 {
 	struct mirror__entry *e, *next_entry;
+	struct index_node *node, *next_node;
 	struct roll *roll, *next_roll;
 
 	for (e = garbage->entries; e; e = next_entry) {
@@ -139,11 +156,18 @@ void put_garbage_back_(struct mirror_list *list, const struct garbage *garbage)
 		next_roll = roll->next;
 		retire_roll(list, roll);
 	}
+	for (node = garbage->nodes; node; node = next_node) {
+		next_node = node->next;
+		node->next = list->index.retired;
+		list->index.retired = node;
+	}
+	retire_nodes(list);
 }
 
 void free_garbage_(struct mirror_list *list, const struct garbage *garbage)
 {
 	struct mirror__entry *e, *next_entry;
+	struct index_node *node, *next_node;
 	struct roll *roll, *next_roll;
 
 	for (e = garbage->entries; e; e = next_entry) {
@@ -154,9 +178,16 @@ void free_garbage_(struct mirror_list *list, const struct garbage *garbage)
 		next_roll = roll->next;
 		free_roll(list, roll);
 	}
+	for (node = garbage->nodes; node; node = next_node) {
+		next_node = node->next;
+		list_free(list, node, sizeof(*node));
+	}
 }
 
-/* ---- the roll; all under list->lock ---- */
+/* ---- the roll and the index; all under list->lock ---- */
+
+/* mirror__place of a mirror that is in the index. */
+#define IN_INDEX UINT64_MAX
 
 void next_seq_(struct mirror_list *list)
 {
@@ -165,8 +196,15 @@ void next_seq_(struct mirror_list *list)
 
 void unlink_(struct mirror_list *list, struct mirror *m)
 {
-	store_release(&list->roll->slot[m->mirror__place], NULL);
-	list->nr_live--;
+	const struct mirror__entry *e = m->mirror__entry;
+
+	if (m->mirror__place == IN_INDEX) {
+		index_remove(&list->index, e->first, e->joined, e);
+		retire_nodes(list);
+	} else {
+		store_release(&list->roll->slot[m->mirror__place], NULL);
+		list->nr_live--;
+	}
 }
 
 /* The next roll: no more than half full when the live are copied to it. */
@@ -195,71 +233,95 @@ static void append(struct mirror_list *list, struct mirror *m, struct mirror__en
 {
 	struct roll *roll = list->roll;
 
-	e->joined = list->seq + 1;
 	m->mirror__place = roll->used;
 	store_relaxed(&roll->slot[roll->used], e);
 	store_release(&roll->used, roll->used + 1);
-	next_seq_(list); /* A (pairs with mirror_walk.c:A): the slot before seq */
 	list->nr_live++;
-	list->nr_mirrors++;
+}
+
+static void insert_range(struct mirror_list *list, struct mirror *m, struct mirror__entry *e)
+{
+	m->mirror__place = IN_INDEX;
+	index_insert(&list->index, e->first, e->last, e->joined, e);
+	retire_nodes(list);
 }
 
 /* ---- register ---- */
 
-/*
- * Take list->lock with room in the roll for one more.  @spare, if it is not used, is the caller's
- * to free.  0, or -ENOMEM or -ESHUTDOWN without the lock.
- */
-static int lock_with_room(struct mirror_list *list, struct roll **spare)
-{
-	uint64_t wanted;
+/* Memory that a registration needs, allocated before the lock is taken. */
+struct supply {
+	bool is_range;
+	struct roll *roll;
+};
 
-	for (;;) {
-		port_mutex_lock(&list->lock);
-		if (list->released) {
-			port_mutex_unlock(&list->lock);
-			return -ESHUTDOWN;
-		}
-		if (list->roll->used < list->roll->room)
-			return 0;
-		wanted = room_wanted(list);
-		if (*spare && (*spare)->room >= wanted) {
-			replace_roll(list, *spare);
-			*spare = NULL;
-			return 0;
-		}
-		port_mutex_unlock(&list->lock);
-		free_roll(list, *spare);
-		*spare = new_roll(list, wanted);
-		if (!*spare)
-			return -ENOMEM;
+/* Under lock: there is room for one more mirror; makes it from @supply where it can. */
+static bool has_room(struct mirror_list *list, struct supply *supply)
+{
+	if (supply->is_range)
+		return list->index.nr_spare >= index_needs(&list->index);
+	if (list->roll->used < list->roll->room)
+		return true;
+	if (!supply->roll || supply->roll->room < room_wanted(list))
+		return false;
+	replace_roll(list, supply->roll);
+	supply->roll = NULL;
+	return true;
+}
+
+/* Under lock, given up meanwhile: allocate what was missing.  0 or -ENOMEM. */
+static int get_room(struct mirror_list *list, struct supply *supply)
+{
+	uint64_t room = room_wanted(list);
+	struct index_node *node = NULL;
+
+	port_mutex_unlock(&list->lock);
+	if (supply->is_range) {
+		node = list_alloc(list, sizeof(*node));
+	} else {
+		free_roll(list, supply->roll);
+		supply->roll = new_roll(list, room);
 	}
+	port_mutex_lock(&list->lock);
+	if (node)
+		index_give_spare(&list->index, node);
+	return node || supply->roll ? 0 : -ENOMEM;
 }
 
 /* Over a lock, the caller excludes walks. */
-static int insert(struct mirror_list *list, struct mirror *m, struct mirror__entry *e)
+static int insert(struct mirror_list *list, struct mirror *m, struct mirror__entry *e, bool is_range)
 {
+	struct supply supply = { .is_range = is_range };
 	struct garbage garbage = { 0 };
-	struct roll *spare = NULL;
-	int rc = lock_with_room(list, &spare);
+	int rc = 0;
 
+	port_mutex_lock(&list->lock);
+	while (!list->released && !has_room(list, &supply) && !rc)
+		rc = get_room(list, &supply);
+	if (list->released)
+		rc = -ESHUTDOWN;
 	if (!rc) {
-		append(list, m, e);
+		e->joined = list->seq + 1;
+		if (is_range)
+			insert_range(list, m, e);
+		else
+			append(list, m, e);
+		list->nr_mirrors++;
 		m->mirror__list = list;
 		m->mirror__settle = UNSETTLED;
 		store_relaxed(&m->mirror__entry, e);
 		set_state_(m, STATE_REGISTERED);
+		next_seq_(list); /* A (pairs with mirror_walk.c:A): the entry before seq */
 		if (!list->grace_period || list->sync->poll_state)
 			take_garbage_(list, &garbage);
-		port_mutex_unlock(&list->lock);
 	}
-	free_roll(list, spare);
+	port_mutex_unlock(&list->lock);
+	free_roll(list, supply.roll);
 	free_garbage_(list, &garbage);
 	return rc;
 }
 
 static int add(struct mirror_list *list, struct mirror *m, const struct mirror_ops *ops,
-	       uint64_t first, uint64_t last)
+	       uint64_t first, uint64_t last, bool is_range)
 {
 	struct mirror__entry *e;
 	int rc;
@@ -284,7 +346,7 @@ static int add(struct mirror_list *list, struct mirror *m, const struct mirror_o
 	rc = list->grace_period ? 0 : list->sync->write_lock(list->sync_state, PORT_FOREVER);
 	if (!rc) {
 		m->ops = ops;
-		rc = insert(list, m, e);
+		rc = insert(list, m, e, is_range);
 		if (!list->grace_period)
 			list->sync->write_unlock(list->sync_state);
 	}
@@ -295,13 +357,13 @@ static int add(struct mirror_list *list, struct mirror *m, const struct mirror_o
 
 int mirror_register(struct mirror_list *list, struct mirror *m, const struct mirror_ops *ops)
 {
-	return add(list, m, ops, 0, UINT64_MAX);
+	return add(list, m, ops, 0, UINT64_MAX, false);
 }
 
 int mirror_register_range(struct mirror_list *list, struct mirror *m, const struct mirror_ops *ops,
 			  uint64_t start, uint64_t end)
 {
-	return start < end ? add(list, m, ops, start, end - 1) : -EINVAL;
+	return start < end ? add(list, m, ops, start, end - 1, true) : -EINVAL;
 }
 
 int mirror_list_get_stats(struct mirror_list *list, struct mirror_list_stats *stats)
@@ -360,8 +422,9 @@ static void release_one(const struct walk *walk, struct mirror__entry *e)
 int mirror_list_release(struct mirror_list *list)
 {
 	struct walk walk __attribute__((cleanup(leave_))) = { .walker = NULL };
+	struct order order __attribute__((cleanup(order_end))) = { .pages = NULL };
+	struct view all = { .seq = NEVER - 1, .last = UINT64_MAX, .before = NEVER };
 	struct mirror__entry *e;
-	struct roll *roll;
 	bool again;
 	int rc;
 
@@ -374,16 +437,13 @@ int mirror_list_release(struct mirror_list *list)
 		return rc;
 	port_mutex_lock(&list->lock);
 	again = list->released;
-	list->released = true;
-	roll = list->roll; /* the last one: nobody registers any more */
+	list->released = true; /* nobody registers any more */
 	port_mutex_unlock(&list->lock);
 	if (again)
 		return -EALREADY;
-	for (uint64_t i = 0; i < roll->used; i++) {
-		e = load_acquire(&roll->slot[i]);
-		if (e)
-			release_one(&walk, e);
-	}
+	order_begin(&order, list, &all, false);
+	while ((e = order_next(&order)))
+		release_one(&walk, e);
 	return 0;
 }
 
@@ -447,7 +507,10 @@ static void before_fork(struct cells *cells)
 static void after_fork(struct cells *cells, bool in_child)
 {
 	struct mirror_list *list = list_of(cells);
+	struct walker *mine = cells_mine(cells);
 
+	if (in_child && mine)
+		store_relaxed(&mine->tid, (uint64_t)port_tid());
 	if (in_child && list->homeless.thread && list->homeless.thread != port_homeless()) {
 		vanish(cells, &list->homeless);
 		list->homeless.thread = NULL;
@@ -545,6 +608,7 @@ int mirror_list_create(struct mirror_list **list, const struct mirror_list_attr 
 int mirror_list_destroy(struct mirror_list *list)
 {
 	struct mirror_allocator allocator;
+	struct index_node *node;
 	bool busy;
 
 	if (!list)
@@ -560,6 +624,8 @@ int mirror_list_destroy(struct mirror_list *list)
 	usrcu_destroy(list->brackets);
 	free_garbage_(list, &list->due);
 	free_garbage_(list, &list->retired);
+	while ((node = index_dismantle(&list->index)))
+		list_free(list, node, sizeof(*node));
 	free_roll(list, list->roll);
 	cells_destroy(&list->walkers);
 	allocator = list->allocator;

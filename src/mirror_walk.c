@@ -4,7 +4,7 @@
 /*
  * Publishing: which mirrors a bracket calls, and when
  *
- * Terms.  A walk is one pass over the roll, under the sync's read_lock.  A bracket is two walks,
+ * Terms.  A walk calls mirrors one after the other, under the sync's read_lock.  A bracket is two walks,
  * its start and its end, with the change between them.  seq numbers the moments that divide
  * brackets: a registration, the return of a release, a mirror's first fill.
  *
@@ -18,21 +18,22 @@
  *   1. The bracket becomes a handed-over section of list->brackets (for fills, and destroy).
  *   2. enter: at depth 0 the sync's read_lock; deeper, the walk stands under what is held.
  *   3. The start reads seq once and keeps it in the range: S.
- *   4. An entry takes part in the bracket if joined <= S < released and the ranges overlap.
+ *   4. An entry takes part in the bracket if joined <= S < released and the ranges overlap
+ *      (takes_part, mirror_order.h).
  *   5. Start: in order, each entry that takes part is pinned (mirror_drain.c), and unless it is
  *      dead its callback is called.
  *   6. If one of them has a finish, a second pass calls it, by the same rule.
- *   7. A refusal, legal if the range is not blockable, ends the pass; those before get their
- *      finish and their end.
- *   8. End: over today's roll backwards, by the rule of 4 with the same S.
+ *   7. A refusal, legal if the range is not blockable, ends the pass; those that joined before
+ *      the one that refused get their finish and their end.
+ *   8. End: over today's list backwards, by the rule of 4 with the same S.
  *
  * Why it is safe
  *   1. Start and end choose by 4 alone, which does not depend on when it is asked: joined is
  *      constant, and once S was read no value that released can take later changes the answer.
  *      An entry that was dead at the start is dead at the end.  So the end calls exactly those
  *      that got the start and are still registered.  (t/mirror_brackets; END_FOR_LATE_JOINER)
- *   2. Every entry with joined <= S is in the roll that is read after S: it was put there before
- *      seq was published.  (list-register)
+ *   2. Every entry with joined <= S is in the roll or the index that is read after S: it was put
+ *      there before seq was published.  (list-register)
  *   3. The section is held for a walk, not for a bracket: a long bracket retires no memory.
  *   4. Order of slots is order of registration, since copying a roll keeps it.
  *
@@ -42,12 +43,12 @@
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
- * | A | start | seq before the roll | acquire | mirror_list.c:A | a bracket misses a mirror that it should call | list-register |
+ * | A | start | seq before the roll and the index | acquire | mirror_list.c:A | a bracket misses a mirror that it should call | list-register |
  *
  * Sources: Linux mm/mmu_notifier.c v6.12; differences: doc/mirror.md.
  */
 
-#include "mirror_impl.h"
+#include "mirror_order.h"
 
 #include <errno.h>
 
@@ -162,13 +163,6 @@ static uintptr_t open_mark(const struct mirror_range *r)
 	return (uintptr_t)r ^ (uintptr_t)0x6d6972726f72a55a;
 }
 
-static bool takes_part(const struct mirror__entry *e, const struct mirror_range *r)
-{
-	return (e->joined <= r->mirror__seq || MUTANT(END_FOR_LATE_JOINER)) &&
-	       r->mirror__seq < load_relaxed(&e->released) && /* exact for this seq: 1 above */
-	       e->first <= r->mirror__last && r->mirror__first <= e->last;
-}
-
 /* What one pass of a walk came across. */
 struct tally {
 	uint64_t calls;
@@ -224,34 +218,40 @@ static void count(uint64_t *total, uint64_t more)
 	store_relaxed(total, *total + more); /* this thread's own; read for statistics */
 }
 
-/* Backwards over the @used first slots of @roll. */
-static void end_all(const struct walk *walk, const struct roll *roll, uint64_t used,
-		    const struct mirror_range *r)
+static struct view view_of(const struct mirror_range *r, uint64_t before)
 {
+	return (struct view){ r->mirror__seq, r->mirror__first, r->mirror__last, before };
+}
+
+/* Backwards, those that joined before @before. */
+static void end_all(const struct walk *walk, const struct mirror_range *r, uint64_t before)
+{
+	struct order order __attribute__((cleanup(order_end)));
+	struct view view = view_of(r, before);
 	struct tally tally = { 0 };
+	struct mirror__entry *e;
 
-	while (used--) {
-		struct mirror__entry *e = load_acquire(&roll->slot[used]);
-
-		if (e && takes_part(e, r))
-			end_one(walk, e, r, &tally);
-	}
+	order_begin(&order, walk->list, &view, true);
+	while ((e = order_next(&order)))
+		end_one(walk, e, r, &tally);
 	count(&walk->walker->walks, 1);
 	count(&walk->walker->callbacks, tally.calls);
 }
 
 /* The second pass: all have started, now wait for each. */
-static void finish_all(const struct walk *walk, const struct roll *roll, uint64_t used,
-		       const struct mirror_range *r)
+static void finish_all(const struct walk *walk, const struct mirror_range *r, uint64_t before)
 {
+	struct order order __attribute__((cleanup(order_end)));
+	struct view view = view_of(r, before);
 	struct tally tally = { 0 };
+	struct mirror__entry *e;
 
 	store_relaxed(&walk->walker->what[walk->walker->depth - 1], FINISH);
-	for (uint64_t i = 0; i < used; i++) {
-		struct mirror__entry *e = load_acquire(&roll->slot[i]);
+	order_begin(&order, walk->list, &view, false);
+	while ((e = order_next(&order))) {
 		struct mirror *m;
 
-		if (!e || !takes_part(e, r) || !pin_(walk, e))
+		if (!pin_(walk, e))
 			continue;
 		m = e->mirror;
 		if (has_finish(m->ops)) {
@@ -265,41 +265,37 @@ static void finish_all(const struct walk *walk, const struct roll *roll, uint64_
 
 static int start_all(const struct walk *walk, struct mirror_range *r)
 {
+	struct order order __attribute__((cleanup(order_end)));
 	bool blockable = r->flags & MIRROR_RANGE_BLOCKABLE;
 	struct tally tally = { 0 };
-	const struct roll *roll;
-	uint64_t i, used;
-	int rc = 0;
+	struct mirror__entry *e;
+	uint64_t before = NEVER;
+	struct view view;
 
-	/* A (pairs with mirror_list.c:A): seq before the roll. */
+	/* A (pairs with mirror_list.c:A): seq before the roll and the index. */
 	r->mirror__seq = load_acquire(&walk->list->seq);
-	roll = load_acquire(&walk->list->roll);
-	used = load_acquire(&roll->used);
-	for (i = 0; i < used; i++) {
-		struct mirror__entry *e = load_acquire(&roll->slot[i]);
-
-		if (!e || !takes_part(e, r))
+	view = view_of(r, NEVER);
+	order_begin(&order, walk->list, &view, false);
+	while (before == NEVER && (e = order_next(&order))) {
+		if (start_one(walk, e, r, &tally) == 0)
 			continue;
-		rc = start_one(walk, e, r, &tally);
-		if (rc && blockable) {
+		if (blockable) {
 			misuse_(walk->list, START, "a mirror refused a blockable range; it goes on");
-			rc = 0;
+			continue;
 		}
-		if (rc) {
-			if (load_relaxed(&e->fills_from) <= r->mirror__seq)
-				fill_ended_(e);
-			break;
-		}
+		before = e->joined;
+		if (load_relaxed(&e->fills_from) <= r->mirror__seq)
+			fill_ended_(e);
 	}
 	count(&walk->walker->walks, 1);
 	count(&walk->walker->callbacks, tally.calls);
 	if (tally.finishes)
-		finish_all(walk, roll, i, r);
-	if (rc) {
-		count(&walk->walker->refusals, 1);
-		end_all(walk, roll, MUTANT(UNDO_ALL) ? used : i, r);
-	}
-	return rc ? -EAGAIN : 0;
+		finish_all(walk, r, before);
+	if (before == NEVER)
+		return 0;
+	count(&walk->walker->refusals, 1);
+	end_all(walk, r, MUTANT(UNDO_ALL) ? NEVER : before);
+	return -EAGAIN;
 }
 
 /* The bracket's section of list->brackets, given back unless the start succeeds. */
@@ -338,7 +334,6 @@ void mirror_invalidate_range_end(struct mirror_list *list, struct mirror_range *
 {
 	struct mirror_range *unfinished __attribute__((cleanup(abandon))) = NULL;
 	struct walk walk __attribute__((cleanup(leave_))) = { .walker = NULL };
-	const struct roll *roll;
 	int rc;
 
 	if (!list || !r || r->mirror__state != open_mark(r) || r->mirror__list != list) {
@@ -353,8 +348,7 @@ void mirror_invalidate_range_end(struct mirror_list *list, struct mirror_range *
 						  "the sync refused its read_lock");
 		return;
 	}
-	roll = load_acquire(&list->roll);
-	end_all(&walk, roll, load_acquire(&roll->used), r);
+	end_all(&walk, r, NEVER);
 }
 
 int mirror_invalidate_range(struct mirror_list *list, uint64_t start, uint64_t end)

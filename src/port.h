@@ -201,7 +201,25 @@ typedef sigset_t port_signals;
 void port_signals_block(port_signals *saved);
 void port_signals_restore(const port_signals *saved);
 
-/* Have @hook run when this thread exits, once for each call of it; 0 or -errno. */
+/* From disable to restore pthread_cancel waits. */
+static inline int port_cancel_disable(void)
+{
+	int saved;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &saved);
+	return saved;
+}
+
+static inline void port_cancel_restore(int saved)
+{
+	pthread_setcancelstate(saved, NULL);
+}
+
+/*
+ * Have @hook run when this thread exits; 0 or -errno.  A hook may ask for itself again, and runs
+ * again after the hooks of others, PORT_EXIT_ROUNDS times in all.
+ */
+#define PORT_EXIT_ROUNDS 4
 int port_at_thread_exit(void (*hook)(void));
 /* Have the hooks run around each fork, from now on. */
 void port_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void));

@@ -52,7 +52,7 @@
  *	    the step that made it so and its turn at wait_lock, or the head is a writer that has
  *	    been woken and will try or leave.  The steps are: a release, a reader that queues, a
  *	    waiter that leaves.  L and M are one word, so that a waiter sees the holder or the
- *	    holder sees WAITERS (t/urwsem_torture, rounds; mutants LOST_WAKE, NO_RECHECK, LEAVES_MUTE).
+ *	    holder sees WAITERS (t/urwsem_rules: mutants LOST_WAKE, NO_RECHECK, LEAVES_MUTE).
  *	I4. Nobody starves.  Readers that hold it together let no further reader in once WAITERS is
  *	    set, so that a phase of readers ends; each end wakes the head; after 4 ms its next
  *	    attempt sets HANDOFF, and then only the head takes it (t/urwsem_rules, handoff; mutant
@@ -83,7 +83,7 @@
  * | C | up_read | section -> count | release | B | as B | urwsem_torture, TSan |
  * | D | up_write | section -> count | release | A, B, F | as A; two writers overlap | urwsem_torture, TSan |
  * | E | downgrade_write | section -> count | release | A, F | as A | urwsem_torture, TSan |
- * | F | grant | count -> G | acquire | D, E | as A, for a reader that was granted | urwsem_torture, TSan |
+ * | F | grant | count -> G | acquire | D, E | as A, for a reader that was granted | urwsem_torture, TSan, if both additions are relaxed |
  * | G | grant | reads of the waiter, F -> word | release | H | the granter reads a stack that is in use again | urwsem_torture, TSan |
  * | H | a reader waits | word -> return | acquire | G | as A and as G | urwsem_torture, TSan |
  * | J | lock_queue | wait_lock -> queue, WAITERS, HANDOFF | acquire | K | a broken queue | urwsem_torture, TSan |
@@ -239,7 +239,6 @@ static void grant_readers(struct urwsem *sem, enum wake_kind kind, struct wakes 
 	 */
 	if (kind != WAKE_READ_OWNED) {
 		change = READER;
-		/* F (pairs with D, E): the count, then the grant that passes it on through G. */
 		before = fetch_add(&sem->urwsem__count, change);
 		if (before & WRITER) {
 			if (has_aged(w)) {
@@ -268,6 +267,10 @@ static void grant_readers(struct urwsem *sem, enum wake_kind kind, struct wakes 
 	/* HANDOFF changes under wait_lock only, so that a relaxed look is exact. */
 	if (load_relaxed(&sem->urwsem__count) & HANDOFF)
 		change -= HANDOFF;
+	/*
+	 * F (pairs with D, E): the count, then the grant that passes it on through G.  The addition
+	 * above, where it is made, would do as well.
+	 */
 	fetch_add(&sem->urwsem__count, change);
 }
 

@@ -151,6 +151,8 @@ void usrcu__read_unlock_slow(struct usrcu *d, int token)
 	struct usrcu_cell *cell = cells_mine(&d->cells);
 	uint32_t index = (uint32_t)token & 1;
 
+	if (token & USRCU__TOKEN_HANDED)
+		port_fatal("usrcu_read_unlock", "the section is one for usrcu_up_read", d);
 	if (token & TOKEN_HOMELESS) {
 		if (!*port_homeless())
 			usrcu__unbalanced(d);
@@ -173,7 +175,7 @@ int usrcu__down_read_slow(struct usrcu *d)
 		fetch_add(&d->homeless.down[index], 1);
 	if (!MUTANT(LOCK_NO_FENCE))
 		fence_light(d->membarrier); /* A, as in usrcu__read_lock_slow */
-	return (int)index;
+	return (int)index | USRCU__TOKEN_HANDED;
 }
 
 void usrcu__up_read_slow(struct usrcu *d, int token)
@@ -181,6 +183,8 @@ void usrcu__up_read_slow(struct usrcu *d, int token)
 	struct usrcu_cell *cell = my_cell(d);
 	uint32_t index = (uint32_t)token & 1;
 
+	if (!(token & USRCU__TOKEN_HANDED))
+		port_fatal("usrcu_up_read", "the section is one for usrcu_read_unlock", d);
 	if (cell)
 		own_inc(&cell->up[index]); /* B, as in usrcu__read_unlock_slow */
 	else
@@ -473,20 +477,21 @@ bool usrcu_poll_state(struct usrcu *d, usrcu_cookie_t cookie)
 		over = advance_locked(d, cookie) == 1;
 		port_mutex_unlock(&d->lock);
 	}
-	if (!d->callbacks.has_worker && !usrcu_in_section_(d))
+	if (!usrcu_in_section_(d))
 		usrcu_run_callbacks_(d);
 	return over;
 }
 
 static int synchronize(struct usrcu *d, usrcu_cookie_t cookie, uint64_t spin_ns, uint64_t deadline_ns)
 {
-	int rc;
+	int cancel, rc;
 
 	if (usrcu_in_section_(d))
 		return -EDEADLK;
+	cancel = port_cancel_disable(); /* a thread that vanished here would be waited for */
 	rc = usrcu_wait_(d, cookie, spin_ns, deadline_ns);
-	if (!d->callbacks.has_worker)
-		usrcu_run_callbacks_(d);
+	usrcu_run_callbacks_(d);
+	port_cancel_restore(cancel);
 	return rc;
 }
 

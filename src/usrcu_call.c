@@ -27,6 +27,8 @@
  *      first ones.  (usrcu-barrier)
  *   4. A callback pushed while a runner gives the role back waits for the next one, which is
  *      what usrcu_call promises; the worker and barrier look again before they sleep.
+ *   5. A runner that polls comes to an end: it runs what was queued when it came, in whole
+ *      batches, and callbacks that these queue wait for the next.
  *
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
@@ -73,6 +75,23 @@ static struct usrcu_head *reversed(struct usrcu_head *head)
 	return done;
 }
 
+/* Have a batch, if there is anything to put in it. */
+static bool stage(struct usrcu *d)
+{
+	struct callbacks *c = &d->callbacks;
+
+	if (c->batch)
+		return true;
+	if (!load_relaxed(&c->incoming))
+		return false;
+	port_mutex_lock(&d->lock); /* against fork: none is between the two lists */
+	/* B (pairs with A): the pushes come before the cookie. */
+	c->batch = reversed(exchange(&c->incoming, NULL));
+	c->due = usrcu_get_state(d);
+	port_mutex_unlock(&d->lock);
+	return true;
+}
+
 static void run_batch(struct callbacks *c)
 {
 	struct usrcu_head *head;
@@ -87,34 +106,31 @@ static void run_batch(struct callbacks *c)
 void usrcu_run_callbacks_(struct usrcu *d)
 {
 	struct callbacks *c = &d->callbacks;
-	bool ran = false;
+	uint64_t ran = load_acquire(&c->ran), target = load_relaxed(&c->queued);
+	int cancel;
 
-	if (load_acquire(&c->ran) == load_relaxed(&c->queued))
+	if (c->has_worker || ran == target)
 		return;
 	if (exchange(&c->running, 1)) /* D (pairs with C): the batch is ours now */
 		return;
+	cancel = port_cancel_disable(); /* a callback that vanished would keep the role */
 	store_relaxed(&c->runner, port_homeless());
-	for (;;) {
-		if (!c->batch) {
-			/* B (pairs with A): the pushes come before the cookie. */
-			c->batch = reversed(exchange(&c->incoming, NULL));
-			c->due = usrcu_get_state(d);
-		}
-		if (!c->batch || (!MUTANT(CALL_EARLY) && usrcu_advance_(d, c->due) != 1))
-			break;
+	ran = c->ran;
+	/* Only what was queued when we came: a callback may queue itself for ever. */
+	while ((int64_t)(c->ran - target) < 0 && stage(d) &&
+	       (MUTANT(CALL_EARLY) || usrcu_advance_(d, c->due) == 1))
 		run_batch(c);
-		ran = true;
-	}
+	target = c->ran;
 	store_relaxed(&c->runner, NULL);
 	store_release(&c->running, 0); /* C (pairs with D): the batch before the role is free */
-	if (ran)
+	if (target != ran)
 		usrcu_wake_sleepers_(d); /* barriers */
+	port_cancel_restore(cancel);
 }
 
 bool usrcu_no_callbacks_(const struct usrcu *d)
 {
-	return load_acquire(&d->callbacks.ran) == load_relaxed(&d->callbacks.queued) &&
-	       !load_acquire(&d->callbacks.running);
+	return load_acquire(&d->callbacks.ran) == load_relaxed(&d->callbacks.queued);
 }
 
 /* Sleep until a runner has run something or the worker has something to do. */
@@ -146,25 +162,25 @@ static bool reached_or_free(struct usrcu *d, uint64_t target)
 int usrcu_barrier(struct usrcu *d)
 {
 	uint64_t target;
-	int rc;
+	int cancel, rc = 0;
 
 	if (!d)
 		return -EINVAL;
 	if (usrcu_in_section_(d) || load_relaxed(&d->callbacks.runner) == port_homeless())
 		return -EDEADLK;
 	target = fetch_add(&d->callbacks.queued, 0); /* a full fence: not older than the caller's own */
-	while (!reached(d, target)) {
+	cancel = port_cancel_disable();
+	while (!reached(d, target) && rc == 0) {
 		rc = usrcu_wait_(d, usrcu_get_state(d), USRCU_SPIN_NS, PORT_FOREVER);
-		if (rc)
-			return rc;
-		if (!d->callbacks.has_worker)
-			usrcu_run_callbacks_(d);
-		sleep_unless(d, reached_or_free, target);
+		usrcu_run_callbacks_(d);
+		if (rc == 0)
+			sleep_unless(d, reached_or_free, target);
 	}
-	return 0;
+	port_cancel_restore(cancel);
+	return rc;
 }
 
-/* ---- the worker ---- */
+/* ---- the worker: the only runner of its domain ---- */
 
 static bool has_work(struct usrcu *d, uint64_t unused)
 {
@@ -175,22 +191,34 @@ static bool has_work(struct usrcu *d, uint64_t unused)
 static void *work(void *arg)
 {
 	struct usrcu *d = arg;
+	struct callbacks *c = &d->callbacks;
 
+	store_relaxed(&c->runner, port_homeless());
 	for (;;) {
 		sleep_unless(d, has_work, 0);
-		if (load_acquire(&d->callbacks.stop))
+		if (load_acquire(&c->stop))
 			return NULL;
+		if (!stage(d))
+			continue;
 		/* Where membarrier is refused the callbacks stay: leaked, not run early. */
-		if (usrcu_wait_(d, usrcu_get_state(d), USRCU_SPIN_NS, PORT_FOREVER) == 0)
-			usrcu_run_callbacks_(d);
+		while (usrcu_wait_(d, c->due, USRCU_SPIN_NS, PORT_FOREVER)) {
+			if (load_acquire(&c->stop))
+				return NULL;
+			port_futex_wait(&c->stop, 0, port_deadline(1000000000));
+		}
+		run_batch(c);
+		usrcu_wake_sleepers_(d); /* barriers */
 	}
 }
 
 int usrcu_start_worker_(struct usrcu *d)
 {
-	int rc = port_thread_start(&d->callbacks.worker, work, d);
+	int rc;
 
-	d->callbacks.has_worker = rc == 0;
+	d->callbacks.has_worker = true; /* before the worker looks */
+	rc = port_thread_start(&d->callbacks.worker, work, d);
+	if (rc)
+		d->callbacks.has_worker = false;
 	return rc;
 }
 
@@ -200,6 +228,7 @@ void usrcu_stop_worker_(struct usrcu *d)
 		return;
 	store_release(&d->callbacks.stop, 1);
 	usrcu_wake_sleepers_(d);
+	port_futex_wake(&d->callbacks.stop, 1);
 	port_thread_join(&d->callbacks.worker);
 	d->callbacks.has_worker = false;
 }
@@ -215,8 +244,8 @@ static uint64_t length(const struct usrcu_head *head)
 
 /*
  * The worker and other threads that ran callbacks do not exist here; pollers take over.  A
- * callback that such a thread was about to push, to take or to finish is its own: it is not run
- * here, and nobody waits for it.
+ * callback that such a thread was about to push, or was in, is its own: it is not run here, and
+ * nobody waits for it.
  */
 void usrcu_callbacks_after_fork_(struct usrcu *d)
 {
@@ -227,6 +256,8 @@ void usrcu_callbacks_after_fork_(struct usrcu *d)
 	if (!mine) {
 		c->runner = NULL;
 		c->running = 0;
+		if (c->batch)
+			c->due = usrcu_get_state(d);
 	}
 	c->queued = c->ran + (mine ? 1 : 0) + length(c->batch) + length(c->incoming);
 }

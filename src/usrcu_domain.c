@@ -60,8 +60,12 @@ static void after_fork(struct cells *cells, bool in_child)
 {
 	struct usrcu *d = domain_of(cells);
 
+	struct usrcu_cell *mine = cells_mine(cells);
+
 	if (in_child) {
 		store_relaxed(&d->sleepers, 0);
+		if (mine)
+			store_relaxed(&mine->tid, (uint64_t)port_tid());
 		usrcu_callbacks_after_fork_(d);
 	}
 	port_mutex_unlock(&d->lock);
@@ -162,7 +166,7 @@ int usrcu_destroy(struct usrcu *d)
 		return -EINVAL;
 	port_mutex_lock(&d->lock);
 	rc = fence_heavy(d->membarrier); /* C, for sections that are not counted in memory yet */
-	busy = rc || usrcu_open_indexes_(d, 3) || !usrcu_no_callbacks_(d) || load_relaxed(&d->sleepers);
+	busy = rc || usrcu_open_indexes_(d, 3) || !usrcu_no_callbacks_(d);
 	port_mutex_unlock(&d->lock);
 	if (busy)
 		return -EBUSY;

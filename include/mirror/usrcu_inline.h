@@ -79,8 +79,11 @@ struct usrcu_head_of_domain {
 /* This thread's cells, by the domain's slot.  Never NULL: a new thread has an empty table. */
 extern __thread void **usrcu__cells __attribute__((__tls_model__("initial-exec")));
 
-/* A token is the index; these bits say that the section is not in the caller's fast cell. */
-enum { USRCU__TOKEN_SLOW = 2 };
+/* A token is the index; these bits say what the call that ends the section must know. */
+enum {
+	USRCU__TOKEN_SLOW   = 2,        /* not in a cell that usrcu__cells shows */
+	USRCU__TOKEN_HANDED = 8,        /* from usrcu_down_read */
+};
 
 int usrcu__read_lock_slow(struct usrcu *domain);
 void usrcu__read_unlock_slow(struct usrcu *domain, int token);
@@ -132,7 +135,7 @@ USRCU__INLINE int usrcu_down_read(struct usrcu *domain)
 	index = usrcu__load(&d->index);
 	usrcu__own_inc(&cell->down[index]);
 	usrcu__fence_light(); /* A, as in usrcu_read_lock */
-	return (int)index;
+	return (int)index | USRCU__TOKEN_HANDED;
 }
 
 USRCU__INLINE void usrcu_up_read(struct usrcu *domain, int token)
@@ -140,7 +143,7 @@ USRCU__INLINE void usrcu_up_read(struct usrcu *domain, int token)
 	const struct usrcu_head_of_domain *d = (const struct usrcu_head_of_domain *)domain;
 	struct usrcu_cell *cell = (struct usrcu_cell *)usrcu__my_cells()[d->slot];
 
-	if (__builtin_expect(!cell, 0)) {
+	if (__builtin_expect(!cell || !(token & USRCU__TOKEN_HANDED), 0)) {
 		usrcu__up_read_slow(domain, token);
 		return;
 	}

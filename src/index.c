@@ -1,0 +1,371 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/* The index of ranges: index.h says how it works. */
+
+#include "index.h"
+
+/* log of 2^64 items, to the base of half a node. */
+#define MAX_LEVELS 24
+
+/* ---- find ---- */
+
+static void find_in_leaf(const struct index_node *node, uint64_t first, uint64_t last,
+			 void (*report)(void *arg, void *item), void *arg)
+{
+	uint32_t i, used = load_acquire(&node->used);
+
+	for (i = 0; i < used; i++) {
+		void *item;
+
+		/* Keys that were the slot's before are no harm: 2 of index.h. */
+		if (load_relaxed(&node->first[i]) > last || load_relaxed(&node->last[i]) < first)
+			continue;
+		item = load_acquire(&node->slot[i]);
+		if (item)
+			report(arg, item);
+	}
+}
+
+void index_find(const struct index_node *node, uint64_t first, uint64_t last,
+		void (*report)(void *arg, void *item), void *arg)
+{
+	uint32_t i, used;
+
+	if (!node)
+		return;
+	if (node->level == 0) {
+		find_in_leaf(node, first, last, report, arg);
+		return;
+	}
+	used = load_acquire(&node->used);
+	for (i = 0; i < used && load_relaxed(&node->first[i]) <= last; i++)
+		if (load_acquire(&node->last[i]) >= first)
+			index_find(load_acquire(&node->slot[i]), first, last, report, arg);
+}
+
+/* ---- nodes ---- */
+
+void index_give_spare(struct index *index, struct index_node *node)
+{
+	node->next = index->spare;
+	index->spare = node;
+	index->nr_spare++;
+}
+
+static struct index_node *new_node(struct index *index, uint32_t level)
+{
+	struct index_node *node = index->spare;
+
+	port_assert(node);
+	index->spare = node->next;
+	index->nr_spare--;
+	index->nr_nodes++;
+	node->next = NULL;
+	node->level = level;
+	return node;
+}
+
+static void retire(struct index *index, struct index_node *node)
+{
+	node->next = index->retired;
+	index->retired = node;
+	index->nr_nodes--;
+}
+
+/* What one slot holds, outside of a node. */
+struct part {
+	uint64_t first, last, tie;
+	void *slot;
+};
+
+static struct part part_of(const struct index_node *node, uint32_t i)
+{
+	return (struct part){ node->first[i], node->last[i], node->tie[i], node->slot[i] };
+}
+
+static bool is_before(const struct part *a, const struct part *b)
+{
+	return a->first < b->first || (a->first == b->first && a->tie < b->tie);
+}
+
+/* Into a slot that holds nothing: readers may look at it. */
+static void put(struct index_node *node, uint32_t i, const struct part *part)
+{
+	store_relaxed(&node->first[i], part->first);
+	store_relaxed(&node->last[i], part->last);
+	store_relaxed(&node->tie[i], part->tie);
+	store_release(&node->slot[i], part->slot); /* the keys before the pointer */
+	if (i == node->used)
+		store_release(&node->used, i + 1);
+}
+
+/* The greatest bound of what is in @node; false: nothing is. */
+static bool bounds(const struct index_node *node, struct part *part)
+{
+	bool any = false;
+
+	part->last = 0;
+	for (uint32_t i = 0; i < node->used; i++) {
+		if (!node->slot[i])
+			continue;
+		any = true;
+		if (part->last < node->last[i])
+			part->last = node->last[i];
+	}
+	return any;
+}
+
+/* ---- the way down ---- */
+
+struct path {
+	struct index_node *node[MAX_LEVELS];    /* by level */
+	uint32_t at[MAX_LEVELS];                /* the slot of node[level] that leads down */
+};
+
+/* Above the leaves: the last slot that is not after the key; the first where there is none. */
+static uint32_t slot_for(const struct index_node *node, const struct part *key)
+{
+	uint32_t i;
+
+	for (i = 1; i < node->used; i++) {
+		struct part part = { .first = node->first[i], .tie = node->tie[i] };
+
+		if (is_before(key, &part))
+			break;
+	}
+	return i - 1;
+}
+
+/*
+ * From the root to the leaf for @key: 0; or, where a node was taken out, the level above the gap.
+ */
+static uint32_t descend(const struct index *index, const struct part *key, struct path *path)
+{
+	struct index_node *node = index->root;
+	uint32_t level = node->level;
+
+	for (;; level--) {
+		path->node[level] = node;
+		if (level == 0)
+			return 0;
+		path->at[level] = slot_for(node, key);
+		node = node->slot[path->at[level]];
+		if (!node)
+			return level;
+	}
+}
+
+/* Make the bounds on the way include @key. */
+static void widen(const struct index *index, const struct path *path, uint32_t lowest,
+		  const struct part *key)
+{
+	for (uint32_t level = index->root->level; level >= lowest && level > 0; level--) {
+		struct index_node *node = path->node[level];
+		uint32_t at = path->at[level];
+		struct part part = part_of(node, at);
+
+		/* Relaxed: the owner publishes the insertion as a whole. */
+		if (is_before(key, &part)) {
+			store_relaxed(&node->first[at], key->first);
+			store_relaxed(&node->tie[at], key->tie);
+		}
+		if (part.last < key->last)
+			store_relaxed(&node->last[at], key->last);
+	}
+}
+
+/* Hang @node where @level's node of the way was. */
+static void publish(struct index *index, const struct path *path, uint32_t level,
+		    struct index_node *node)
+{
+	if (level == index->root->level)
+		store_release(&index->root, node);
+	else
+		store_release(&path->node[level + 1]->slot[path->at[level + 1]], node);
+}
+
+/* ---- insert ---- */
+
+static struct part part_for(struct index_node *node)
+{
+	struct part part = { .first = node->first[0], .tie = node->tie[0], .slot = node };
+
+	bounds(node, &part);
+	return part;
+}
+
+static struct part fill(struct index *index, uint32_t level, const struct part *parts, uint32_t nr)
+{
+	struct index_node *node = new_node(index, level);
+
+	for (uint32_t i = 0; i < nr; i++)
+		put(node, i, &parts[i]);
+	return part_for(node);
+}
+
+/* Parts in order, and whether the last of them came last: keys that ascend leave nodes full. */
+struct sorted {
+	struct part part[INDEX_WIDTH + 1];
+	uint32_t nr;
+	bool ascending;
+};
+
+static void add(struct sorted *sorted, const struct part *part)
+{
+	uint32_t i = sorted->nr++;
+
+	sorted->ascending = i == 0 || is_before(&sorted->part[i - 1], part);
+	for (; i > 0 && is_before(part, &sorted->part[i - 1]); i--)
+		sorted->part[i] = sorted->part[i - 1];
+	sorted->part[i] = *part;
+}
+
+/* What is in @node, but for slot @but. */
+static void add_all(struct sorted *sorted, const struct index_node *node, uint32_t but)
+{
+	for (uint32_t i = 0; i < node->used; i++) {
+		struct part part = part_of(node, i);
+
+		if (i != but && part.slot)
+			add(sorted, &part);
+	}
+}
+
+/* One node of @level with all parts, or two; returns how many. */
+static uint32_t share(struct index *index, uint32_t level, const struct sorted *sorted,
+		      struct part made[2])
+{
+	uint32_t half = sorted->nr <= INDEX_WIDTH ? sorted->nr :
+			sorted->ascending ? INDEX_WIDTH : sorted->nr / 2;
+
+	made[0] = fill(index, level, sorted->part, half);
+	if (half == sorted->nr)
+		return 1;
+	made[1] = fill(index, level, sorted->part + half, sorted->nr - half);
+	return 2;
+}
+
+/* The leaf on the way is full: replace it, and above it what must be. */
+static void split(struct index *index, const struct path *path, const struct part *new)
+{
+	uint32_t level, top = index->root->level, nr;
+	struct sorted sorted = { .nr = 0 };
+	struct index_node *root;
+	struct part made[2];
+
+	add_all(&sorted, path->node[0], INDEX_WIDTH);
+	add(&sorted, new);
+	nr = share(index, 0, &sorted, made);
+	for (level = 1; nr == 2 && level <= top; level++) {
+		sorted.nr = 0;
+		add_all(&sorted, path->node[level], path->at[level]);
+		add(&sorted, &made[0]);
+		add(&sorted, &made[1]);
+		nr = share(index, level, &sorted, made);
+	}
+	if (nr == 2) {
+		root = new_node(index, top + 1);
+		put(root, 0, &made[0]);
+		put(root, 1, &made[1]);
+		store_release(&index->root, root);
+	} else {
+		publish(index, path, level - 1, made[0].slot);
+	}
+	while (level-- > 0)
+		retire(index, path->node[level]);
+}
+
+/* Where a node was taken out of @level: a new one there, and those below it, for @part alone. */
+static void fill_gap(struct index *index, const struct path *path, uint32_t level,
+		     const struct part *part)
+{
+	struct part below = *part;
+
+	for (uint32_t l = 0; l < level; l++)
+		below = fill(index, l, &below, 1);
+	publish(index, path, level - 1, below.slot);
+}
+
+void index_insert(struct index *index, uint64_t first, uint64_t last, uint64_t tie, void *item)
+{
+	struct part part = { first, last, tie, item };
+	struct index_node *leaf;
+	struct path path;
+	uint32_t level, i;
+
+	index->nr_items++;
+	if (!index->root) {
+		store_release(&index->root, (struct index_node *)fill(index, 0, &part, 1).slot);
+		return;
+	}
+	level = descend(index, &part, &path);
+	widen(index, &path, level, &part);
+	if (level) {
+		fill_gap(index, &path, level, &part);
+		return;
+	}
+	leaf = path.node[0];
+	for (i = 0; i < leaf->used && leaf->slot[i]; )
+		i++;
+	if (i < INDEX_WIDTH)
+		put(leaf, i, &part);
+	else
+		split(index, &path, &part);
+}
+
+/* ---- remove ---- */
+
+void index_remove(struct index *index, uint64_t first, uint64_t tie, const void *item)
+{
+	struct part key = { .first = first, .tie = tie }, left;
+	struct index_node *node;
+	struct path path;
+	uint32_t level, i;
+
+	descend(index, &key, &path);
+	node = path.node[0];
+	for (i = 0; node->slot[i] != item; )
+		i++;
+	store_release(&node->slot[i], NULL);
+	index->nr_items--;
+	for (level = 0; level < index->root->level; level++) {
+		struct index_node *above = path.node[level + 1];
+		uint32_t at = path.at[level + 1];
+
+		if (!bounds(path.node[level], &left)) {
+			store_release(&above->slot[at], NULL);
+			retire(index, path.node[level]);
+		} else if (above->last[at] == left.last) {
+			return;
+		}
+		store_relaxed(&above->last[at], left.last);
+	}
+	if (!bounds(index->root, &left)) {
+		node = index->root;
+		store_release(&index->root, NULL);
+		retire(index, node);
+	}
+}
+
+struct index_node *index_dismantle(struct index *index)
+{
+	struct index_node *node = index->spare, **from = &index->root;
+	uint32_t i;
+
+	if (node) {
+		index->spare = node->next;
+		index->nr_spare--;
+		return node;
+	}
+	for (node = index->root; node && node->level; node = *from) {
+		for (i = 0; i < node->used && !node->slot[i]; )
+			i++;
+		if (i == node->used)
+			break;
+		from = (struct index_node **)&node->slot[i];
+	}
+	if (node)
+		*from = NULL;
+	return node;
+}

@@ -1,0 +1,94 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * An index of ranges: which items overlap a range, while others insert and remove
+ *
+ * Terms.  An item is a range [first, last], both inclusive, a number that no other item has
+ * (tie), and a pointer that the index never follows.  A node is a leaf or has children; each of
+ * its slots has the bounds of what is in it.
+ *
+ * State.  One thread at a time changes the index, under a lock of its owner's.  Any number read
+ * it meanwhile, each within a section of the owner's; a node that they may still see is retired
+ * instead of freed.
+ *   node->used          grows; published by release
+ *   first[], tie[]      in a leaf the item's; above, no item below is smaller
+ *   last[]              in a leaf the item's; above, no item below ends later
+ *   slot[]              an item or a child, NULL where there is none
+ * All but used change in place.  Above the leaves, slots are sorted by (first, tie).  In a leaf they are in no order.
+ *
+ * Algorithm
+ *   1. Find goes down every slot whose bounds overlap.
+ *   2. Insert widens the bounds on the way down, and puts the item in an empty slot of the leaf that
+ *      its (first, tie) leads to: keys first, pointer last.
+ *   3. Where the leaf is full, two new ones share its items; the node above is replaced by a copy
+ *      with one slot more, which may split it too; one store in the lowest node that is not
+ *      replaced, or in the root, publishes them all.  The replaced nodes are retired.
+ *   4. Remove empties the slot and narrows last on the way up.  A node with nothing in it is
+ *      taken out of the one above, and retired.  It needs no memory.
+ *
+ * Why it is safe
+ *   1. Find reports every item whose insertion happened before it began and whose removal did
+ *      not: at every moment the bounds above an item in the index include it, 2 widens before
+ *      it puts, 4 narrows to what is left; and a split publishes nodes that hold the same items.
+ *   2. It may report others: items that come and go meanwhile, an item under the keys of the one
+ *      that had its slot before.  The owner asks each item itself.  None is reported twice: an
+ *      item changes its leaf only by a split, and a find is on one side of that or the other.
+ *   (t/index_model against brute force; explorer: index-insert, index-split)
+ *
+ * Cost.  Find: O(log n + what it reports) where ranges do not nest deeply.  Insert: the same,
+ * and rarely two new nodes a level.  Memory: 576 bytes for each 16 items, at least half full
+ * when made by splits of random insertions, full when keys ascend; a leaf stays until its last
+ * item is gone.
+ *
+ * Barriers: the owner's.  It publishes insertions (mirror_list.c:A), and frees after a grace
+ * period.  Only insert's own order of keys and pointer is here.
+ *
+ * Sources: Bayer and McCreight, 1972; Edelsbrunner's interval trees for last.
+ */
+#ifndef MIRROR_INDEX_H
+#define MIRROR_INDEX_H
+
+#include "port.h"
+
+#ifndef INDEX_WIDTH
+#define INDEX_WIDTH 16
+#endif
+
+struct index_node {
+	uint32_t level;                 /* 0: a leaf */
+	uint32_t used;
+	struct index_node *next;        /* spare, or retired: the list of such */
+	uint64_t first[INDEX_WIDTH] __attribute__((aligned(64)));
+	uint64_t last[INDEX_WIDTH];
+	void *slot[INDEX_WIDTH];
+	uint64_t tie[INDEX_WIDTH];
+};
+
+struct index {
+	struct index_node *root;        /* NULL: empty */
+	uint64_t nr_items, nr_nodes;
+	struct index_node *spare;       /* for insertions; the owner allocates them, zeroed */
+	uint32_t nr_spare;
+	struct index_node *retired;     /* for the owner to take and free after a grace period */
+};
+
+/* How many spare nodes the next insertion may need. */
+static inline uint32_t index_needs(const struct index *index)
+{
+	return index->root ? 2 * (index->root->level + 1) + 1 : 1;
+}
+
+void index_give_spare(struct index *index, struct index_node *node);
+/* With at least index_needs() spare nodes. */
+void index_insert(struct index *index, uint64_t first, uint64_t last, uint64_t tie, void *item);
+/* The very item that was inserted with these. */
+void index_remove(struct index *index, uint64_t first, uint64_t tie, const void *item);
+/* Take out and return one node, in use or spare, of an index that nobody reads; NULL: none left. */
+struct index_node *index_dismantle(struct index *index);
+
+/* Call @report for all that overlap [@first, @last], in no order.  @root: load_acquire(&index->root) */
+void index_find(const struct index_node *root, uint64_t first, uint64_t last,
+		void (*report)(void *arg, void *item), void *arg);
+
+#endif /* MIRROR_INDEX_H */

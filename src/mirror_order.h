@@ -1,0 +1,102 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Which entries a walk calls, and in what order
+ *
+ * Terms.  Whole-list mirrors stand in the roll, in order of registration.  Range mirrors stand
+ * in the index, by address; those of them that a walk hits are its hits.
+ *
+ * Algorithm.  Hits are put in order of registration, or the reverse, and merged with the roll.
+ * They are taken from the index in batches: one pass keeps the foremost of those that are still
+ * to come, in a heap of bounded size, and sorts it.  A few fit on the stack.  When there are
+ * more, pages straight from the kernel hold all of them; where there are none to be had, further
+ * passes go on with the few.  So a walk of h hits costs O(log n + h log h), allocates nothing
+ * that a program's hooks could see, and cannot fail.
+ */
+#ifndef MIRROR_ORDER_H
+#define MIRROR_ORDER_H
+
+#include "mirror_impl.h"
+
+/* What a walk is about. */
+struct view {
+	uint64_t seq;                   /* the bracket's */
+	uint64_t first, last;           /* bytes, both inclusive */
+	uint64_t before;                /* only entries that joined before this; NEVER: all */
+};
+
+#define FEW_HITS 32
+
+struct order {
+	struct view view;
+	uint64_t flip;                  /* 0, or all ones: the other way round */
+	/* The roll: slots still to be looked at, and the next entry if it is known already. */
+	const struct roll *roll;
+	uint64_t slot, nr_slots;
+	struct mirror__entry *from_roll;
+	/* The index. */
+	const struct index_node *root;
+	struct mirror__entry **hits;    /* a heap, then in order */
+	size_t nr_hits, room, next;
+	uint64_t nr_found;              /* in the last pass, kept or not */
+	uint64_t done;                  /* hits with keys below this have been given out */
+	struct mirror__entry **pages;   /* or NULL */
+	size_t page_bytes;
+	struct mirror__entry *few[FEW_HITS];
+};
+
+static inline bool takes_part(const struct mirror__entry *e, const struct view *view)
+{
+	return (e->joined <= view->seq || MUTANT(END_FOR_LATE_JOINER)) && e->joined < view->before &&
+	       view->seq < load_relaxed(&e->released) && /* mirror_walk.c, 1 */
+	       e->first <= view->last && view->first <= e->last;
+}
+
+void order_find_hits_(struct order *o);
+
+/* Everything that @view is about; @backwards: the last registered first. */
+static inline void order_begin(struct order *o, const struct mirror_list *list,
+			       const struct view *view, bool backwards)
+{
+	o->view = *view;
+	o->flip = backwards ? UINT64_MAX : 0;
+	o->roll = load_acquire(&list->roll);
+	o->nr_slots = load_acquire(&o->roll->used);
+	o->slot = 0;
+	o->from_roll = NULL;
+	o->root = load_acquire(&list->index.root);
+	o->pages = NULL;
+	if (o->root)
+		order_find_hits_(o);
+}
+
+static inline struct mirror__entry *order_in_roll(struct order *o)
+{
+	while (o->slot < o->nr_slots) {
+		uint64_t slot = o->flip ? o->nr_slots - 1 - o->slot : o->slot;
+		struct mirror__entry *e = load_acquire(&o->roll->slot[slot]);
+
+		o->slot++;
+		if (e && takes_part(e, &o->view))
+			return e;
+	}
+	return NULL;
+}
+
+struct mirror__entry *order_merge_(struct order *o);
+
+/* The next entry, or NULL. */
+static inline struct mirror__entry *order_next(struct order *o)
+{
+	return o->root ? order_merge_(o) : order_in_roll(o);
+}
+
+/* Also run when an exception passes. */
+static inline void order_end(struct order *o)
+{
+	if (o->pages)
+		port_unmap(o->pages, o->page_bytes);
+}
+
+#endif /* MIRROR_ORDER_H */
