@@ -5,6 +5,7 @@
 #include "crew.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -102,6 +103,20 @@ void crew_sleep_ns(uint64_t ns)
 
 	if (!bench_interrupted)
 		clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, NULL);
+}
+
+/*
+ * At first the other is likely to be on its way.  Then the thread sleeps, for on a machine that others
+ * use one that only yields is put back behind them again and again, for tenths of seconds.
+ */
+void crew_pause(unsigned turn)
+{
+	static const struct timespec nap = { .tv_nsec = 20 * NS_PER_US };
+
+	if (turn < 64)
+		sched_yield();
+	else
+		nanosleep(&nap, NULL);
 }
 
 enum { PHASE_WARM_UP, PHASE_MEASURE, PHASE_STOP };

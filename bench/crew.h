@@ -57,11 +57,14 @@ int crew_run(struct crew *crew);
 /** crew_sleep_ns - for directors; ends early on Ctrl-C */
 void crew_sleep_ns(uint64_t ns);
 
-/** crew_wait - give the CPU to others until @flag is at least @value */
+/** crew_pause - between two looks at what another thread is to do; @turn: how many looks there were */
+void crew_pause(unsigned turn);
+
+/** crew_wait - leave the CPU to others until @flag is at least @value */
 static inline void crew_wait(const atomic_int *flag, int value)
 {
-	while (atomic_load_explicit(flag, memory_order_acquire) < value)
-		sched_yield();
+	for (unsigned turn = 0; atomic_load_explicit(flag, memory_order_acquire) < value; turn++)
+		crew_pause(turn);
 }
 
 /*

@@ -25,6 +25,8 @@
 #include "witness.h"
 
 static const uint64_t give_up_ns = 300 * NS_PER_MS;
+static const uint64_t sign_limit_ns = 150 * NS_PER_MS;
+enum { MAX_ATTEMPTS = 10 };
 
 struct scene {
 	struct mirror a_mirror, b_mirror, c_mirror;
@@ -35,7 +37,8 @@ struct scene {
 	atomic_int c_is_through;
 	struct witness witness;
 	const char *sign;
-	uint64_t c_waited_ns;           /* in its invalidation */
+	uint64_t b_gave_up_ns;          /* when its first try ended */
+	uint64_t c_began_ns, c_ended_ns;        /* its invalidation */
 	int a_error, b_first_error, b_error, c_error;
 	int b_tries;
 	uint64_t b_took_ns;
@@ -95,6 +98,7 @@ static void thread_b(struct scene *scene)
 	witness_enter(&scene->witness, 1);
 	begun = bench_now_ns();
 	scene->b_error = scene->b_first_error = mirror_unregister_timeout(&scene->b_mirror, give_up_ns);
+	scene->b_gave_up_ns = bench_now_ns();
 	witness_leave(&scene->witness, 1);
 	/* Queueing again at once would shut C out again before it has woken. */
 	crew_wait(&scene->c_is_through, 1);
@@ -106,18 +110,17 @@ static void thread_b(struct scene *scene)
 static void thread_c(struct scene *scene)
 {
 	struct mirror_range probe = { .start = C_START, .end = C_START + LENGTH };
-	uint64_t begun;
 
 	pthread_mutex_lock(&scene->device_lock);
 	atomic_store(&scene->c_holds_lock, 1);
 	crew_wait(&scene->a_in_callback, 1);
-	while (!scene->sign) {
-		scene->sign = witness_look(&scene->witness, 1, scene->list, &probe, 0);
-		sched_yield();
+	for (unsigned turn = 0; !scene->sign; turn++) {
+		scene->sign = witness_look(&scene->witness, 1, scene->list, &probe, sign_limit_ns);
+		crew_pause(turn);
 	}
-	begun = bench_now_ns();
+	scene->c_began_ns = bench_now_ns();
 	scene->c_error = publish(scene, C_START);
-	scene->c_waited_ns = bench_now_ns() - begun;
+	scene->c_ended_ns = bench_now_ns();
 	atomic_store(&scene->c_is_through, 1);
 	pthread_mutex_unlock(&scene->device_lock);
 }
@@ -129,22 +132,34 @@ static void body(struct crew_thread *t)
 	roles[t->index](t->arg);
 }
 
-static void results(const struct scene *scene, json_t *metrics)
+/*
+ * On a busy machine C may come too late, after B gave up; or take a lapse of time for a sign although
+ * the sync would have given a better one, had B been on its CPU.  Neither shows anything.
+ */
+static bool shows_nothing(const struct scene *scene, const struct bench_comparator *comparator)
 {
-	/* Half of B's patience divides the two cases by two orders of magnitude on either side. */
-	bool deadlocks = scene->b_first_error == -ETIMEDOUT && scene->c_waited_ns > give_up_ns / 2;
+	bool late = scene->b_first_error == -ETIMEDOUT && scene->c_began_ns >= scene->b_gave_up_ns;
+
+	return late || (comparator->sync->read_trylock && strcmp(scene->sign, "bounded") == 0);
+}
+
+static void results(const struct scene *scene, int attempts, json_t *metrics)
+{
+	bool deadlocks = scene->b_first_error == -ETIMEDOUT && scene->c_ended_ns >= scene->b_gave_up_ns;
 
 	json_object_set_new(metrics, "deadlocks", json_integer(deadlocks));
 	json_object_set_new(metrics, "verdict", json_string(deadlocks ? "deadlocks" : "passes"));
-	json_object_set_new(metrics, "publisher_waited_ns", json_integer((json_int_t)scene->c_waited_ns));
+	json_object_set_new(metrics, "publisher_waited_ns",
+			    json_integer((json_int_t)(scene->c_ended_ns - scene->c_began_ns)));
 	json_object_set_new(metrics, "unregister_took_ns", json_integer((json_int_t)scene->b_took_ns));
 	json_object_set_new(metrics, "unregister_first",
 			    json_string(scene->b_first_error ? strerrorname_np(-scene->b_first_error) : "0"));
 	json_object_set_new(metrics, "unregister_tries", json_integer(scene->b_tries));
 	json_object_set_new(metrics, "sign", json_string(scene->sign));
+	json_object_set_new(metrics, "attempts", json_integer(attempts));
 }
 
-static int play(struct scene *scene, const struct bench_comparator *comparator, json_t *metrics)
+static int play(struct scene *scene, const struct bench_comparator *comparator)
 {
 	struct crew crew = {
 		.comparator = comparator,
@@ -167,25 +182,28 @@ static int play(struct scene *scene, const struct bench_comparator *comparator, 
 			       scene->b_error, scene->c_error);
 		return -EIO;
 	}
-	results(scene, metrics);
 	return 0;
 }
 
-static int run(const struct bench_case *c, const struct bench_comparator *comparator, json_t *metrics)
+/* 1: the scene showed something and is in @metrics; 0: play it again; or -errno. */
+static int attempt(const struct bench_comparator *comparator, int attempts, json_t *metrics)
 {
 	struct scene *scene = calloc(1, sizeof(*scene));
 	int err;
 
-	(void)c;
 	if (!scene)
 		return -ENOMEM;
 	pthread_mutex_init(&scene->device_lock, NULL);
 	err = bench_list_create(&scene->list, comparator);
 	if (err)
 		goto out;
-	err = play(scene, comparator, metrics);
+	err = play(scene, comparator);
 	if (err == -ETIMEDOUT)
-		return err;
+		return err; /* its threads still use the scene */
+	if (!err && (attempts == MAX_ATTEMPTS || !shows_nothing(scene, comparator))) {
+		results(scene, attempts, metrics);
+		err = 1;
+	}
 	mirror_unregister(&scene->a_mirror);
 	mirror_unregister(&scene->c_mirror);
 	mirror_list_destroy(scene->list);
@@ -193,6 +211,16 @@ out:
 	pthread_mutex_destroy(&scene->device_lock);
 	free(scene);
 	return err;
+}
+
+static int run(const struct bench_case *c, const struct bench_comparator *comparator, json_t *metrics)
+{
+	int done = 0;
+
+	(void)c;
+	for (int attempts = 1; done == 0 && attempts <= MAX_ATTEMPTS; attempts++)
+		done = bench_interrupted ? -EINTR : attempt(comparator, attempts, metrics);
+	return done < 0 ? done : 0;
 }
 
 static const char *leaves_out(const struct bench_comparator *comparator)

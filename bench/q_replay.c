@@ -61,8 +61,8 @@ static void line(struct replay *replay)
 		atomic_fetch_add(&replay->crossed, 1);
 		return;
 	}
-	while (atomic_load(&replay->crossed) == crossed)
-		sched_yield();
+	for (unsigned turn = 0; atomic_load(&replay->crossed) == crossed; turn++)
+		crew_pause(turn);
 }
 
 static int drop(struct mirror *m, const struct mirror_range *r)

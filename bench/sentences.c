@@ -77,16 +77,17 @@ static bool trap_sentence(const json_t *results, char *text, size_t size)
 	return true;
 }
 
-/* "a, b and c" of those with this verdict; returns how many. */
-static size_t name_those(const json_t *results, const char *verdict, char *text, size_t size)
+/* "a, b and c" of those that hang, or of those that never did; returns how many. */
+static size_t name_those(const json_t *results, bool that_hang, char *text, size_t size)
 {
 	const char *names[SUMMARY_MAX_COMPARATORS], *those[SUMMARY_MAX_COMPARATORS];
 	size_t nr = summary_comparators(results, "deadlock", names), n = 0;
 
 	for (size_t i = 0; i < nr; i++) {
-		const char *found = summary_text(results, "deadlock", NULL, names[i], "verdict");
+		size_t all = summary_count(results, "deadlock", NULL, names[i], "verdict", NULL);
+		bool hangs = summary_count(results, "deadlock", NULL, names[i], "verdict", "deadlocks") > 0;
 
-		if (found && strcmp(found, verdict) == 0)
+		if (all > 0 && hangs == that_hang)
 			those[n++] = names[i];
 	}
 	for (size_t i = 0; i < n; i++)
@@ -97,8 +98,8 @@ static size_t name_those(const json_t *results, const char *verdict, char *text,
 static bool deadlock_sentence(const json_t *results, char *text, size_t size)
 {
 	char hang[256] = "", pass[256] = "";
-	size_t nr_hang = name_those(results, "deadlocks", hang, sizeof(hang));
-	size_t nr_pass = name_those(results, "passes", pass, sizeof(pass));
+	size_t nr_hang = name_those(results, true, hang, sizeof(hang));
+	size_t nr_pass = name_those(results, false, pass, sizeof(pass));
 
 	if (nr_hang + nr_pass == 0)
 		return false;

@@ -141,6 +141,21 @@ const char *summary_text(const json_t *results, const char *question, const char
 	return text;
 }
 
+size_t summary_count(const json_t *results, const char *question, const char *case_name, const char *comparator,
+		     const char *metric, const char *text)
+{
+	const json_t *record;
+	size_t i, n = 0;
+
+	json_array_foreach(json_object_get(results, "records"), i, record) {
+		const char *found = json_string_value(json_object_get(json_object_get(record, "metrics"), metric));
+
+		if (found && record_is(record, question, case_name, comparator) && (!text || strcmp(found, text) == 0))
+			n++;
+	}
+	return n;
+}
+
 size_t summary_cases(const json_t *results, const char *question, const char **names)
 {
 	const json_t *record;

@@ -44,6 +44,10 @@ bool summary_ratio(const json_t *results, const char *question, const char *case
 const char *summary_text(const json_t *results, const char *question, const char *case_name,
 			 const char *comparator, const char *metric);
 
+/** summary_count - how many records have @text in the metric; @text NULL: any text */
+size_t summary_count(const json_t *results, const char *question, const char *case_name, const char *comparator,
+		     const char *metric, const char *text);
+
 /** summary_cases - names of the cases that have records, in order; returns how many */
 size_t summary_cases(const json_t *results, const char *question, const char **names);
 

@@ -59,7 +59,7 @@ const char *witness_look(struct witness *w, int round, struct mirror_list *list,
 		mirror_invalidate_range_end(list, range);
 	if (sleeps(atomic_load(&w->tid)) && atomic_load(&w->returned) < round)
 		return "asleep";
-	if (bench_now_ns() - atomic_load(&w->since_ns) > (limit_ns ? limit_ns : 20 * NS_PER_MS))
+	if (bench_now_ns() - atomic_load(&w->since_ns) > limit_ns)
 		return "bounded";
 	return NULL;
 }

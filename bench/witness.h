@@ -11,8 +11,9 @@
  *   refused   an invalidation that may not block gets -EAGAIN: the lock holds readers back
  *   returned  the unregister is over already: there is nothing to wait behind
  *   asleep    the kernel says that the thread sleeps, and it does so inside the call
- *   bounded   20 ms have passed since the thread went into the call: far more than any spin; for
- *             syncs that spin all the time and have no trylock
+ *   bounded   a given time has passed since the thread went into the call, far more than any spin:
+ *             for syncs that spin for ever and have no trylock.  It proves nothing, since the
+ *             thread may have been off its CPU
  */
 #ifndef BENCH_WITNESS_H
 #define BENCH_WITNESS_H
@@ -37,7 +38,7 @@ void witness_leave(struct witness *w, int round);
  * witness_look - one look for a sign that the unregister of @round waits
  * @list:    what to invalidate in order to be refused
  * @range:   a range that is not blockable, and that no callback refuses
- * @limit_ns: the bound of the last sign; 0: 20 ms
+ * @limit_ns: the bound of the last sign
  * Return:   the sign's name, or NULL: none yet
  */
 const char *witness_look(struct witness *w, int round, struct mirror_list *list, struct mirror_range *range,
