@@ -316,8 +316,8 @@ static int write_results(const struct bench_config *config, json_t *results)
 static int run_plan(const struct bench_config *config, const struct bench_plan *plan, int argc, char **argv)
 {
 	struct sigaction action = { .sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND };
-	struct running running = { .records = json_array() };
-	json_t *results = describe_run(config, plan, argc, argv);
+	struct running running = { 0 };
+	json_t *results;
 	uint64_t begun = bench_now_ns(), expected_ns = 0;
 	int err, status;
 
@@ -326,6 +326,8 @@ static int run_plan(const struct bench_config *config, const struct bench_plan *
 		bench_complain("nothing to measure: no filter matches; see mirror-bench list");
 		return 2;
 	}
+	results = describe_run(config, plan, argc, argv);
+	running.records = json_array();
 	/* A second Ctrl-C ends the program at once. */
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);

@@ -5,6 +5,7 @@
 #include "summary.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -121,24 +122,30 @@ bool summary_ratio(const json_t *results, const char *question, const char *case
 	return nr_ratios > 0;
 }
 
+/* Adds @text to "x or y" unless it is there. */
+static void add_alternative(char *all, size_t size, const char *text)
+{
+	size_t used = strlen(all);
+
+	if (!strstr(all, text))
+		snprintf(all + used, size - used, "%s%s", used ? " or " : "", text);
+}
+
 const char *summary_text(const json_t *results, const char *question, const char *case_name,
 			 const char *comparator, const char *metric)
 {
-	const char *text = NULL, *other;
+	static char all[128];
 	const json_t *record;
 	size_t i;
 
+	all[0] = '\0';
 	json_array_foreach(json_object_get(results, "records"), i, record) {
-		if (!record_is(record, question, case_name, comparator))
-			continue;
-		other = json_string_value(json_object_get(json_object_get(record, "metrics"), metric));
-		if (!other)
-			continue;
-		if (text && strcmp(text, other) != 0)
-			return "mixed";
-		text = other;
+		const char *text = json_string_value(json_object_get(json_object_get(record, "metrics"), metric));
+
+		if (text && record_is(record, question, case_name, comparator))
+			add_alternative(all, sizeof(all), text);
 	}
-	return text;
+	return all[0] ? all : NULL;
 }
 
 size_t summary_count(const json_t *results, const char *question, const char *case_name, const char *comparator,

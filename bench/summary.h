@@ -40,7 +40,7 @@ bool summary_value(const json_t *results, const char *question, const char *case
 bool summary_ratio(const json_t *results, const char *question, const char *case_name, const char *comparator,
 		   const char *base, const char *metric, struct estimate *estimate);
 
-/** summary_text - a metric that is text: what all repeats say, "mixed" where they differ, or NULL */
+/** summary_text - a metric that is text: what all repeats say, "x or y" where they differ, or NULL */
 const char *summary_text(const json_t *results, const char *question, const char *case_name,
 			 const char *comparator, const char *metric);
 
