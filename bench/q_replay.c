@@ -4,14 +4,16 @@
 /*
  * replay: what would real programs pay, had every mapping of theirs been a mirror?
  *
- * replay_script.h says how a trace becomes calls into the library.  The recorded times are not kept: all
- * is played as fast as it goes, again and again until the time is up, the first time unmeasured.
- * There are as many threads as the process with the most threads had, up to the number of CPUs, since
- * more would measure the scheduler.  Processes share these threads: side by side they would
- * send each other interrupts (membarrier) which separate processes do not.  An operation that waits for another thread's waits outside the list: that
- * counts for operations a second, but not for the time in the list.  That time includes one reading
- * of the clock per operation.  What is still registered at a trace's end is unregistered
- * unmeasured, so that the next pass finds empty lists.
+ * replay_script.h says how a trace becomes calls into the library.  The recorded times are not
+ * kept: all is played as fast as it goes, again and again until the time is up, the first time
+ * unmeasured.  There are as many threads as the process with the most threads had, up to the number
+ * of CPUs, since more would measure the scheduler.  Processes share these threads: side by side
+ * they would send each other interrupts (membarrier) which separate processes do not.
+ *
+ * An operation that waits for another thread's waits outside the list: that counts for operations
+ * a second, but not for the time in the list.  That time includes one reading of the clock per
+ * operation.  What is still registered at a trace's end is unregistered unmeasured, so that the
+ * next pass finds empty lists.
  *
  * 'none' may not change its list under walkers, so it replays everything in one thread: a limit for
  * traces of one thread, and for the others only a hint.
