@@ -37,13 +37,16 @@ static bool throughput_sentence(const json_t *results, char *text, size_t size)
 	    summary_parameter(results, "throughput", name, "publishers"),
 	    summary_parameter(results, "throughput", name, "mirrors"), srcu.median / 1e6);
 	if (summary_ratio(results, "throughput", name, "srcu", "none", "invalidations_per_s", &of_none)) {
-		say(text, size, ", %.0f%% of the same walk without any synchronisation (95%% interval %.0f to %.0f%%)",
-		    100 * of_none.median, 100 * of_none.low, 100 * of_none.high);
-		if (of_none.high < 0.9)
+		say(text, size, ", %.0f%% of the same walk without any synchronisation", 100 * of_none.median);
+		if (of_none.n > 1)
+			say(text, size, " (95%% interval %.0f to %.0f%%)", 100 * of_none.low, 100 * of_none.high);
+		if (of_none.n > 1 && of_none.high < 0.9)
 			say(text, size, ", short of the goal of 90%%");
 	}
 	if (summary_ratio(results, "throughput", name, "srcu", "rwsem", "invalidations_per_s", &of_rwsem)) {
-		if (of_rwsem.low > 1 || of_rwsem.high < 1)
+		if (of_rwsem.n == 1)
+			say(text, size, "; of rwsem there is one repeat, which shows no difference from noise");
+		else if (of_rwsem.low > 1 || of_rwsem.high < 1)
 			say(text, size, ", and %.1f times what rwsem makes", of_rwsem.median);
 		else
 			say(text, size, ", with no difference from rwsem beyond the noise");

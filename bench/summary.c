@@ -58,7 +58,8 @@ struct estimate estimate_of(double *values, size_t n)
 
 bool estimates_differ(const struct estimate *a, const struct estimate *b)
 {
-	return a->high < b->low || b->high < a->low;
+	/* One repeat has no interval. */
+	return a->n > 1 && b->n > 1 && (a->high < b->low || b->high < a->low);
 }
 
 static const char *text_of(const json_t *object, const char *key)

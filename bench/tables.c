@@ -62,7 +62,10 @@ static void cell_rate(struct table *t, const json_t *results, const char *questi
 		return;
 	}
 	rate_text(e.median, text, sizeof(text));
-	table_cell(t, "%s \302\261%d%%", text, spread_percent(&e));
+	if (e.n > 1)
+		table_cell(t, "%s \302\261%d%%", text, spread_percent(&e));
+	else
+		table_cell(t, "%s", text);
 }
 
 static void cell_ratio(struct table *t, const json_t *results, const char *question, const char *case_name,
@@ -368,5 +371,5 @@ void report_text(const json_t *results, FILE *out)
 			fprintf(out, "%s\n", sentence);
 	fprintf(out, "Medians of %d repeats; \302\261 is half the 95%% bootstrap interval.%s\n",
 		(int)json_integer_value(json_object_get(results, "repeats")),
-		json_is_true(json_object_get(results, "partial")) ? " PARTIAL: the run ended early." : "");
+		json_is_true(json_object_get(results, "partial")) ? " PARTIAL: the run ended early, with fewer repeats." : "");
 }
