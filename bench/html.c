@@ -67,6 +67,21 @@ static void paragraph(const char *class, const char *text, FILE *out)
 	fputs("</p>\n", out);
 }
 
+/* Whoever reads the page later was not there to see the note on the terminal. */
+static void write_noise_warning(const json_t *results, FILE *out)
+{
+	const json_t *machine = json_object_get(results, "machine");
+	double load = json_number_value(json_object_get(machine, "load_at_start"));
+	double cpus = json_number_value(json_object_get(machine, "cpus"));
+	char text[160];
+
+	if (load <= 0.25 * cpus)
+		return;
+	snprintf(text, sizeof(text), "The machine was busy when this run began (load %.1f on %.0f CPUs): the figures are noisy.",
+		 load, cpus);
+	paragraph("warn", text, out);
+}
+
 static void write_summary(const json_t *results, bool figures, const char *why_none, FILE *out)
 {
 	struct table *headline = report_headline_table(results);
@@ -83,6 +98,7 @@ static void write_summary(const json_t *results, bool figures, const char *why_n
 	fputs("</p>\n", out);
 	if (json_is_true(json_object_get(results, "partial")))
 		paragraph("warn", "Partial: the run ended early, and this is what was measured until then.", out);
+	write_noise_warning(results, out);
 	for (int i = 0; i < 3; i++)
 		if (report_sentence(results, i, sentence, sizeof(sentence)))
 			paragraph("summary", sentence, out);
