@@ -347,25 +347,3 @@ void index_remove(struct index *index, uint64_t first, uint64_t tie, const void 
 		retire(index, node);
 	}
 }
-
-struct index_node *index_dismantle(struct index *index)
-{
-	struct index_node *node = index->spare, **from = &index->root;
-	uint32_t i;
-
-	if (node) {
-		index->spare = node->next;
-		index->nr_spare--;
-		return node;
-	}
-	for (node = index->root; node && node->level; node = *from) {
-		for (i = 0; i < node->used && !node->slot[i]; )
-			i++;
-		if (i == node->used)
-			break;
-		from = (struct index_node **)&node->slot[i];
-	}
-	if (node)
-		*from = NULL;
-	return node;
-}

@@ -37,7 +37,7 @@
  *   (t/index_model against brute force; explorer: index-insert, index-split)
  *
  * Cost.  Find: O(log n + what it reports) where ranges do not nest deeply.  Insert: the same,
- * and rarely two new nodes a level.  Memory: 576 bytes for each 16 items, at least half full
+ * and rarely two new nodes a level.  Memory: 512 bytes for each 15 items, at least half full
  * when made by splits of random insertions, full when keys ascend; a leaf stays until its last
  * item is gone.
  *
@@ -52,14 +52,15 @@
 #include "port.h"
 
 #ifndef INDEX_WIDTH
-#define INDEX_WIDTH 16
+#define INDEX_WIDTH 15
 #endif
 
 struct index_node {
 	uint32_t level;                 /* 0: a leaf */
 	uint32_t used;
 	struct index_node *next;        /* spare, or retired: the list of such */
-	uint64_t first[INDEX_WIDTH] __attribute__((aligned(64)));
+	uint64_t pad[2];                /* 512 bytes in all */
+	uint64_t first[INDEX_WIDTH];
 	uint64_t last[INDEX_WIDTH];
 	void *slot[INDEX_WIDTH];
 	uint64_t tie[INDEX_WIDTH];
@@ -84,9 +85,6 @@ void index_give_spare(struct index *index, struct index_node *node);
 void index_insert(struct index *index, uint64_t first, uint64_t last, uint64_t tie, void *item);
 /* The very item that was inserted with these. */
 void index_remove(struct index *index, uint64_t first, uint64_t tie, const void *item);
-/* Take out and return one node, in use or spare, of an index that nobody reads; NULL: none left. */
-struct index_node *index_dismantle(struct index *index);
-
 /* Call @report for all that overlap [@first, @last], in no order.  @root: load_acquire(&index->root) */
 void index_find(const struct index_node *root, uint64_t first, uint64_t last,
 		void (*report)(void *arg, void *item), void *arg);

@@ -298,35 +298,27 @@ static void mark_dead(struct mirror_list *list, struct mirror *m, uint32_t how)
 		unlink_(list, m);
 }
 
-/* Nobody will call @m: forget it.  Its entry is freed now, or when no walk can see it. */
-static void forget(struct mirror_list *list, struct mirror *m, bool walks_are_over)
+/* Nobody will call @m: forget it.  Its entry is used again when no walk can see it. */
+static void forget(struct mirror_list *list, struct mirror *m)
 {
 	struct garbage garbage = { 0 };
-	struct mirror__entry *e = m->mirror__entry;
 
 	if (MUTANT(DEAD_AFTER_SCAN))
-		fetch_or(&e->state, ENTRY_DEAD);
+		fetch_or(&m->mirror__entry->state, ENTRY_DEAD);
 	port_mutex_lock(&list->lock);
-	if (walks_are_over) {
-		e->next = NULL;
-		garbage.entries = e;
-	} else {
-		retire_entry_(list, e);
-		if (list->sync->poll_state)
-			take_garbage_(list, &garbage);
-	}
+	retire_entry_(list, m->mirror__entry);
 	list->nr_mirrors--;
 	store_relaxed(&m->mirror__entry, NULL);
 	set_state_(m, STATE_GONE);
+	reclaim_(list, &garbage);
 	port_mutex_unlock(&list->lock);
-	free_garbage_(list, &garbage);
+	free_rolls_(list, &garbage);
 }
 
 /* @count claimed mirrors of one list, over a lock. */
 static int remove_locked(struct mirror_list *list, struct mirror *const *m, size_t count,
 			 uint64_t timeout_ns)
 {
-	struct garbage garbage = { 0 };
 	int rc = list->sync->write_lock(list->sync_state, timeout_ns);
 
 	if (rc)
@@ -335,13 +327,9 @@ static int remove_locked(struct mirror_list *list, struct mirror *const *m, size
 		port_mutex_lock(&list->lock);
 		unlink_(list, m[i]);
 		port_mutex_unlock(&list->lock);
-		forget(list, m[i], true);
+		forget(list, m[i]);
 	}
-	port_mutex_lock(&list->lock);
-	take_garbage_(list, &garbage);
-	port_mutex_unlock(&list->lock);
 	list->sync->write_unlock(list->sync_state);
-	free_garbage_(list, &garbage);
 	return 0;
 }
 
@@ -353,7 +341,7 @@ static int drain_all(struct mirror_list *list, struct mirror *const *m, size_t c
 	for (size_t i = 0; i < count && rc == 0; i++) {
 		rc = drain(list, m[i], deadline_ns);
 		if (rc == 0)
-			forget(list, m[i], false);
+			forget(list, m[i]);
 	}
 	return rc;
 }
@@ -362,25 +350,22 @@ static int drain_all(struct mirror_list *list, struct mirror *const *m, size_t c
 static int synchronize(struct mirror_list *list, struct mirror *const *m, size_t count,
 		       uint64_t timeout_ns)
 {
-	struct garbage garbage = { 0 };
-	bool polled = list->sync->poll_state;
+	struct garbage garbage;
 	int rc;
 
-	if (!polled) {
-		port_mutex_lock(&list->lock);
-		take_garbage_(list, &garbage);
-		port_mutex_unlock(&list->lock);
-	}
+	port_mutex_lock(&list->lock);
+	take_garbage_(list, &garbage);
+	port_mutex_unlock(&list->lock);
 	rc = list->sync->synchronize(list->sync_state, timeout_ns);
-	if (rc == 0) {
-		free_garbage_(list, &garbage);
-		for (size_t i = 0; i < count; i++)
-			forget(list, m[i], !polled);
-	} else {
-		port_mutex_lock(&list->lock);
+	port_mutex_lock(&list->lock);
+	if (rc)
 		put_garbage_back_(list, &garbage);
-		port_mutex_unlock(&list->lock);
-	}
+	else
+		recycle_(list, &garbage);
+	port_mutex_unlock(&list->lock);
+	free_rolls_(list, &garbage);
+	for (size_t i = 0; i < count && rc == 0; i++)
+		forget(list, m[i]);
 	return rc;
 }
 
@@ -483,7 +468,7 @@ static void finish(struct mirror_list *list, struct mirror *m)
 	port_mutex_lock(&list->lock);
 	unpend(m);
 	port_mutex_unlock(&list->lock);
-	forget(list, m, !list->grace_period);
+	forget(list, m);
 	done(m);
 	port_mutex_lock(&list->lock);
 	list->nr_pending--;

@@ -4,7 +4,8 @@
 /*
  * The mirror list, shared by its files:
  *
- *   mirror_list.c    lists: create, register, release, destroy; the memory walkers look at
+ *   mirror_list.c    lists: create, register, release, destroy
+ *   mirror_memory.c  their memory, and when it can be used again
  *   mirror_walk.c    publishing: brackets
  *   mirror_order.c   which mirrors a walk calls, and in what order
  *   index.c          the index of range mirrors
@@ -87,7 +88,16 @@ struct walker {
 
 /* ---- the list ---- */
 
-/* Memory to free once no lock is held: the program's allocator may end up in a callback. */
+/* Objects of one size; under list->lock. */
+struct pool {
+	size_t object_bytes;
+	void *free;                     /* given back, linked */
+	char *fresh;                    /* never used: of the newest chunk */
+	size_t fresh_bytes;
+	size_t total_bytes;             /* of its chunks */
+};
+
+/* Memory that is not in the list any more: mirror_memory.c. */
 struct garbage {
 	struct mirror__entry *entries;
 	struct roll *rolls;
@@ -112,6 +122,8 @@ struct mirror_list {
 	/* All below under lock. */
 	uint64_t nr_mirrors;            /* registered or not yet given back */
 	uint64_t nr_live;               /* in the roll */
+	struct pool entries, nodes;
+	struct chunk *chunks;           /* of both pools */
 	bool released;
 	uint64_t nr_pending;            /* unregistered asynchronously, done() not yet returned */
 	struct mirror *pending;         /* those for which it has not been called either */
@@ -137,17 +149,27 @@ struct mirror_list {
 	struct walker homeless __attribute__((aligned(64)));
 };
 
+/* mirror_memory.c; all but the last three under lock */
+
+/* An entry, zeroed, and a place for it in the roll or the index; NULL: no memory.  Gives the lock up
+ * meanwhile. */
+struct mirror__entry *get_room_(struct mirror_list *list, bool is_range);
+/* Keep what walks may still see: an entry; the index's retired nodes. */
+void retire_entry_(struct mirror_list *list, struct mirror__entry *e);
+void retire_nodes_(struct mirror_list *list);
+/* Use again what no walk can see any more.  What comes back is for free_rolls_. */
+void reclaim_(struct mirror_list *list, struct garbage *garbage);
+/* The same by hand, around a synchronize: take all; then use it again, or put it back. */
+void take_garbage_(struct mirror_list *list, struct garbage *garbage);
+void recycle_(struct mirror_list *list, struct garbage *garbage);
+void put_garbage_back_(struct mirror_list *list, struct garbage *garbage);
+/* Without lock: the rolls of garbage that was recycled. */
+void free_rolls_(struct mirror_list *list, struct garbage *garbage);
+int memory_init_(struct mirror_list *list);
+void memory_destroy_(struct mirror_list *list);
+
 /* mirror_list.c */
 
-/* Under lock: free @e when no walk can see it any more. */
-void retire_entry_(struct mirror_list *list, struct mirror__entry *e);
-/*
- * Under lock: what no walk can see any more; waits for nobody.  Without poll_state: what no walk
- * will see after the caller's synchronize.
- */
-void take_garbage_(struct mirror_list *list, struct garbage *garbage);
-void put_garbage_back_(struct mirror_list *list, const struct garbage *garbage);
-void free_garbage_(struct mirror_list *list, const struct garbage *garbage);
 /* Under lock: a number greater than that of every bracket so far. */
 void next_seq_(struct mirror_list *list);
 /* Under lock: no walk that begins from now on sees @m. */

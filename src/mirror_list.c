@@ -2,24 +2,20 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Lists: create, register, release, destroy; and the memory that walkers look at
+ * Lists: create, register, release, destroy
  *
  * Terms.  The roll is the array of the entries of whole-list mirrors, in order of registration;
- * range mirrors stand in the index (index.h).  Garbage is memory that no walk can see any more.
+ * range mirrors stand in the index (index.h).
  *
  * State: struct mirror_list in mirror_impl.h.
  *
  * Algorithm
  *   1. Register puts an entry in the roll's next slot, or a range in the index, then publishes
  *      it by seq.
- *   2. When the roll is full, its live entries are copied to a new one, at most half full; the
- *      old roll is retired.  So a registration costs a constant on average.
+ *   2. When the roll is full, its live entries are copied to a new one, at most half full.  So a
+ *      registration costs a constant on average.
  *   3. Unregister empties the slot (unlink_) and, once drained, retires the entry.
- *   4. Retired memory waits in two batches.  One is due when the sync's cookie says so; the
- *      other collects what is retired meanwhile and gets its cookie then.  Registrations and
- *      unregistrations poll, once an eighth of what is live is retired; nobody waits.  Without
- *      cookies it is freed after the next synchronize.
- *   5. Release calls each live mirror under a pin (mirror_drain.c), and when its callback has
+ *   4. Release calls each live mirror under a pin (mirror_drain.c), and when its callback has
  *      returned names the next seq as the entry's released: brackets from then on pass over it.
  *
  * Why it is safe
@@ -29,8 +25,6 @@
  *      mirror stays in the roll until its release has returned, so that no bracket misses it.
  *      An unregister that comes first makes it dead, and the pin fails; one that comes later
  *      waits for the pin.  (list-release; mutants UNLINK_BEFORE_RELEASE, RELEASE_TWICE)
- *   3. No memory is allocated or freed under list->lock: the program's allocator may unmap, and
- *      so end up publishing, and a callback may register.
  *
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
@@ -44,145 +38,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-
-#define SMALLEST_ROLL 16
-
-/* ---- memory ---- */
-
-static void *list_alloc(struct mirror_list *list, size_t bytes)
-{
-	return list->allocator.alloc ? list->allocator.alloc(list->allocator.arg, bytes) :
-				       port_alloc(bytes);
-}
-
-static void list_free(struct mirror_list *list, void *memory, size_t bytes)
-{
-	if (!memory)
-		return;
-	if (list->allocator.free)
-		list->allocator.free(list->allocator.arg, memory, bytes);
-	else
-		port_free(memory);
-}
-
-static size_t roll_bytes(uint64_t room)
-{
-	return sizeof(struct roll) + room * sizeof(struct mirror__entry *);
-}
-
-static struct roll *new_roll(struct mirror_list *list, uint64_t room)
-{
-	struct roll *roll = list_alloc(list, roll_bytes(room));
-
-	if (roll)
-		roll->room = room;
-	return roll;
-}
-
-static void free_roll(struct mirror_list *list, struct roll *roll)
-{
-	if (roll)
-		list_free(list, roll, roll_bytes(roll->room));
-}
-
-void retire_entry_(struct mirror_list *list, struct mirror__entry *e)
-{
-	e->next = list->retired.entries;
-	list->retired.entries = e;
-	list->retired.bytes += sizeof(*e);
-}
-
-static void retire_roll(struct mirror_list *list, struct roll *roll)
-{
-	roll->next = list->retired.rolls;
-	list->retired.rolls = roll;
-	list->retired.bytes += roll_bytes(roll->room);
-}
-
-static void retire_nodes(struct mirror_list *list)
-{
-	struct index_node *node;
-
-	while ((node = list->index.retired)) {
-		list->index.retired = node->next;
-		node->next = list->retired.nodes;
-		list->retired.nodes = node;
-		list->retired.bytes += sizeof(*node);
-	}
-}
-
-/* Enough to be worth a grace period: a part of what is live, so that garbage stays in bounds. */
-static bool is_worth_it(const struct mirror_list *list)
-{
-	size_t live_bytes = list->nr_mirrors * sizeof(struct mirror__entry) +
-			    list->index.nr_nodes * sizeof(struct index_node);
-
-	return list->retired.bytes >= 4096 + live_bytes / 8;
-}
-
-void take_garbage_(struct mirror_list *list, struct garbage *garbage)
-{
-	const struct mirror_sync *sync = list->sync;
-
-	if (!list->grace_period || !sync->poll_state) {
-		*garbage = list->retired;
-		list->retired = (struct garbage){ 0 };
-		return;
-	}
-	if (!is_worth_it(list))
-		return;
-	if (list->due.bytes && sync->poll_state(list->sync_state, list->due_cookie)) {
-		*garbage = list->due;
-		list->due = (struct garbage){ 0 };
-	}
-	if (!list->due.bytes) {
-		list->due = list->retired;
-		list->retired = (struct garbage){ 0 };
-		list->due_cookie = sync->get_state(list->sync_state);
-	}
-}
-
-void put_garbage_back_(struct mirror_list *list, const struct garbage *garbage)
-{
-	struct mirror__entry *e, *next_entry;
-	struct index_node *node, *next_node;
-	struct roll *roll, *next_roll;
-
-	for (e = garbage->entries; e; e = next_entry) {
-		next_entry = e->next;
-		retire_entry_(list, e);
-	}
-	for (roll = garbage->rolls; roll; roll = next_roll) {
-		next_roll = roll->next;
-		retire_roll(list, roll);
-	}
-	for (node = garbage->nodes; node; node = next_node) {
-		next_node = node->next;
-		node->next = list->index.retired;
-		list->index.retired = node;
-	}
-	retire_nodes(list);
-}
-
-void free_garbage_(struct mirror_list *list, const struct garbage *garbage)
-{
-	struct mirror__entry *e, *next_entry;
-	struct index_node *node, *next_node;
-	struct roll *roll, *next_roll;
-
-	for (e = garbage->entries; e; e = next_entry) {
-		next_entry = e->next;
-		list_free(list, e, sizeof(*e));
-	}
-	for (roll = garbage->rolls; roll; roll = next_roll) {
-		next_roll = roll->next;
-		free_roll(list, roll);
-	}
-	for (node = garbage->nodes; node; node = next_node) {
-		next_node = node->next;
-		list_free(list, node, sizeof(*node));
-	}
-}
 
 /* ---- the roll and the index; all under list->lock ---- */
 
@@ -200,33 +55,11 @@ void unlink_(struct mirror_list *list, struct mirror *m)
 
 	if (m->mirror__place == IN_INDEX) {
 		index_remove(&list->index, e->first, e->joined, e);
-		retire_nodes(list);
+		retire_nodes_(list);
 	} else {
 		store_release(&list->roll->slot[m->mirror__place], NULL);
 		list->nr_live--;
 	}
-}
-
-/* The next roll: no more than half full when the live are copied to it. */
-static uint64_t room_wanted(const struct mirror_list *list)
-{
-	return list->nr_live < SMALLEST_ROLL / 2 ? SMALLEST_ROLL : 2 * list->nr_live + 2;
-}
-
-static void replace_roll(struct mirror_list *list, struct roll *new)
-{
-	struct roll *old = list->roll;
-	struct mirror__entry *e;
-
-	for (uint64_t i = 0; i < old->used; i++) {
-		e = old->slot[i];
-		if (!e)
-			continue;
-		e->mirror->mirror__place = new->used;
-		new->slot[new->used++] = e;
-	}
-	store_release(&list->roll, new);
-	retire_roll(list, old);
 }
 
 static void append(struct mirror_list *list, struct mirror *m, struct mirror__entry *e)
@@ -243,64 +76,33 @@ static void insert_range(struct mirror_list *list, struct mirror *m, struct mirr
 {
 	m->mirror__place = IN_INDEX;
 	index_insert(&list->index, e->first, e->last, e->joined, e);
-	retire_nodes(list);
+	retire_nodes_(list);
 }
 
 /* ---- register ---- */
 
-/* Memory that a registration needs, allocated before the lock is taken. */
-struct supply {
-	bool is_range;
-	struct roll *roll;
-};
-
-/* Under lock: there is room for one more mirror; makes it from @supply where it can. */
-static bool has_room(struct mirror_list *list, struct supply *supply)
-{
-	if (supply->is_range)
-		return list->index.nr_spare >= index_needs(&list->index);
-	if (list->roll->used < list->roll->room)
-		return true;
-	if (!supply->roll || supply->roll->room < room_wanted(list))
-		return false;
-	replace_roll(list, supply->roll);
-	supply->roll = NULL;
-	return true;
-}
-
-/* Under lock, given up meanwhile: allocate what was missing.  0 or -ENOMEM. */
-static int get_room(struct mirror_list *list, struct supply *supply)
-{
-	uint64_t room = room_wanted(list);
-	struct index_node *node = NULL;
-
-	port_mutex_unlock(&list->lock);
-	if (supply->is_range) {
-		node = list_alloc(list, sizeof(*node));
-	} else {
-		free_roll(list, supply->roll);
-		supply->roll = new_roll(list, room);
-	}
-	port_mutex_lock(&list->lock);
-	if (node)
-		index_give_spare(&list->index, node);
-	return node || supply->roll ? 0 : -ENOMEM;
-}
-
 /* Over a lock, the caller excludes walks. */
-static int insert(struct mirror_list *list, struct mirror *m, struct mirror__entry *e, bool is_range)
+static int insert(struct mirror_list *list, struct mirror *m, uint64_t first, uint64_t last,
+		  bool is_range)
 {
-	struct supply supply = { .is_range = is_range };
 	struct garbage garbage = { 0 };
-	int rc = 0;
+	struct mirror__entry *e = NULL;
+	int rc = -ESHUTDOWN;
 
 	port_mutex_lock(&list->lock);
-	while (!list->released && !has_room(list, &supply) && !rc)
-		rc = get_room(list, &supply);
-	if (list->released)
-		rc = -ESHUTDOWN;
+	if (!list->released) {
+		e = get_room_(list, is_range); /* which may give the lock up */
+		rc = !e ? -ENOMEM : list->released ? -ESHUTDOWN : 0;
+	}
 	if (!rc) {
-		e->joined = list->seq + 1;
+		*e = (struct mirror__entry){
+			.mirror = m,
+			.first = first,
+			.last = last,
+			.joined = list->seq + 1,
+			.released = NEVER,
+			.fills_from = NEVER,
+		};
 		if (is_range)
 			insert_range(list, m, e);
 		else
@@ -311,19 +113,18 @@ static int insert(struct mirror_list *list, struct mirror *m, struct mirror__ent
 		store_relaxed(&m->mirror__entry, e);
 		set_state_(m, STATE_REGISTERED);
 		next_seq_(list); /* A (pairs with mirror_walk.c:A): the entry before seq */
-		if (!list->grace_period || list->sync->poll_state)
-			take_garbage_(list, &garbage);
+	} else if (e) {
+		retire_entry_(list, e);
 	}
+	reclaim_(list, &garbage);
 	port_mutex_unlock(&list->lock);
-	free_roll(list, supply.roll);
-	free_garbage_(list, &garbage);
+	free_rolls_(list, &garbage);
 	return rc;
 }
 
 static int add(struct mirror_list *list, struct mirror *m, const struct mirror_ops *ops,
 	       uint64_t first, uint64_t last, bool is_range)
 {
-	struct mirror__entry *e;
 	int rc;
 
 	if (!list || !m || !ops ||
@@ -333,25 +134,13 @@ static int add(struct mirror_list *list, struct mirror *m, const struct mirror_o
 		return -EBUSY;
 	if (!list->grace_period && in_callback_(list))
 		return -EDEADLK;
-	e = list_alloc(list, sizeof(*e));
-	if (!e)
-		return -ENOMEM;
-	*e = (struct mirror__entry){
-		.mirror = m,
-		.first = first,
-		.last = last,
-		.released = NEVER,
-		.fills_from = NEVER,
-	};
 	rc = list->grace_period ? 0 : list->sync->write_lock(list->sync_state, PORT_FOREVER);
 	if (!rc) {
 		m->ops = ops;
-		rc = insert(list, m, e, is_range);
+		rc = insert(list, m, first, last, is_range);
 		if (!list->grace_period)
 			list->sync->write_unlock(list->sync_state);
 	}
-	if (rc)
-		list_free(list, e, sizeof(*e));
 	return rc;
 }
 
@@ -541,12 +330,12 @@ static int build(struct mirror_list *list)
 	};
 	int rc;
 
-	list->roll = new_roll(list, SMALLEST_ROLL);
-	if (!list->roll)
-		return -ENOMEM;
+	rc = memory_init_(list);
+	if (rc)
+		return rc;
 	rc = cells_init(&list->walkers, &walker_cells, sizeof(struct walker));
 	if (rc)
-		goto free_roll;
+		goto destroy_memory;
 	rc = usrcu_create(&list->brackets, &attr);
 	if (rc)
 		goto destroy_walkers;
@@ -559,9 +348,19 @@ destroy_brackets:
 	usrcu_destroy(list->brackets);
 destroy_walkers:
 	cells_destroy(&list->walkers);
-free_roll:
-	free_roll(list, list->roll);
+destroy_memory:
+	memory_destroy_(list);
 	return rc;
+}
+
+static void free_list(struct mirror_list *list)
+{
+	struct mirror_allocator allocator = list->allocator;
+
+	if (allocator.free)
+		allocator.free(allocator.arg, list, sizeof(*list));
+	else
+		port_free(list);
 }
 
 int mirror_list_create(struct mirror_list **list, const struct mirror_list_attr *attr)
@@ -598,7 +397,7 @@ int mirror_list_create(struct mirror_list **list, const struct mirror_list_attr 
 	snprintf(l->name, sizeof(l->name), "%s", attr->name ? attr->name : "");
 	rc = build(l);
 	if (rc) {
-		list_free(l, l, sizeof(*l));
+		free_list(l);
 		return rc;
 	}
 	*list = l;
@@ -607,8 +406,6 @@ int mirror_list_create(struct mirror_list **list, const struct mirror_list_attr 
 
 int mirror_list_destroy(struct mirror_list *list)
 {
-	struct mirror_allocator allocator;
-	struct index_node *node;
 	bool busy;
 
 	if (!list)
@@ -622,16 +419,8 @@ int mirror_list_destroy(struct mirror_list *list)
 	if (list->sync->destroy && list->sync->destroy(list->sync_state))
 		return -EBUSY;
 	usrcu_destroy(list->brackets);
-	free_garbage_(list, &list->due);
-	free_garbage_(list, &list->retired);
-	while ((node = index_dismantle(&list->index)))
-		list_free(list, node, sizeof(*node));
-	free_roll(list, list->roll);
+	memory_destroy_(list);
 	cells_destroy(&list->walkers);
-	allocator = list->allocator;
-	if (allocator.free)
-		allocator.free(allocator.arg, list, sizeof(*list));
-	else
-		port_free(list);
+	free_list(list);
 	return 0;
 }

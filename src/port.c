@@ -94,12 +94,33 @@ void port_free(void *memory)
 }
 
 /* The system call, not mmap(): a program that hooks mmap must not be entered from here. */
-void *port_map(size_t bytes)
+static void *map(size_t bytes)
 {
 	long rc = quiet_syscall(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE,
 				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	return rc < 0 && rc > -4096 ? NULL : (void *)rc;
+}
+
+void *port_map(size_t bytes)
+{
+	const size_t huge = 2u << 20;
+	uintptr_t begin, end;
+	char *memory;
+
+	if (bytes < huge)
+		return map(bytes);
+	/* On huge pages where it can: a walk over a million mirrors is bound by the page tables. */
+	memory = map(bytes + huge);
+	if (!memory)
+		return NULL;
+	begin = ((uintptr_t)memory + huge - 1) & ~(uintptr_t)(huge - 1);
+	end = begin + bytes;
+	if (begin > (uintptr_t)memory)
+		port_unmap(memory, begin - (uintptr_t)memory);
+	port_unmap((void *)end, (uintptr_t)memory + bytes + huge - end);
+	quiet_syscall(SYS_madvise, (long)begin, (long)bytes, MADV_HUGEPAGE, 0, 0, 0);
+	return (void *)begin;
 }
 
 void port_unmap(void *memory, size_t bytes)

@@ -1,0 +1,348 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The memory of a list: entries, nodes of the index, rolls
+ *
+ * Terms.  Garbage is memory that is no longer in the list, but which a walk may still see.
+ *
+ * Algorithm
+ *   1. Entries and nodes come from pools, which take chunks from the allocator, each an eighth of
+ *      the pool but no more than 2 MiB, and give them back when the list is destroyed.
+ *   2. What is retired waits in two batches.  One is due when the sync's cookie says so; the
+ *      other collects what is retired meanwhile, and gets its cookie then.  Registrations and
+ *      unregistrations poll, once a 32nd of what is live is retired; nobody waits.
+ *   3. A sync without cookies: all that was retired before a synchronize is free after it.
+ *
+ * Why it is safe
+ *   1. The allocator is never entered under list->lock: the program's may unmap memory, and so
+ *      end up publishing, and a callback may register.  Hence get_room_, before the lock is
+ *      taken for good, and rolls that are freed after it.
+ *   2. Unregistering needs no memory.
+ *
+ * Cost.  A mirror: 64 bytes, and 8 to 16 in the roll or about 52 in the index (32 where keys
+ * ascend); a chunk of each kind that is not used up; garbage of a 16th at most, unless a walk
+ * sleeps.
+ */
+
+#include "mirror_impl.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define SMALLEST_ROLL 16
+#define SMALLEST_CHUNK 4096u
+#define LARGEST_CHUNK (2u << 20)
+
+static void *list_alloc(struct mirror_list *list, size_t bytes)
+{
+	if (list->allocator.alloc)
+		return list->allocator.alloc(list->allocator.arg, bytes);
+	return bytes < LARGEST_CHUNK ? port_alloc(bytes) : port_map(bytes);
+}
+
+static void list_free(struct mirror_list *list, void *memory, size_t bytes)
+{
+	if (list->allocator.free)
+		list->allocator.free(list->allocator.arg, memory, bytes);
+	else if (bytes < LARGEST_CHUNK)
+		port_free(memory);
+	else
+		port_unmap(memory, bytes);
+}
+
+/* ---- pools ---- */
+
+struct chunk {
+	struct chunk *next;
+	size_t bytes;
+	char pad[48];                   /* objects begin on a cache line of their own */
+};
+
+struct free_object {
+	struct free_object *next;
+};
+
+static void *pool_get(struct pool *pool)
+{
+	struct free_object *object = pool->free;
+
+	if (object) {
+		pool->free = object->next;
+		return memset(object, 0, pool->object_bytes);
+	}
+	if (pool->fresh_bytes < pool->object_bytes)
+		return NULL;
+	pool->fresh_bytes -= pool->object_bytes;
+	pool->fresh += pool->object_bytes;
+	return pool->fresh - pool->object_bytes;
+}
+
+static void pool_put(struct pool *pool, void *memory)
+{
+	struct free_object *object = memory;
+
+	object->next = pool->free;
+	pool->free = object;
+}
+
+/* An eighth of what there is, so that little is unused; whole huge pages once that is much. */
+static size_t chunk_bytes(const struct pool *pool)
+{
+	size_t bytes = (pool->total_bytes / 8 + SMALLEST_CHUNK) & ~(size_t)(SMALLEST_CHUNK - 1);
+
+	return bytes < LARGEST_CHUNK ? bytes : LARGEST_CHUNK;
+}
+
+/* Under lock, given up meanwhile. */
+static int pool_grow(struct mirror_list *list, struct pool *pool)
+{
+	size_t bytes = chunk_bytes(pool);
+	struct chunk *chunk;
+
+	port_mutex_unlock(&list->lock);
+	chunk = list_alloc(list, bytes);
+	port_mutex_lock(&list->lock);
+	if (!chunk)
+		return -ENOMEM;
+	chunk->bytes = bytes;
+	chunk->next = list->chunks;
+	list->chunks = chunk;
+	while (pool->fresh_bytes >= pool->object_bytes) /* another thread has grown it too */
+		pool_put(pool, pool->fresh + (pool->fresh_bytes -= pool->object_bytes));
+	pool->fresh = (char *)(chunk + 1);
+	pool->fresh_bytes = bytes - sizeof(*chunk);
+	pool->total_bytes += bytes;
+	return 0;
+}
+
+/* ---- rolls ---- */
+
+static size_t roll_bytes(uint64_t room)
+{
+	return sizeof(struct roll) + room * sizeof(struct mirror__entry *);
+}
+
+static struct roll *new_roll(struct mirror_list *list, uint64_t room)
+{
+	struct roll *roll = list_alloc(list, roll_bytes(room));
+
+	if (roll)
+		roll->room = room;
+	return roll;
+}
+
+/* No more than half full when the live entries are copied to it. */
+static uint64_t room_wanted(const struct mirror_list *list)
+{
+	return list->nr_live < SMALLEST_ROLL / 2 ? SMALLEST_ROLL : 2 * list->nr_live + 2;
+}
+
+static void retire_roll(struct mirror_list *list, struct roll *roll)
+{
+	roll->next = list->retired.rolls;
+	list->retired.rolls = roll;
+	list->retired.bytes += roll_bytes(roll->room);
+}
+
+static void replace_roll(struct mirror_list *list, struct roll *new)
+{
+	struct roll *old = list->roll;
+	struct mirror__entry *e;
+
+	for (uint64_t i = 0; i < old->used; i++) {
+		e = old->slot[i];
+		if (!e)
+			continue;
+		e->mirror->mirror__place = new->used;
+		new->slot[new->used++] = e;
+	}
+	store_release(&list->roll, new);
+	retire_roll(list, old);
+}
+
+/* ---- for a registration ---- */
+
+static bool has_slot(struct mirror_list *list, bool is_range, struct roll **spare)
+{
+	struct index_node *node;
+
+	if (is_range) {
+		while (list->index.nr_spare < index_needs(&list->index)) {
+			node = pool_get(&list->nodes);
+			if (!node)
+				return false;
+			index_give_spare(&list->index, node);
+		}
+		return true;
+	}
+	if (list->roll->used < list->roll->room)
+		return true;
+	if (!*spare || (*spare)->room < room_wanted(list))
+		return false;
+	replace_roll(list, *spare);
+	*spare = NULL;
+	return true;
+}
+
+/* Under lock, given up meanwhile. */
+static int get_slot(struct mirror_list *list, bool is_range, struct roll **spare)
+{
+	uint64_t room = room_wanted(list);
+
+	if (is_range)
+		return pool_grow(list, &list->nodes);
+	port_mutex_unlock(&list->lock);
+	if (*spare)
+		list_free(list, *spare, roll_bytes((*spare)->room));
+	*spare = new_roll(list, room);
+	port_mutex_lock(&list->lock);
+	return *spare ? 0 : -ENOMEM;
+}
+
+struct mirror__entry *get_room_(struct mirror_list *list, bool is_range)
+{
+	struct mirror__entry *e = NULL;
+	struct roll *spare = NULL;
+	int rc = 0;
+
+	while (!rc) {
+		if (!has_slot(list, is_range, &spare))
+			rc = get_slot(list, is_range, &spare);
+		else if ((e = pool_get(&list->entries)))
+			break;
+		else
+			rc = pool_grow(list, &list->entries);
+	}
+	if (spare)
+		retire_roll(list, spare); /* another thread replaced the roll: free it as garbage */
+	return e;
+}
+
+/* ---- garbage ---- */
+
+void retire_entry_(struct mirror_list *list, struct mirror__entry *e)
+{
+	e->next = list->retired.entries;
+	list->retired.entries = e;
+	list->retired.bytes += sizeof(*e);
+}
+
+void retire_nodes_(struct mirror_list *list)
+{
+	struct index_node *node;
+
+	while ((node = list->index.retired)) {
+		list->index.retired = node->next;
+		node->next = list->retired.nodes;
+		list->retired.nodes = node;
+		list->retired.bytes += sizeof(*node);
+	}
+}
+
+/* Enough to be worth a grace period: a part of what is live, so that garbage stays in bounds. */
+static bool is_worth_it(const struct mirror_list *list)
+{
+	size_t live_bytes = list->nr_mirrors * sizeof(struct mirror__entry) +
+			    list->index.nr_nodes * sizeof(struct index_node);
+
+	return list->retired.bytes >= SMALLEST_CHUNK + live_bytes / 32;
+}
+
+void take_garbage_(struct mirror_list *list, struct garbage *garbage)
+{
+	*garbage = list->retired;
+	list->retired = (struct garbage){ 0 };
+}
+
+void recycle_(struct mirror_list *list, struct garbage *garbage)
+{
+	struct mirror__entry *e;
+	struct index_node *node;
+
+	while ((e = garbage->entries)) {
+		garbage->entries = e->next;
+		pool_put(&list->entries, e);
+	}
+	while ((node = garbage->nodes)) {
+		garbage->nodes = node->next;
+		pool_put(&list->nodes, node);
+	}
+}
+
+void reclaim_(struct mirror_list *list, struct garbage *garbage)
+{
+	const struct mirror_sync *sync = list->sync;
+
+	if (!list->grace_period) {
+		take_garbage_(list, garbage);
+		recycle_(list, garbage);
+		return;
+	}
+	if (!sync->poll_state || !is_worth_it(list))
+		return;
+	if (list->due.bytes && sync->poll_state(list->sync_state, list->due_cookie)) {
+		*garbage = list->due;
+		list->due = (struct garbage){ 0 };
+		recycle_(list, garbage);
+	}
+	if (!list->due.bytes) {
+		take_garbage_(list, &list->due);
+		list->due_cookie = sync->get_state(list->sync_state);
+	}
+}
+
+void put_garbage_back_(struct mirror_list *list, struct garbage *garbage)
+{
+	struct mirror__entry *e;
+	struct index_node *node;
+	struct roll *roll;
+
+	while ((e = garbage->entries)) {
+		garbage->entries = e->next;
+		retire_entry_(list, e);
+	}
+	while ((node = garbage->nodes)) {
+		garbage->nodes = node->next;
+		node->next = list->index.retired;
+		list->index.retired = node;
+	}
+	retire_nodes_(list);
+	while ((roll = garbage->rolls)) {
+		garbage->rolls = roll->next;
+		retire_roll(list, roll);
+	}
+}
+
+void free_rolls_(struct mirror_list *list, struct garbage *garbage)
+{
+	struct roll *roll;
+
+	while ((roll = garbage->rolls)) {
+		garbage->rolls = roll->next;
+		list_free(list, roll, roll_bytes(roll->room));
+	}
+}
+
+/* ---- the whole ---- */
+
+int memory_init_(struct mirror_list *list)
+{
+	list->entries = (struct pool){ .object_bytes = sizeof(struct mirror__entry) };
+	list->nodes = (struct pool){ .object_bytes = sizeof(struct index_node) };
+	list->roll = new_roll(list, SMALLEST_ROLL);
+	return list->roll ? 0 : -ENOMEM;
+}
+
+void memory_destroy_(struct mirror_list *list)
+{
+	struct chunk *chunk;
+
+	free_rolls_(list, &list->retired);
+	free_rolls_(list, &list->due);
+	list_free(list, list->roll, roll_bytes(list->roll->room));
+	while ((chunk = list->chunks)) {
+		list->chunks = chunk->next;
+		list_free(list, chunk, chunk->bytes);
+	}
+}
