@@ -7,11 +7,11 @@
  * Terms.  Garbage is memory that is no longer in the list, but which a walk may still see.
  *
  * Algorithm
- *   1. Entries and nodes come from pools, which take chunks from the allocator, each an eighth of
+ *   1. Entries and nodes come from pools, which take chunks from the allocator, each a 16th of
  *      the pool but no more than 2 MiB, and give them back when the list is destroyed.
  *   2. What is retired waits in two batches.  One is due when the sync's cookie says so; the
  *      other collects what is retired meanwhile, and gets its cookie then.  Registrations and
- *      unregistrations poll, once a 32nd of what is live is retired; nobody waits.
+ *      unregistrations poll, once a 64th of what is live is retired; nobody waits.
  *   3. A sync without cookies: all that was retired before a synchronize is free after it.
  *
  * Why it is safe
@@ -21,7 +21,7 @@
  *   2. Unregistering needs no memory.
  *
  * Cost.  A mirror: 64 bytes, and 8 to 16 in the roll or about 52 in the index (32 where keys
- * ascend); a chunk of each kind that is not used up; garbage of a 16th at most, unless a walk
+ * ascend); a chunk of each kind that is not used up; garbage of a 32nd at most, unless a walk
  * sleeps.
  */
 
@@ -86,10 +86,10 @@ static void pool_put(struct pool *pool, void *memory)
 	pool->free = object;
 }
 
-/* An eighth of what there is, so that little is unused; whole huge pages once that is much. */
+/* A 16th of what there is, so that little is unused; whole huge pages once that is much. */
 static size_t chunk_bytes(const struct pool *pool)
 {
-	size_t bytes = (pool->total_bytes / 8 + SMALLEST_CHUNK) & ~(size_t)(SMALLEST_CHUNK - 1);
+	size_t bytes = (pool->total_bytes / 16 + SMALLEST_CHUNK) & ~(size_t)(SMALLEST_CHUNK - 1);
 
 	return bytes < LARGEST_CHUNK ? bytes : LARGEST_CHUNK;
 }
@@ -246,7 +246,7 @@ static bool is_worth_it(const struct mirror_list *list)
 	size_t live_bytes = list->nr_mirrors * sizeof(struct mirror__entry) +
 			    list->index.nr_nodes * sizeof(struct index_node);
 
-	return list->retired.bytes >= SMALLEST_CHUNK + live_bytes / 32;
+	return list->retired.bytes >= SMALLEST_CHUNK + live_bytes / 64;
 }
 
 void take_garbage_(struct mirror_list *list, struct garbage *garbage)
