@@ -36,7 +36,7 @@ enum {
 	X_MAX_CHUNKS = 128,             /* allocations of one fiber in one execution */
 	X_MAX_HELD = 12,                /* stores in one buffer */
 	X_MAX_READS = 24,
-	X_MAX_HOOKS = 4,
+	X_MAX_HOOKS = 8,
 	X_MAX_CHOICES = 4096,
 	X_MAX_ALTS = 32,
 	X_MAX_STEPS = 100000,           /* an execution that takes more does not end */
@@ -106,7 +106,7 @@ struct fiber {
 	bool reads_overflow;            /* there were more; then any write wakes */
 	uint8_t nr_reads;
 	int8_t joining;                 /* -1: all threads of the scenario */
-	uint64_t writes_at_reset;       /* E.nr_writes when reads was last emptied */
+	uint64_t writes_at_reset;       /* E.nr_writes when reads was last emptied, and its own since */
 	uint64_t deadline;
 	const uint32_t *word;           /* it sleeps on this */
 	uint64_t sleep_order;           /* wakes go first in, first out */

@@ -161,8 +161,8 @@ void x_show_held(struct fiber *f, bool show)
 }
 
 /* What a smaller object is part of keeps the name of every write. */
-static void write_loc(struct loc *loc, volatile void *p, unsigned size, uint64_t value,
-		      uint64_t version)
+static void write_loc(const struct fiber *writer, struct loc *loc, volatile void *p, unsigned size,
+		      uint64_t value, uint64_t version)
 {
 	uint64_t old = x_version(loc), index = (uint64_t)(loc - E.locs);
 	struct held *above = E.nr_held ? oldest(E.cur, p) : NULL;
@@ -179,6 +179,13 @@ static void write_loc(struct loc *loc, volatile void *p, unsigned size, uint64_t
 	E.memory ^= x_mix(index, version);
 	loc->version = version;
 	loc->epoch = E.epoch;
+	/* Nobody waits for what he wrote himself. */
+	if (writer == E.cur) {
+		E.cur->writes_at_reset++;
+		for (int i = 0; i < E.cur->nr_reads; i++)
+			if (E.cur->reads[i].loc == loc && E.cur->reads[i].version == old)
+				E.cur->reads[i].version = version;
+	}
 }
 
 /* ---- held stores ---- */
@@ -239,7 +246,7 @@ static void drain_only(struct fiber *f, struct held *h)
 	f->nr_held--;
 	for (; i < f->nr_held; i++)
 		f->held[i] = f->held[i + 1];
-	write_loc(done.loc, done.p, done.size, done.value, done.version);
+	write_loc(f, done.loc, done.p, done.size, done.value, done.version);
 	E.nr_held--;
 }
 
@@ -323,7 +330,6 @@ void x_store_here(struct loc *loc, volatile void *p, unsigned size, uint64_t val
 
 	if (E.quiet || !loc->shared) {
 		write_memory(p, size, value);
-		E.nr_writes++;
 		return;
 	}
 	version = x_mix(f->history, 0x5704e);
@@ -337,7 +343,7 @@ void x_store_here(struct loc *loc, volatile void *p, unsigned size, uint64_t val
 	}
 	if (!hold) {
 		x_settle(p, f);
-		write_loc(loc, p, size, value, version);
+		write_loc(f, loc, p, size, value, version);
 		return;
 	}
 	if (f->nr_held == X_MAX_HELD)
@@ -376,10 +382,9 @@ uint64_t x_rmw_begin(struct loc *loc, volatile void *p, unsigned size)
 void x_rmw_end(struct loc *loc, volatile void *p, unsigned size, uint64_t value)
 {
 	if (!E.quiet && loc->shared) {
-		write_loc(loc, p, size, value, x_mix(E.cur->history, 0x124a7));
+		write_loc(E.cur, loc, p, size, value, x_mix(E.cur->history, 0x124a7));
 	} else {
 		write_memory(p, size, value);
-		E.nr_writes++;
 	}
 }
 

@@ -36,21 +36,20 @@ void x_fence(const struct x_site *site);
 /* The comma drops qualifiers, so that a const object can be loaded into a variable. */
 #define X_TYPE(p) __typeof__(((void)0, *(p)))
 #define X_BITS(p, v) ((void)sizeof(*(p) = (v)), (uint64_t)(uintptr_t)(v))
-#define X_LOAD(name, p) ((X_TYPE(p))(uintptr_t)x_load(X_SITE(name "(" #p ")"), p, sizeof(*(p))))
-#define X_STORE(name, p, v, order) \
-	x_store(X_SITE(name "(" #p ", " #v ")"), p, sizeof(*(p)), X_BITS(p, v), order)
-#define X_RMW(name, p, v, op) \
-	({ (X_TYPE(p))(uintptr_t)x_rmw(X_SITE(name "(" #p ", " #v ")"), p, sizeof(*(p)), \
-				       (uint64_t)(uintptr_t)(v), op); })
+#define X_LOAD(site, p) ((X_TYPE(p))(uintptr_t)x_load(site, p, sizeof(*(p))))
+#define X_STORE(site, p, v, order) x_store(site, p, sizeof(*(p)), X_BITS(p, v), order)
+#define X_RMW(site, p, v, op) \
+	({ (X_TYPE(p))(uintptr_t)x_rmw(site, p, sizeof(*(p)), (uint64_t)(uintptr_t)(v), op); })
 
-#define load_relaxed(p)     X_LOAD("load_relaxed", p)
-#define load_acquire(p)     X_LOAD("load_acquire", p)
-#define store_relaxed(p, v) X_STORE("store_relaxed", p, v, X_RELAXED)
-#define store_release(p, v) X_STORE("store_release", p, v, X_RELEASE)
-#define exchange(p, v)      ((void)sizeof(*(p) = (v)), X_RMW("exchange", p, v, X_EXCHANGE))
-#define fetch_add(p, v)     X_RMW("fetch_add", p, v, X_ADD)
-#define fetch_or(p, v)      X_RMW("fetch_or", p, v, X_OR)
-#define fetch_and(p, v)     X_RMW("fetch_and", p, v, X_AND)
+#define load_relaxed(p)     X_LOAD(X_SITE("load_relaxed(" #p ")"), p)
+#define load_acquire(p)     X_LOAD(X_SITE("load_acquire(" #p ")"), p)
+#define store_relaxed(p, v) X_STORE(X_SITE("store_relaxed(" #p ", " #v ")"), p, v, X_RELAXED)
+#define store_release(p, v) X_STORE(X_SITE("store_release(" #p ", " #v ")"), p, v, X_RELEASE)
+#define exchange(p, v) \
+	((void)sizeof(*(p) = (v)), X_RMW(X_SITE("exchange(" #p ", " #v ")"), p, v, X_EXCHANGE))
+#define fetch_add(p, v)     X_RMW(X_SITE("fetch_add(" #p ", " #v ")"), p, v, X_ADD)
+#define fetch_or(p, v)      X_RMW(X_SITE("fetch_or(" #p ", " #v ")"), p, v, X_OR)
+#define fetch_and(p, v)     X_RMW(X_SITE("fetch_and(" #p ", " #v ")"), p, v, X_AND)
 #define compare_exchange(p, expected, desired) \
 	({ \
 		__typeof__(expected) x_expected_ = (expected); \
@@ -156,6 +155,11 @@ typedef int port_signals;
 void port_signals_block(port_signals *saved);
 void port_signals_restore(const port_signals *saved);
 
+/* Threads are not cancelled here. */
+#define port_cancel_disable() 0
+#define port_cancel_restore(saved) ((void)(saved))
+
+#define PORT_EXIT_ROUNDS 2
 int port_at_thread_exit(void (*hook)(void));
 void port_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
 
