@@ -93,7 +93,7 @@
  * | N | wake | word -> look for sleepers | futex(2) | O | lost wake-up | urwsem_torture, rounds |
  * | O | sleep | seen as sleeper -> look at word | futex(2) | N | lost wake-up | none sure: see below |
  *
- * Relaxed, A to H, J and K, and with its two steps exchanged, N, made urwsem_torture fail when this
+ * Weakened, A to H, J and K, and with its two steps exchanged, N, made urwsem_torture fail when this
  * was tried.  L, M and O split in two did not, as the gap is a few instructions; with the gap drawn
  * out to some microseconds they did, L in one run of three.  They want an exhaustive check.
  *

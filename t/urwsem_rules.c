@@ -9,6 +9,8 @@
 
 #include "urwsem_impl.h"
 
+#include <linux/futex.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #define SECOND_NS    UINT64_C(1000000000)
@@ -570,7 +572,8 @@ static void test_handoff(void)
 	uint64_t waited_ns = 0;
 	int steals = 0;
 
-	if (!ok(provoke_handoff(&sem, &writer, &waited_ns, &steals), "R2: a writer past which readers steal asks for the handoff"))
+	if (!ok(provoke_handoff(&sem, &writer, &waited_ns, &steals),
+		"R2: a writer past which readers steal asks for the handoff"))
 		return;
 	diag("handoff after %" PRIu64 " us; %d readers stole it meanwhile", waited_ns / 1000, steals);
 	ok(steals > 0, "R1: before that, readers stole it");
@@ -618,6 +621,41 @@ static void test_handoff_given_up(void)
 	err = urwsem_down_write_timeout(&sem, 0);
 	is_int(err, 0, "R3: and leaves it free");
 	urwsem_up_write(&sem);
+	ok(clean(&sem), "R3: nothing is left in the count");
+}
+
+/*
+ * A reader on its way to the queue is still counted when the last holder goes, which therefore
+ * wakes nobody.  The test holds the reader up there by holding the queue's own lock.
+ */
+static void test_late_for_the_release(void)
+{
+	struct urwsem sem;
+	struct user writer, reader;
+	uint64_t end = tap_now_ns() + PATIENCE_MS * UINT64_C(1000000);
+
+	urwsem_init(&sem);
+	urwsem_down_read(&sem);
+	start(&writer, &sem, WRITE, FOREVER);
+	if (!waiting(&sem, 1))
+		bail_out("no writer in the queue");
+	/* 2 is "held, and others sleep": the writer holds it only for an instant, and then sleeps elsewhere. */
+	while (exchange(&sem.urwsem__wait_lock, 2) != 0)
+		sched_yield();
+	start(&reader, &sem, READ, FOREVER);
+	while (urwsem_peek_count(&sem) / URWSEM_READER != 2 && tap_now_ns() < end)
+		sched_yield();
+	is_int(urwsem_peek_count(&sem), 2 * URWSEM_READER | URWSEM_WAITERS, "R3: a reader is counted before it queues");
+	urwsem_up_read(&sem);
+	exchange(&sem.urwsem__wait_lock, 0);
+	syscall(SYS_futex, &sem.urwsem__wait_lock, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT32_MAX, NULL, NULL, 0);
+	gate_open(&reader.leave);
+	ok(gets_it(&writer), "R3: the reader that queues wakes the writer in place of the holder that went");
+	/* Lets a broken build go on: any release but the last reader's wakes. */
+	if (!has_it(&writer) && urwsem_down_write_timeout(&sem, SECOND_NS) == 0)
+		urwsem_up_write(&sem);
+	finish(&writer);
+	finish(&reader);
 	ok(clean(&sem), "R3: nothing is left in the count");
 }
 
@@ -719,6 +757,7 @@ int main(void)
 	test_downgrade();
 	test_handoff();
 	test_handoff_given_up();
+	test_late_for_the_release();
 	test_spin();
 	test_threads_and_signals();
 	return done_testing();
