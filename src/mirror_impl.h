@@ -42,7 +42,7 @@ struct mirror__entry {
 		struct mirror__entry *next;     /* retired: the list of such */
 	};
 	uint64_t first, last;           /* bytes, both inclusive; constant */
-	uint64_t joined;                /* list->seq since it is registered; constant */
+	uint64_t joined;                /* list->seq since it is registered; NEVER until then */
 	uint64_t released;              /* list->seq since its release has returned, else NEVER */
 	uint64_t fills_from;            /* list->seq since brackets count themselves in fill, or NEVER */
 	uint64_t fill;                  /* FILL_...; read-modify-writes */
@@ -151,9 +151,11 @@ struct mirror_list {
 
 /* mirror_memory.c; all but the last three under lock */
 
-/* An entry, zeroed, and a place for it in the roll or the index; NULL: no memory.  Gives the lock up
- * meanwhile. */
-struct mirror__entry *get_room_(struct mirror_list *list, bool is_range);
+/* These give the lock up to allocate: an entry, zeroed; nodes enough for one insertion in the
+ * index; @nr free slots in the roll. */
+struct mirror__entry *get_entry_(struct mirror_list *list);
+int get_nodes_(struct mirror_list *list);
+int get_slots_(struct mirror_list *list, size_t nr);
 /* Keep what walks may still see: an entry; the index's retired nodes. */
 void retire_entry_(struct mirror_list *list, struct mirror__entry *e);
 void retire_nodes_(struct mirror_list *list);
@@ -177,7 +179,7 @@ void unlink_(struct mirror_list *list, struct mirror *m);
 void misuse_(const struct mirror_list *list, const char *function, const char *rule);
 
 /* A mirror's own state: the address is mixed in, so that uninitialised memory is not mistaken. */
-enum mirror_state { STATE_NONE, STATE_REGISTERED, STATE_CLAIMED, STATE_DYING, STATE_DRAINING,
+enum mirror_state { STATE_NONE, STATE_JOINING, STATE_REGISTERED, STATE_CLAIMED, STATE_DYING, STATE_DRAINING,
 		    STATE_ASYNC, STATE_GONE };
 enum mirror_state get_state_(const struct mirror *m);
 void set_state_(struct mirror *m, enum mirror_state state);

@@ -54,7 +54,7 @@ void unlink_(struct mirror_list *list, struct mirror *m)
 	const struct mirror__entry *e = m->mirror__entry;
 
 	if (m->mirror__place == IN_INDEX) {
-		index_remove(&list->index, e->first, e->joined, e);
+		index_remove(&list->index, e->first, (uintptr_t)e, e);
 		retire_nodes_(list);
 	} else {
 		store_release(&list->roll->slot[m->mirror__place], NULL);
@@ -62,97 +62,166 @@ void unlink_(struct mirror_list *list, struct mirror *m)
 	}
 }
 
-static void append(struct mirror_list *list, struct mirror *m, struct mirror__entry *e)
-{
-	struct roll *roll = list->roll;
-
-	m->mirror__place = roll->used;
-	store_relaxed(&roll->slot[roll->used], e);
-	store_release(&roll->used, roll->used + 1);
-	list->nr_live++;
-}
-
-static void insert_range(struct mirror_list *list, struct mirror *m, struct mirror__entry *e)
-{
-	m->mirror__place = IN_INDEX;
-	index_insert(&list->index, e->first, e->last, e->joined, e);
-	retire_nodes_(list);
-}
-
 /* ---- register ---- */
 
-/* Over a lock, the caller excludes walks. */
-static int insert(struct mirror_list *list, struct mirror *m, uint64_t first, uint64_t last,
-		  bool is_range)
+/* Under lock, given up meanwhile: entries for all, in the index where they are ranges. */
+static int make_entries(struct mirror_list *list, struct mirror *const *mirrors,
+			const struct mirror_extent *ranges, size_t count, size_t *made)
 {
-	struct garbage garbage = { 0 };
-	struct mirror__entry *e = NULL;
-	int rc = -ESHUTDOWN;
+	struct mirror__entry *e;
 
-	port_mutex_lock(&list->lock);
-	if (!list->released) {
-		e = get_room_(list, is_range); /* which may give the lock up */
-		rc = !e ? -ENOMEM : list->released ? -ESHUTDOWN : 0;
-	}
-	if (!rc) {
+	for (*made = 0; *made < count; ++*made) {
+		const struct mirror_extent *range = ranges ? &ranges[*made] : NULL;
+		struct mirror *m = mirrors[*made];
+
+		e = get_entry_(list);
+		if (!e)
+			return -ENOMEM;
 		*e = (struct mirror__entry){
 			.mirror = m,
-			.first = first,
-			.last = last,
-			.joined = list->seq + 1,
+			.first = range ? range->start : 0,
+			.last = range ? range->end - 1 : UINT64_MAX,
+			.joined = NEVER,
 			.released = NEVER,
 			.fills_from = NEVER,
 		};
-		if (is_range)
-			insert_range(list, m, e);
-		else
-			append(list, m, e);
-		list->nr_mirrors++;
+		if (range && get_nodes_(list)) {
+			retire_entry_(list, e);
+			return -ENOMEM;
+		}
+		m->mirror__place = IN_INDEX;
+		store_relaxed(&m->mirror__entry, e);
+		if (range)
+			index_insert(&list->index, e->first, e->last, (uintptr_t)e, e);
+	}
+	retire_nodes_(list);
+	return ranges ? 0 : get_slots_(list, count);
+}
+
+/* Under lock: they are registered, in this order. */
+static void publish(struct mirror_list *list, struct mirror *const *mirrors, bool in_roll,
+		    size_t count)
+{
+	struct roll *roll = list->roll;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		struct mirror *m = mirrors[i];
+		struct mirror__entry *e = m->mirror__entry;
+
+		store_relaxed(&e->joined, list->seq + 1 + i);
+		if (in_roll) {
+			m->mirror__place = roll->used;
+			store_relaxed(&roll->slot[roll->used], e);
+			store_release(&roll->used, roll->used + 1);
+			list->nr_live++;
+		}
 		m->mirror__list = list;
 		m->mirror__settle = UNSETTLED;
-		store_relaxed(&m->mirror__entry, e);
 		set_state_(m, STATE_REGISTERED);
-		next_seq_(list); /* A (pairs with mirror_walk.c:A): the entry before seq */
-	} else if (e) {
+	}
+	list->nr_mirrors += count;
+	store_release(&list->seq, list->seq + count); /* A (pairs with mirror_walk.c:A): entries first */
+}
+
+/* Under lock: no bracket has seen them. */
+static void take_back(struct mirror_list *list, struct mirror *const *mirrors, bool in_index,
+		      size_t made)
+{
+	for (size_t i = 0; i < made; i++) {
+		struct mirror__entry *e = mirrors[i]->mirror__entry;
+
+		if (in_index)
+			index_remove(&list->index, e->first, (uintptr_t)e, e);
 		retire_entry_(list, e);
 	}
+	retire_nodes_(list);
+}
+
+/* Over a lock, the caller excludes walks. */
+static int insert(struct mirror_list *list, struct mirror *const *mirrors,
+		  const struct mirror_extent *ranges, size_t count)
+{
+	struct garbage garbage = { 0 };
+	size_t made = 0;
+	int rc = 0;
+
+	port_mutex_lock(&list->lock);
+	if (!list->released)
+		rc = make_entries(list, mirrors, ranges, count, &made);
+	if (list->released) /* looked at last, because the lock was given up */
+		rc = -ESHUTDOWN;
+	if (rc)
+		take_back(list, mirrors, ranges, made);
+	else
+		publish(list, mirrors, !ranges, count);
 	reclaim_(list, &garbage);
 	port_mutex_unlock(&list->lock);
 	free_rolls_(list, &garbage);
 	return rc;
 }
 
-static int add(struct mirror_list *list, struct mirror *m, const struct mirror_ops *ops,
-	       uint64_t first, uint64_t last, bool is_range)
+/* Make each ours to register.  What was marked is counted in @marked. */
+static int mark_joining(struct mirror *const *mirrors, const struct mirror_extent *ranges,
+			size_t count, size_t *marked)
 {
+	for (*marked = 0; *marked < count; ++*marked) {
+		struct mirror *m = mirrors[*marked];
+
+		if (!m || (ranges && ranges[*marked].start >= ranges[*marked].end))
+			return -EINVAL;
+		if (get_state_(m) != STATE_NONE && get_state_(m) != STATE_GONE)
+			return -EBUSY;
+		set_state_(m, STATE_JOINING);
+	}
+	return 0;
+}
+
+static int add(struct mirror_list *list, struct mirror *const *mirrors, const struct mirror_ops *ops,
+	       const struct mirror_extent *ranges, size_t count)
+{
+	size_t marked;
 	int rc;
 
-	if (!list || !m || !ops ||
+	if (!list || !ops ||
 	    (ops->size != sizeof(*ops) && ops->size != offsetof(struct mirror_ops, finish)))
 		return -EINVAL;
-	if (get_state_(m) != STATE_NONE && get_state_(m) != STATE_GONE)
-		return -EBUSY;
-	if (!list->grace_period && in_callback_(list))
-		return -EDEADLK;
-	rc = list->grace_period ? 0 : list->sync->write_lock(list->sync_state, PORT_FOREVER);
+	rc = mark_joining(mirrors, ranges, count, &marked);
+	if (!rc && !list->grace_period)
+		rc = in_callback_(list) ? -EDEADLK :
+					  list->sync->write_lock(list->sync_state, PORT_FOREVER);
 	if (!rc) {
-		m->ops = ops;
-		rc = insert(list, m, first, last, is_range);
+		for (size_t i = 0; i < count; i++)
+			mirrors[i]->ops = ops;
+		rc = insert(list, mirrors, ranges, count);
 		if (!list->grace_period)
 			list->sync->write_unlock(list->sync_state);
 	}
+	for (size_t i = 0; rc && i < marked; i++)
+		set_state_(mirrors[i], STATE_NONE);
 	return rc;
 }
 
 int mirror_register(struct mirror_list *list, struct mirror *m, const struct mirror_ops *ops)
 {
-	return add(list, m, ops, 0, UINT64_MAX, false);
+	return add(list, &m, ops, NULL, 1);
 }
 
 int mirror_register_range(struct mirror_list *list, struct mirror *m, const struct mirror_ops *ops,
 			  uint64_t start, uint64_t end)
 {
-	return start < end ? add(list, m, ops, start, end - 1, true) : -EINVAL;
+	const struct mirror_extent range = { start, end };
+
+	return add(list, &m, ops, &range, 1);
+}
+
+int mirror_register_many(struct mirror_list *list, struct mirror *const *mirrors,
+			 const struct mirror_ops *ops, const struct mirror_extent *ranges,
+			 size_t count)
+{
+	if (!mirrors && count)
+		return -EINVAL;
+	return add(list, mirrors, ops, ranges, count);
 }
 
 int mirror_list_get_stats(struct mirror_list *list, struct mirror_list_stats *stats)

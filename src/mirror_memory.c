@@ -16,8 +16,8 @@
  *
  * Why it is safe
  *   1. The allocator is never entered under list->lock: the program's may unmap memory, and so
- *      end up publishing, and a callback may register.  Hence get_room_, before the lock is
- *      taken for good, and rolls that are freed after it.
+ *      end up publishing, and a callback may register.  Hence the calls that give the lock up, and
+ *      the rolls that are freed after it.
  *   2. Unregistering needs no memory.
  *
  * Cost.  A mirror: 64 bytes, and 8 to 16 in the roll or about 52 in the index (32 where keys
@@ -132,10 +132,12 @@ static struct roll *new_roll(struct mirror_list *list, uint64_t room)
 	return roll;
 }
 
-/* No more than half full when the live entries are copied to it. */
-static uint64_t room_wanted(const struct mirror_list *list)
+/* No more than half full when the live entries and @nr more are in it. */
+static uint64_t room_wanted(const struct mirror_list *list, size_t nr)
 {
-	return list->nr_live < SMALLEST_ROLL / 2 ? SMALLEST_ROLL : 2 * list->nr_live + 2;
+	uint64_t room = 2 * (list->nr_live + nr);
+
+	return room < SMALLEST_ROLL ? SMALLEST_ROLL : room;
 }
 
 static void retire_roll(struct mirror_list *list, struct roll *roll)
@@ -161,62 +163,54 @@ static void replace_roll(struct mirror_list *list, struct roll *new)
 	retire_roll(list, old);
 }
 
-/* ---- for a registration ---- */
+/* ---- for registrations; all give the lock up while they allocate ---- */
 
-static bool has_slot(struct mirror_list *list, bool is_range, struct roll **spare)
+struct mirror__entry *get_entry_(struct mirror_list *list)
+{
+	struct mirror__entry *e;
+
+	while (!(e = pool_get(&list->entries)))
+		if (pool_grow(list, &list->entries))
+			return NULL;
+	return e;
+}
+
+int get_nodes_(struct mirror_list *list)
 {
 	struct index_node *node;
 
-	if (is_range) {
-		while (list->index.nr_spare < index_needs(&list->index)) {
-			node = pool_get(&list->nodes);
-			if (!node)
-				return false;
+	while (list->index.nr_spare < index_needs(&list->index)) {
+		node = pool_get(&list->nodes);
+		if (node)
 			index_give_spare(&list->index, node);
+		else if (pool_grow(list, &list->nodes))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int get_slots_(struct mirror_list *list, size_t nr)
+{
+	struct roll *new = NULL;
+	uint64_t room;
+
+	while (list->roll->used + nr > list->roll->room) {
+		room = room_wanted(list, nr);
+		if (new && new->room >= room) {
+			replace_roll(list, new);
+			return 0;
 		}
-		return true;
+		if (new)
+			retire_roll(list, new); /* too small by now: freed as garbage */
+		port_mutex_unlock(&list->lock);
+		new = new_roll(list, room);
+		port_mutex_lock(&list->lock);
+		if (!new)
+			return -ENOMEM;
 	}
-	if (list->roll->used < list->roll->room)
-		return true;
-	if (!*spare || (*spare)->room < room_wanted(list))
-		return false;
-	replace_roll(list, *spare);
-	*spare = NULL;
-	return true;
-}
-
-/* Under lock, given up meanwhile. */
-static int get_slot(struct mirror_list *list, bool is_range, struct roll **spare)
-{
-	uint64_t room = room_wanted(list);
-
-	if (is_range)
-		return pool_grow(list, &list->nodes);
-	port_mutex_unlock(&list->lock);
-	if (*spare)
-		list_free(list, *spare, roll_bytes((*spare)->room));
-	*spare = new_roll(list, room);
-	port_mutex_lock(&list->lock);
-	return *spare ? 0 : -ENOMEM;
-}
-
-struct mirror__entry *get_room_(struct mirror_list *list, bool is_range)
-{
-	struct mirror__entry *e = NULL;
-	struct roll *spare = NULL;
-	int rc = 0;
-
-	while (!rc) {
-		if (!has_slot(list, is_range, &spare))
-			rc = get_slot(list, is_range, &spare);
-		else if ((e = pool_get(&list->entries)))
-			break;
-		else
-			rc = pool_grow(list, &list->entries);
-	}
-	if (spare)
-		retire_roll(list, spare); /* another thread replaced the roll: free it as garbage */
-	return e;
+	if (new)
+		retire_roll(list, new); /* another thread has made room */
+	return 0;
 }
 
 /* ---- garbage ---- */

@@ -48,8 +48,10 @@ struct order {
 
 static inline bool takes_part(const struct mirror__entry *e, const struct view *view)
 {
-	return (e->joined <= view->seq || MUTANT(END_FOR_LATE_JOINER)) && e->joined < view->before &&
-	       view->seq < load_relaxed(&e->released) && /* mirror_walk.c, 1 */
+	uint64_t joined = load_relaxed(&e->joined); /* exact for this seq: mirror_walk.c, 1 */
+
+	return (joined <= view->seq || MUTANT(END_FOR_LATE_JOINER)) && joined < view->before &&
+	       view->seq < load_relaxed(&e->released) &&
 	       e->first <= view->last && view->first <= e->last;
 }
 

@@ -10,7 +10,7 @@
  *
  * State
  *   list->roll, seq       written under list->lock, each published by release
- *   entry->joined         constant; released, fills_from: written once, before the seq they name
+ *   entry->joined, released, fills_from     NEVER, then once the seq that is published next
  *   r->mirror__...        the bracket's: written by its start, read by its end
  *   walker                this thread's own; others read pin, what, tid
  *
@@ -28,8 +28,8 @@
  *   8. End: over today's list backwards, by the rule of 4 with the same S.
  *
  * Why it is safe
- *   1. Start and end choose by 4 alone, which does not depend on when it is asked: joined is
- *      constant, and once S was read no value that released can take later changes the answer.
+ *   1. Start and end choose by 4 alone, which does not depend on when it is asked: joined and
+ *      released change once, from NEVER to a number greater than every S that was read before.
  *      An entry that was dead at the start is dead at the end.  So the end calls exactly those
  *      that got the start and are still registered.  (t/mirror_brackets; END_FOR_LATE_JOINER)
  *   2. Every entry with joined <= S is in the roll or the index that is read after S: it was put

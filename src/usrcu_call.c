@@ -26,7 +26,8 @@
  *      is made.  At most queued callbacks were pushed before barrier read it, and they are the
  *      first ones.  (usrcu-barrier)
  *   4. A callback pushed while a runner gives the role back waits for the next one, which is
- *      what usrcu_call promises; the worker and barrier look again before they sleep.
+ *      what usrcu_call promises; the worker and barrier look again before they sleep, and who
+ *      gives the role back wakes them.  (usrcu-barrier-other)
  *   5. A runner that polls comes to an end: it runs what was queued when it came, in whole
  *      batches, and callbacks that these queue wait for the next.
  *
@@ -35,9 +36,10 @@
  * |---|---|---|---|---|---|---|
  * | A | usrcu_call | the object's last stores before the push | full, implied | B | a callback sees an old object | usrcu-call |
  * | B | taking the batch | the push before the cookie and the call | full, implied | A | as A; a grace period too short | usrcu-call |
- * | C | giving the role back | the batch before running | release | D | two runners in one batch | usrcu-two-runners |
+ * | C | giving the role back | the batch before running; running before the look at sleepers | full, implied | D, G | two runners in one batch; a barrier sleeps for ever | usrcu-two-runners, usrcu-barrier-other |
  * | D | taking the role | running before the batch | full, implied | C | as C | usrcu-two-runners |
  * | E | the runner, after a callback | its effects before ran | release | F | barrier returns early | usrcu-barrier |
+ * | G | before barrier sleeps | sleepers before the look at running | full, implied | C | as C | usrcu-barrier-other |
  * | F | barrier | ran before what follows | acquire | E | as E | usrcu-barrier |
  */
 
@@ -106,25 +108,24 @@ static void run_batch(struct callbacks *c)
 void usrcu_run_callbacks_(struct usrcu *d)
 {
 	struct callbacks *c = &d->callbacks;
-	uint64_t ran = load_acquire(&c->ran), target = load_relaxed(&c->queued);
+	uint64_t target = load_relaxed(&c->queued);
 	int cancel;
 
-	if (c->has_worker || ran == target)
+	if (c->has_worker || load_acquire(&c->ran) == target)
 		return;
 	if (exchange(&c->running, 1)) /* D (pairs with C): the batch is ours now */
 		return;
 	cancel = port_cancel_disable(); /* a callback that vanished would keep the role */
 	store_relaxed(&c->runner, port_homeless());
-	ran = c->ran;
 	/* Only what was queued when we came: a callback may queue itself for ever. */
 	while ((int64_t)(c->ran - target) < 0 && stage(d) &&
 	       (MUTANT(CALL_EARLY) || usrcu_advance_(d, c->due) == 1))
 		run_batch(c);
-	target = c->ran;
 	store_relaxed(&c->runner, NULL);
-	store_release(&c->running, 0); /* C (pairs with D): the batch before the role is free */
-	if (target != ran)
-		usrcu_wake_sleepers_(d); /* barriers */
+	/* C (pairs with D, G): the batch before the role is free; that before the look for barriers. */
+	exchange(&c->running, 0);
+	if (load_relaxed(&d->sleepers))
+		usrcu_wake_sleepers_(d);
 	port_cancel_restore(cancel);
 }
 
@@ -138,7 +139,7 @@ static void sleep_unless(struct usrcu *d, bool (*reason)(struct usrcu *d, uint64
 {
 	uint32_t seen;
 
-	fetch_add(&d->sleepers, 1);
+	fetch_add(&d->sleepers, 1); /* G (pairs with C): I am seen, or I see that the role is free */
 	seen = load_acquire(&d->wakes);
 	if (reason(d, arg))
 		fetch_add(&d->sleepers, -1);
@@ -175,6 +176,7 @@ int usrcu_barrier(struct usrcu *d)
 		usrcu_run_callbacks_(d);
 		if (rc == 0)
 			sleep_unless(d, reached_or_free, target);
+		port_relax(); /* a callback may be counted and not pushed yet */
 	}
 	port_cancel_restore(cancel);
 	return rc;

@@ -269,6 +269,21 @@ int mirror_register(struct mirror_list *list, struct mirror *m, const struct mir
 int mirror_register_range(struct mirror_list *list, struct mirror *m, const struct mirror_ops *ops,
 			  uint64_t start, uint64_t end);
 
+/** struct mirror_extent - a range of bytes, half-open */
+struct mirror_extent {
+	uint64_t start, end;
+};
+
+/**
+ * mirror_register_many - the same for @count mirrors at once, in the order of the array
+ * @ranges:  one for each mirror; NULL: all subscribe to the whole list
+ * Return:   as mirror_register_range; where one cannot be registered none is
+ * Ordering: every bracket calls all of them or none
+ */
+int mirror_register_many(struct mirror_list *list, struct mirror *const *mirrors,
+			 const struct mirror_ops *ops, const struct mirror_extent *ranges,
+			 size_t count);
+
 /**
  * mirror_unregister - remove @m and wait until no callback of it can run
  * Return:   0: @m is the caller's again and may be freed;
