@@ -91,7 +91,7 @@ struct walker {
 /* Objects of one size; under list->lock. */
 struct pool {
 	size_t object_bytes;
-	void *free;                     /* given back, linked */
+	void *vacant;                   /* given back, linked */
 	char *fresh;                    /* never used: of the newest chunk */
 	size_t fresh_bytes;
 	size_t total_bytes;             /* of its chunks */

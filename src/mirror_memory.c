@@ -59,16 +59,16 @@ struct chunk {
 	char pad[48];                   /* objects begin on a cache line of their own */
 };
 
-struct free_object {
-	struct free_object *next;
+struct vacant_object {
+	struct vacant_object *next;
 };
 
 static void *pool_get(struct pool *pool)
 {
-	struct free_object *object = pool->free;
+	struct vacant_object *object = pool->vacant;
 
 	if (object) {
-		pool->free = object->next;
+		pool->vacant = object->next;
 		return memset(object, 0, pool->object_bytes);
 	}
 	if (pool->fresh_bytes < pool->object_bytes)
@@ -80,10 +80,10 @@ static void *pool_get(struct pool *pool)
 
 static void pool_put(struct pool *pool, void *memory)
 {
-	struct free_object *object = memory;
+	struct vacant_object *object = memory;
 
-	object->next = pool->free;
-	pool->free = object;
+	object->next = pool->vacant;
+	pool->vacant = object;
 }
 
 /* A 16th of what there is, so that little is unused; whole huge pages once that is much. */
