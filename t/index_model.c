@@ -1,0 +1,193 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/* M13: the index of ranges, by itself, against a look at every item. */
+
+#include "tap.h"
+
+#include <string.h>
+
+#include "index.h"
+
+#define MAX_ITEMS 4000
+
+struct item {
+	uint64_t first, last;
+	bool in;
+	int found;
+};
+
+static struct item items[MAX_ITEMS];
+static struct rng rng;
+
+static struct index_node *new_node(void)
+{
+	struct index_node *node = port_alloc(sizeof(*node));
+
+	if (!node)
+		bail_out("out of memory");
+	return node;
+}
+
+static void insert(struct index *index, struct item *item)
+{
+	while (index->nr_spare < index_needs(index))
+		index_give_spare(index, new_node());
+	item->in = true;
+	index_insert(index, item->first, item->last, (uintptr_t)item, item);
+}
+
+static void removed(struct index *index, struct item *item)
+{
+	item->in = false;
+	index_remove(index, item->first, (uintptr_t)item, item);
+}
+
+static void free_retired(struct index *index)
+{
+	struct index_node *node;
+
+	while ((node = index->retired)) {
+		index->retired = node->next;
+		port_free(node);
+	}
+}
+
+static void free_spare(struct index *index)
+{
+	struct index_node *node;
+
+	while ((node = index->spare)) {
+		index->spare = node->next;
+		port_free(node);
+	}
+}
+
+static void count(void *arg, void *item)
+{
+	(void)arg;
+	((struct item *)item)->found++;
+}
+
+/* Whether the index finds exactly what a look at every item finds, each once. */
+static bool agrees(const struct index *index, int nr, uint64_t first, uint64_t last)
+{
+	for (int i = 0; i < nr; i++)
+		items[i].found = 0;
+	index_find(index->root, first, last, count, NULL);
+	for (int i = 0; i < nr; i++) {
+		int want = items[i].in && items[i].first <= last && first <= items[i].last;
+
+		if (items[i].found != want) {
+			diag("[%#llx, %#llx]: item [%#llx, %#llx] found %d times, want %d",
+			     (unsigned long long)first, (unsigned long long)last,
+			     (unsigned long long)items[i].first, (unsigned long long)items[i].last,
+			     items[i].found, want);
+			return false;
+		}
+	}
+	return true;
+}
+
+struct shape {
+	const char *name;
+	int nr;
+	uint64_t space;         /* where ranges begin */
+	uint64_t longest;
+	bool ascending;         /* beginnings in order, as a heap grows */
+};
+
+static void choose(const struct shape *shape, struct item *item, uint64_t turn)
+{
+	uint64_t length = rng_next(&rng) % shape->longest;
+
+	item->first = shape->ascending ? turn * 16 % shape->space : rng_next(&rng) % shape->space;
+	if (rng_below(&rng, 50) == 0)
+		length = rng_next(&rng) % shape->space; /* now and then one over many */
+	item->last = length > UINT64_MAX - item->first ? UINT64_MAX : item->first + length;
+}
+
+static void model(const struct shape *shape, uint64_t ops, int ask_every)
+{
+	struct index index = { 0 };
+	bool good = true;
+
+	memset(items, 0, sizeof(items));
+	for (uint64_t op = 0; op < ops && good; op++) {
+		struct item *item = &items[rng_below(&rng, (uint32_t)shape->nr)];
+		/* Tides: mostly in, then mostly out, down to nothing. */
+		bool out = op / (ops / 8 + 1) % 2 ? rng_below(&rng, 8) : !rng_below(&rng, 4);
+
+		if (!item->in) {
+			if (!out || !rng_below(&rng, 8)) {
+				choose(shape, item, op);
+				insert(&index, item);
+			}
+		} else if (out) {
+			removed(&index, item);
+		}
+		free_retired(&index);
+		if (op % (uint64_t)ask_every == 0) {
+			uint64_t first = rng_next(&rng) % shape->space;
+			uint64_t length = rng_below(&rng, 4) ? rng_next(&rng) % shape->longest : 0;
+
+			good = agrees(&index, shape->nr, first,
+				      length > UINT64_MAX - first ? UINT64_MAX : first + length);
+		}
+	}
+	ok(good, "M13: finds what a look at every item finds: %s, %llu operations", shape->name,
+	   (unsigned long long)ops);
+	for (int i = 0; i < shape->nr; i++)
+		if (items[i].in)
+			removed(&index, &items[i]);
+	free_retired(&index);
+	ok(!index.root && index.nr_nodes == 0 && index.nr_items == 0,
+	   "M13: and is empty, with no node left, when the last is out: %s", shape->name);
+	free_spare(&index);
+}
+
+/* The nodes of @nr items that ascend, or come at random. */
+static double bytes_per_item(int nr, bool ascending)
+{
+	struct index index = { 0 };
+	struct index_node *node;
+	double bytes;
+
+	for (int i = 0; i < nr; i++) {
+		items[i].first = ascending ? (uint64_t)i * 8192 : rng_next(&rng) >> 8;
+		items[i].last = items[i].first + 4095;
+		insert(&index, &items[i]);
+		while ((node = index.retired)) {
+			index.retired = node->next;
+			memset(node, 0, sizeof(*node));
+			index_give_spare(&index, node);
+		}
+	}
+	bytes = (double)index.nr_nodes * sizeof(struct index_node) / nr;
+	for (int i = 0; i < nr; i++)
+		removed(&index, &items[i]);
+	free_retired(&index);
+	free_spare(&index);
+	return bytes;
+}
+
+int main(void)
+{
+	static const struct shape shapes[] = {
+		{ "disjoint or nearly", 2000, UINT64_MAX >> 1, 1 << 20, false },
+		{ "crowded, with many identical", 300, 5, 3, false },
+		{ "heavily overlapping", 1000, 1000, 500, false },
+		{ "ascending", MAX_ITEMS, UINT64_MAX >> 1, 16, true },
+		{ "to the ends of the space", 500, UINT64_MAX, UINT64_MAX, false },
+	};
+	double ascending, random;
+
+	rng_init(&rng, 1);
+	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
+		model(&shapes[i], scaled(400000), 100);
+	ascending = bytes_per_item(MAX_ITEMS, true);
+	random = bytes_per_item(MAX_ITEMS, false);
+	ok(ascending < 42, "M13: %.1f bytes of nodes an item, where keys ascend", ascending);
+	ok(random < 64, "M13: %.1f bytes of nodes an item, where they come at random", random);
+	return done_testing();
+}
