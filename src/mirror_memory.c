@@ -30,8 +30,13 @@
 #include <errno.h>
 #include <string.h>
 
+/* The explorer makes both small, so that they fill up soon. */
+#ifndef SMALLEST_ROLL
 #define SMALLEST_ROLL 16
+#endif
+#ifndef SMALLEST_CHUNK
 #define SMALLEST_CHUNK 4096u
+#endif
 #define LARGEST_CHUNK (2u << 20)
 
 static void *list_alloc(struct mirror_list *list, size_t bytes)
