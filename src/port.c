@@ -166,7 +166,7 @@ void port_signals_restore(const port_signals *saved)
  * The key is made when the library is loaded, so that it is among the first 32, for which
  * setting a value allocates nothing: a thread's first use may be in a signal handler.
  */
-_Static_assert(PORT_EXIT_ROUNDS <= PTHREAD_DESTRUCTOR_ITERATIONS, "the last round would not come");
+_Static_assert(PORT_EXIT_ROUNDS < PTHREAD_DESTRUCTOR_ITERATIONS, "the last round would not come");
 static pthread_key_t exit_key;
 static int exit_key_error;
 
