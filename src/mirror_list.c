@@ -161,7 +161,10 @@ static int insert(struct mirror_list *list, struct mirror *const *mirrors,
 	return rc;
 }
 
-/* Make each ours to register.  What was marked is counted in @marked. */
+/*
+ * Make each ours to register.  What was marked is counted in @marked, and what it was before is
+ * kept where nothing else is until it is registered.
+ */
 static int mark_joining(struct mirror *const *mirrors, const struct mirror_extent *ranges,
 			size_t count, size_t *marked)
 {
@@ -172,6 +175,7 @@ static int mark_joining(struct mirror *const *mirrors, const struct mirror_exten
 			return -EINVAL;
 		if (get_state_(m) != STATE_NONE && get_state_(m) != STATE_GONE)
 			return -EBUSY;
+		m->mirror__settle = get_state_(m);
 		set_state_(m, STATE_JOINING);
 	}
 	return 0;
@@ -198,7 +202,7 @@ static int add(struct mirror_list *list, struct mirror *const *mirrors, const st
 			list->sync->write_unlock(list->sync_state);
 	}
 	for (size_t i = 0; rc && i < marked; i++)
-		set_state_(mirrors[i], STATE_NONE);
+		set_state_(mirrors[i], (enum mirror_state)mirrors[i]->mirror__settle);
 	return rc;
 }
 
