@@ -13,7 +13,7 @@
  *   entry->state      read-modify-writes; DEAD is for good
  *   entry->wakes      read-modify-writes; sleepers compare
  *   mirror__state     under list->lock
- *   waits             under waits_lock
+ *   waits             mirror_waits.c
  *   list->pending     under list->lock
  *
  * The states of a mirror:
@@ -79,7 +79,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdio.h>
 
 /* ---- pins ---- */
 
@@ -89,7 +88,7 @@ static int heavy_fence(const struct mirror_list *list)
 	return MUTANT(DRAIN_NO_FENCE) || !list->grace_period ? 0 : fence_heavy(list->membarrier);
 }
 
-static int pin_level(const struct walker *w, const struct mirror__entry *e)
+int pin_level_(const struct walker *w, const struct mirror__entry *e)
 {
 	for (int i = 0; i < MAX_PINS; i++)
 		if (load_acquire(&w->pin[i]) == e) /* D (pairs with B): the callback before us */
@@ -97,151 +96,41 @@ static int pin_level(const struct walker *w, const struct mirror__entry *e)
 	return -1;
 }
 
-/* A walker that shows a pin of @e, and at which level; NULL: none does. */
-static struct walker *pinned(struct mirror_list *list, const struct mirror__entry *e, int *level)
+struct walker *pinned_(struct mirror_list *list, const struct mirror__entry *e, int *level)
 {
 	struct walker *w;
 
 	for (struct cells_walk i = cells_first(&list->walkers); (w = cells_next(&i)); ) {
-		*level = pin_level(w, e);
+		*level = pin_level_(w, e);
 		if (*level >= 0)
 			return w;
 	}
-	*level = pin_level(&list->homeless, e);
+	*level = pin_level_(&list->homeless, e);
 	return *level >= 0 ? &list->homeless : NULL;
-}
-
-static void report_stall(struct mirror_list *list, struct mirror *m, uint64_t age_ns)
-{
-	struct mirror_stall stall = { .list = list->name, .mirror = m, .age_ns = age_ns };
-	int level;
-	const struct walker *w = pinned(list, m->mirror__entry, &level);
-
-	if (!w)
-		return;
-	stall.what = load_relaxed(&w->what[level]);
-	stall.tid = (int)load_relaxed(&w->tid);
-	if (list->stall)
-		list->stall(list->stall_arg, &stall);
-	else
-		fprintf(stderr, "mirror list %s: unregister of mirror %p has waited %llu ms for its "
-			"%s, in thread %d\n", list->name[0] ? list->name : "(unnamed)", (void *)m,
-			(unsigned long long)age_ns / 1000000, stall.what, stall.tid);
 }
 
 /* Wait until no pin shows @m's entry: 0 or -ETIMEDOUT. */
 static int drain(struct mirror_list *list, struct mirror *m, uint64_t deadline_ns)
 {
 	struct mirror__entry *e = m->mirror__entry;
-	uint64_t begin = 0, stall = PORT_FOREVER;
+	uint64_t stall = list->stall_ns ? 0 : PORT_FOREVER;
 	uint32_t seen;
 	int level, rc;
 
 	for (;;) {
 		seen = load_acquire(&e->wakes);
-		if (!pinned(list, e, &level))
+		if (!pinned_(list, e, &level))
 			return 0;
-		if (!begin && list->stall_ns) {
-			begin = port_now_ns();
-			stall = begin + list->stall_ns;
-		}
+		if (!stall)
+			stall = port_deadline(list->stall_ns);
 		rc = port_futex_wait(&e->wakes, seen, stall < deadline_ns ? stall : deadline_ns);
 		if (rc && stall < deadline_ns) {
-			report_stall(list, m, port_now_ns() - begin);
+			report_drain_(list, m);
 			stall = PORT_FOREVER;
 		} else if (rc) {
 			return rc;
 		}
 	}
-}
-
-/* ---- who waits for whom ---- */
-
-struct wait {
-	struct wait *next, **link;
-	const void *thread;             /* as walker->thread */
-	struct mirror *const *mirrors;
-	size_t count;
-};
-
-static struct port_mutex waits_lock = PORT_MUTEX_INITIALIZER;
-static struct wait *waits;
-
-/* Whether a thread that pins one of them is @me, or waits for such a one itself. */
-static bool leads_to(const void *me, struct mirror *const *mirrors, size_t count)
-{
-	for (size_t k = 0; k < count; k++) {
-		struct mirror_list *list = mirrors[k]->mirror__list;
-		const struct mirror__entry *e = load_relaxed(&mirrors[k]->mirror__entry);
-		struct walker *w;
-
-		if (!e)
-			continue; /* it is drained already */
-		for (struct cells_walk i = cells_first(&list->walkers); (w = cells_next(&i)); ) {
-			const void *thread = load_relaxed(&w->thread);
-
-			if (pin_level(w, e) < 0)
-				continue;
-			if (thread == me)
-				return true;
-			/* No circle without us is there, so this ends. */
-			for (const struct wait *wait = waits; wait; wait = wait->next)
-				if (wait->thread == thread && leads_to(me, wait->mirrors, wait->count))
-					return true;
-		}
-		if (pin_level(&list->homeless, e) >= 0 && load_relaxed(&list->homeless.thread) == me)
-			return true;
-	}
-	return false;
-}
-
-static int show_wait(struct wait *wait)
-{
-	bool circle;
-
-	wait->thread = port_homeless();
-	port_mutex_lock(&waits_lock);
-	circle = leads_to(wait->thread, wait->mirrors, wait->count);
-	if (!circle) {
-		wait->link = &waits;
-		wait->next = waits;
-		if (waits)
-			waits->link = &wait->next;
-		waits = wait;
-	}
-	port_mutex_unlock(&waits_lock);
-	return circle ? -EDEADLK : 0;
-}
-
-static void end_wait(struct wait *wait)
-{
-	port_mutex_lock(&waits_lock);
-	*wait->link = wait->next;
-	if (wait->next)
-		wait->next->link = wait->link;
-	port_mutex_unlock(&waits_lock);
-}
-
-static void before_fork(void)
-{
-	port_mutex_lock(&waits_lock);
-}
-
-static void after_fork_in_parent(void)
-{
-	port_mutex_unlock(&waits_lock);
-}
-
-/* The other threads' waits are on stacks that do not exist here; a forking thread waits for none. */
-static void after_fork_in_child(void)
-{
-	waits = NULL;
-	port_mutex_unlock(&waits_lock);
-}
-
-__attribute__((constructor)) static void hook_fork(void)
-{
-	port_at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
 /* ---- taking mirrors out ---- */
@@ -410,7 +299,7 @@ static int unregister(struct mirror *const *mirrors, size_t count, uint64_t time
 			break;
 	}
 	if (!rc)
-		rc = show_wait(&wait);
+		rc = show_wait_(&wait);
 	if (rc) {
 		for (i = 0; i < claimed; i++)
 			give_back(mirrors[i]);
@@ -424,7 +313,7 @@ static int unregister(struct mirror *const *mirrors, size_t count, uint64_t time
 			end++;
 		rc = remove_from(list, mirrors + i, end - i, timeout_ns);
 	}
-	end_wait(&wait);
+	end_wait_(&wait);
 	for (i = 0; rc && i < count; i++)
 		if (get_state_(mirrors[i]) != STATE_GONE)
 			give_back(mirrors[i]);
@@ -484,7 +373,7 @@ static bool may_finish(struct mirror_list *list, struct mirror__entry *e)
 {
 	int level;
 
-	return !pinned(list, e, &level) && !(fetch_or(&e->state, ENTRY_FINISHED) & ENTRY_FINISHED);
+	return !pinned_(list, e, &level) && !(fetch_or(&e->state, ENTRY_FINISHED) & ENTRY_FINISHED);
 }
 
 void unpinned_dead_(struct mirror_list *list, struct mirror__entry *e)

@@ -9,11 +9,13 @@
  *   mirror_walk.c    publishing: brackets
  *   mirror_order.c   which mirrors a walk calls, and in what order
  *   index.c          the index of range mirrors
- *   mirror_drain.c   unregister: pins, the wait for them, and who waits for whom
+ *   mirror_drain.c   unregister: pins, and the wait for them
+ *   mirror_waits.c   who waits for whom
+ *   mirror_stall.c   callbacks that take too long
  *   mirror_fill.c    fills that retry when a bracket races them
  *   sync.c           mirror_sync_srcu and mirror_sync_rwsem
  *
- * Lock order, outermost first: waits_lock (mirror_drain.c), list->lock, the locks of usrcu.c.
+ * Lock order, outermost first: waits_lock (mirror_waits.c), list->lock, the locks of usrcu.c.
  * The registry's lock of cells.c comes before all of them, at fork.  None is held in a callback.
  */
 #ifndef MIRROR_IMPL_H
@@ -78,6 +80,7 @@ struct roll {
 struct walker {
 	struct mirror__entry *pin[MAX_PINS];    /* the callback that runs at each depth, or NULL */
 	const char *what[MAX_PINS];             /* its name */
+	uint64_t since[MAX_PINS];               /* when it began, ns; where stalls are reported */
 	uint32_t depth;
 	int token;                              /* of the sync's read_lock, taken at depth 0 */
 	const void *thread;                     /* port_homeless() of its thread */
@@ -194,6 +197,7 @@ struct walk {
 	struct walker *walker;          /* NULL: not begun, or ended */
 	struct mirror__entry **pin;     /* walker's, of this level */
 	bool membarrier;                /* list->membarrier, at hand */
+	bool timed;                     /* whether stalls are reported */
 };
 /*
  * Begin one that calls @what, at most the @deepest in this thread: 0, -ELOOP, or what the sync
@@ -210,13 +214,40 @@ void fill_ended_(struct mirror__entry *e);
 /* Whether this thread is in a callback of @list. */
 bool in_callback_(struct mirror_list *list);
 
+/* mirror_waits.c */
+
+/* An unregister under way. */
+struct wait {
+	struct wait *next, **link;
+	const void *thread;             /* as walker->thread */
+	struct mirror *const *mirrors;
+	size_t count;
+};
+/* Show it to the others; -EDEADLK: it would close a circle, and is not shown. */
+int show_wait_(struct wait *wait);
+void end_wait_(struct wait *wait);
+
+/* mirror_stall.c */
+
+/* Note when a callback begins; report it at its end where it took too long. */
+void begin_timing_(const struct walk *walk);
+void end_timing_(const struct walk *walk, struct mirror__entry *e);
+/* The callback that holds up the drain of @m. */
+void report_drain_(struct mirror_list *list, struct mirror *m);
+
 /* mirror_drain.c; barriers are explained at the top of src/mirror_drain.c */
 
 void unpinned_dead_(struct mirror_list *list, struct mirror__entry *e);
+/* At which level @w shows a pin of @e; -1: nowhere. */
+int pin_level_(const struct walker *w, const struct mirror__entry *e);
+/* A walker that shows a pin of @e, and at which level; NULL: none does. */
+struct walker *pinned_(struct mirror_list *list, const struct mirror__entry *e, int *level);
 
 /* No callback of @e runs here any more. */
 static inline void unpin_(const struct walk *walk, struct mirror__entry *e)
 {
+	if (walk->timed)
+		end_timing_(walk, e);
 	store_release(walk->pin, NULL); /* B (pairs with D): the callback before the empty pin */
 	if (!MUTANT(NO_WAKE_AFTER_UNPIN)) {
 		fence_light(walk->membarrier); /* E (pairs with C): the empty pin before the state */
@@ -230,6 +261,8 @@ static inline bool pin_(const struct walk *walk, struct mirror__entry *e)
 {
 	if (MUTANT(PIN_AFTER_CHECK) && load_acquire(&e->state) & ENTRY_DEAD)
 		return false;
+	if (walk->timed)
+		begin_timing_(walk);
 	store_relaxed(walk->pin, e);
 	fence_light(walk->membarrier); /* A (pairs with C): the pin before the state */
 	if (MUTANT(PIN_AFTER_CHECK) || !(load_acquire(&e->state) & ENTRY_DEAD))

@@ -133,6 +133,7 @@ int enter_(struct walk *walk, struct mirror_list *list, const char *what, uint32
 		.walker = w,
 		.pin = &w->pin[w->depth],
 		.membarrier = list->membarrier,
+		.timed = list->stall_ns != 0,
 	};
 	w->depth++;
 	return 0;

@@ -94,6 +94,18 @@ void port_free(void *memory)
 }
 
 /* The system call, not mmap(): a program that hooks mmap must not be entered from here. */
+#ifdef __SANITIZE_THREAD__
+/* It must see that memory which comes back is new. */
+static void *map(size_t bytes)
+{
+	int saved = errno;
+	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	errno = saved;
+	return memory == MAP_FAILED ? NULL : memory;
+}
+#else
 static void *map(size_t bytes)
 {
 	long rc = quiet_syscall(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE,
@@ -101,6 +113,7 @@ static void *map(size_t bytes)
 
 	return rc < 0 && rc > -4096 ? NULL : (void *)rc;
 }
+#endif
 
 void *port_map(size_t bytes)
 {
@@ -125,7 +138,11 @@ void *port_map(size_t bytes)
 
 void port_unmap(void *memory, size_t bytes)
 {
+#ifdef __SANITIZE_THREAD__
+	munmap(memory, bytes); /* as map() */
+#else
 	quiet_syscall(SYS_munmap, (long)memory, (long)bytes, 0, 0, 0, 0);
+#endif
 }
 
 int port_thread_start(struct port_thread *thread, void *(*run)(void *arg), void *arg)

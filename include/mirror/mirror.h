@@ -143,7 +143,8 @@ enum mirror_sync_kind {
  *                another -errno without having waited
  * @get_state:    grace-period kind, with @poll_state or neither: name a grace period that
  *                starts from now
- * @poll_state:   grace-period kind: whether it is over; moves it on, does not wait
+ * @poll_state:   grace-period kind: whether it is over; moves it on, does not wait; called under
+ *                the list's lock, so that it must not run callbacks of the program's
  *
  * With @get_state and @poll_state unregister waits for the mirror's own callbacks alone and
  * memory is freed later; without them it waits for @synchronize.
@@ -200,7 +201,7 @@ struct mirror_stall {
 	struct mirror *mirror;
 	const char *what;       /* "invalidate_range_start", ... of the callback that runs */
 	int tid;                /* the thread that runs it */
-	uint64_t age_ns;        /* how long the drain has waited for it */
+	uint64_t age_ns;        /* how long it has run */
 };
 
 /**
@@ -210,7 +211,8 @@ struct mirror_stall {
  * @sync:      NULL: mirror_sync_srcu
  * @flags:     MIRROR_LIST_...
  * @allocator: NULL: malloc
- * @stall_ns:  report a drain that waits longer than this; 0: never
+ * @stall_ns:  report a callback that runs longer than this: while it runs, once an unregister
+ *             has waited that long for it; else when it returns; 0: never, and no clock is read
  * @stall:     receives the report; NULL: a line on standard error
  * @stall_arg: its first argument
  */

@@ -1,0 +1,62 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/* Stalls: callbacks that take longer than the list's stall_ns, and who they are. */
+
+#include "mirror_impl.h"
+
+#include <stdio.h>
+
+static void report(struct mirror_list *list, const struct mirror_stall *stall)
+{
+	if (list->stall)
+		list->stall(list->stall_arg, stall);
+	else
+		fprintf(stderr, "mirror list %s: %s of mirror %p has run for %llu ms in thread %d\n",
+			list->name[0] ? list->name : "(unnamed)", stall->what, (void *)stall->mirror,
+			(unsigned long long)stall->age_ns / 1000000, stall->tid);
+}
+
+static struct mirror_stall stall_at(const struct mirror_list *list, const struct walker *w, int level,
+				    struct mirror *m)
+{
+	return (struct mirror_stall){
+		.list = list->name,
+		.mirror = m,
+		.what = load_relaxed(&w->what[level]),
+		.tid = (int)load_relaxed(&w->tid),
+		.age_ns = port_now_ns() - load_relaxed(&w->since[level]),
+	};
+}
+
+void begin_timing_(const struct walk *walk)
+{
+	struct walker *w = walk->walker;
+
+	store_relaxed(&w->since[walk->pin - w->pin], port_now_ns());
+}
+
+/* A callback that a drain waits for is reported while it runs, this one when it has returned. */
+void end_timing_(const struct walk *walk, struct mirror__entry *e)
+{
+	struct mirror_stall stall;
+
+	if (load_relaxed(&e->state) & ENTRY_DEAD)
+		return;
+	stall = stall_at(walk->list, walk->walker, (int)(walk->pin - walk->walker->pin), e->mirror);
+	if (stall.age_ns > walk->list->stall_ns)
+		report(walk->list, &stall);
+}
+
+void report_drain_(struct mirror_list *list, struct mirror *m)
+{
+	struct mirror_stall stall;
+	struct walker *w;
+	int level;
+
+	w = pinned_(list, m->mirror__entry, &level);
+	if (!w)
+		return;
+	stall = stall_at(list, w, level, m);
+	report(list, &stall);
+}

@@ -1,0 +1,94 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Who waits for whom: unregisters that would wait for each other for ever
+ *
+ * A wait is an unregister under way.  It is shown before its entries are marked dead, under the
+ * same lock as the search for a circle, so that of those that close one the last finds the
+ * others: mirror_drain.c, 5.
+ */
+
+#include "mirror_impl.h"
+
+#include <errno.h>
+
+static struct port_mutex waits_lock = PORT_MUTEX_INITIALIZER;
+static struct wait *waits;
+
+/* Whether a thread that pins one of them is @me, or waits for such a one itself. */
+static bool leads_to(const void *me, struct mirror *const *mirrors, size_t count)
+{
+	for (size_t k = 0; k < count; k++) {
+		struct mirror_list *list = mirrors[k]->mirror__list;
+		const struct mirror__entry *e = load_relaxed(&mirrors[k]->mirror__entry);
+		struct walker *w;
+
+		if (!e)
+			continue; /* it is drained already */
+		for (struct cells_walk i = cells_first(&list->walkers); (w = cells_next(&i)); ) {
+			const void *thread = load_relaxed(&w->thread);
+
+			if (pin_level_(w, e) < 0)
+				continue;
+			if (thread == me)
+				return true;
+			/* No circle without us is there, so this ends. */
+			for (const struct wait *wait = waits; wait; wait = wait->next)
+				if (wait->thread == thread && leads_to(me, wait->mirrors, wait->count))
+					return true;
+		}
+		if (pin_level_(&list->homeless, e) >= 0 && load_relaxed(&list->homeless.thread) == me)
+			return true;
+	}
+	return false;
+}
+
+int show_wait_(struct wait *wait)
+{
+	bool circle;
+
+	wait->thread = port_homeless();
+	port_mutex_lock(&waits_lock);
+	circle = leads_to(wait->thread, wait->mirrors, wait->count);
+	if (!circle) {
+		wait->link = &waits;
+		wait->next = waits;
+		if (waits)
+			waits->link = &wait->next;
+		waits = wait;
+	}
+	port_mutex_unlock(&waits_lock);
+	return circle ? -EDEADLK : 0;
+}
+
+void end_wait_(struct wait *wait)
+{
+	port_mutex_lock(&waits_lock);
+	*wait->link = wait->next;
+	if (wait->next)
+		wait->next->link = wait->link;
+	port_mutex_unlock(&waits_lock);
+}
+
+static void before_fork(void)
+{
+	port_mutex_lock(&waits_lock);
+}
+
+static void after_fork_in_parent(void)
+{
+	port_mutex_unlock(&waits_lock);
+}
+
+/* The other threads' waits are on stacks that do not exist here; a forking thread waits for none. */
+static void after_fork_in_child(void)
+{
+	waits = NULL;
+	port_mutex_unlock(&waits_lock);
+}
+
+__attribute__((constructor)) static void hook_fork(void)
+{
+	port_at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
