@@ -111,7 +111,8 @@ USRCU__INLINE void usrcu_read_unlock(struct usrcu *domain, int token)
 	const struct usrcu_head_of_domain *d = (const struct usrcu_head_of_domain *)domain;
 	struct usrcu_cell *cell;
 
-	if (__builtin_expect(token >= USRCU__TOKEN_SLOW, 0)) {
+	/* Unsigned: a negative number is no token, and says so there. */
+	if (__builtin_expect((unsigned)token >= USRCU__TOKEN_SLOW, 0)) {
 		usrcu__read_unlock_slow(domain, token);
 		return;
 	}
