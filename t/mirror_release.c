@@ -244,9 +244,20 @@ static const struct mirror_ops racer_ops = {
 static struct racer *racers[RACERS];
 static unsigned racer_releases[RACERS];
 
+/* All four set off at once. */
+static pthread_barrier_t line;
+
+static int run_race_release(struct call *call)
+{
+	pthread_barrier_wait(&line);
+	return mirror_list_release(call->list);
+}
+
 static int run_race_unregister(struct call *call)
 {
 	int bad = 0;
+
+	pthread_barrier_wait(&line);
 
 	for (uint64_t i = call->start; i < RACERS; i += call->end) {
 		bad += mirror_unregister(&racers[i]->m) != 0;
@@ -261,6 +272,7 @@ static void test_race(void)
 {
 	unsigned rounds = (unsigned)scaled(60), releases = 0, twice = 0, bad = 0, winners = 0;
 
+	pthread_barrier_init(&line, NULL, 4);
 	for (unsigned round = 0; round < rounds; round++) {
 		struct mirror_list *list = list_new();
 		struct call leavers[2], release[2];
@@ -276,7 +288,7 @@ static void test_race(void)
 			leavers[i] = (struct call){ .start = (uint64_t)i, .end = 2 };
 			release[i] = (struct call){ .list = list };
 			call_begin(&leavers[i], run_race_unregister);
-			call_begin(&release[i], run_release);
+			call_begin(&release[i], run_race_release);
 		}
 		for (int i = 0; i < 2; i++) {
 			bad += (unsigned)call_end(&leavers[i]);
@@ -292,6 +304,7 @@ static void test_race(void)
 	isv((int)bad, 0, "M10: unregisters that race a release succeed");
 	isv((int)winners, (int)rounds, "M10: of two racing releases one wins, each time");
 	isv((int)twice, 0, "M10: no mirror was released twice");
+	pthread_barrier_destroy(&line);
 	diag("%s: %u of %u were released", v->name, releases, rounds * RACERS);
 }
 

@@ -515,10 +515,11 @@ static void *work(void *arg)
 
 static void on_signal(int nr)
 {
+	struct timespec pause = { .tv_nsec = 20000 };
 	int saved = errno;
 
 	(void)nr;
-	sched_yield();
+	nanosleep(&pause, NULL);
 	errno = saved;
 }
 
