@@ -33,6 +33,7 @@ struct bench_comparator {
 	bool list_is_frozen;            /* the list must not change while others walk it */
 	void (*thread_setup)(void);     /* in each thread before it uses the list; NULL: nothing */
 	void (*thread_teardown)(void);
+	const void *own;                /* of a question that has comparators of its own: what it asks */
 };
 
 /** struct bench_absent - a comparator that this build leaves out, and why */
@@ -51,6 +52,9 @@ enum { BENCH_UNUSED = -1 };
 struct bench_case {
 	int publishers;
 	int mirrors;
+	int threads;                    /* 0: means nothing, as in the next */
+	int ranges;
+	const char *scene;              /* what else goes on, or how things lie; NULL: means nothing */
 	const char *trace;              /* its name; NULL: not a replay */
 	const void *trace_data;         /* the question's own */
 	uint64_t warmup_ns;
@@ -66,11 +70,16 @@ struct bench_question {
 	const char *name;               /* "throughput" */
 	const char *title;              /* the question in words */
 	const char *how_to_read;        /* a few sentences for the report */
+	/* Its own, ending with NULL, where mirror lists are not what it compares; NULL: bench_comparators. */
+	const struct bench_comparator *const *comparators;
 	/* Adds the cases that @config asks for to @plan. */
 	int (*plan)(const struct bench_config *config, struct bench_plan *plan);
 	/* Returns why @comparator cannot be asked, or NULL. */
 	const char *(*leaves_out)(const struct bench_comparator *comparator);
-	/* Runs once and sets numbers (and texts that explain them) in @metrics. */
+	/*
+	 * Runs once and sets numbers (and texts that explain them) in @metrics.  -EOPNOTSUPP: this case
+	 * cannot be put to this comparator; there is no record then.
+	 */
 	int (*run)(const struct bench_case *c, const struct bench_comparator *comparator, json_t *metrics);
 };
 
@@ -79,6 +88,14 @@ extern const struct bench_question question_trap;
 extern const struct bench_question question_unregister;
 extern const struct bench_question question_replay;
 extern const struct bench_question question_deadlock;
+extern const struct bench_question question_section;
+extern const struct bench_question question_grace_period;
+extern const struct bench_question question_call;
+extern const struct bench_question question_behind;
+extern const struct bench_question question_bulk;
+extern const struct bench_question question_storm;
+extern const struct bench_question question_ranges;
+extern const struct bench_question question_memory;
 /** question_replay_unload - free the traces that its plan has loaded */
 void question_replay_unload(void);
 /* All of them, in the order of the report; ends with NULL. */
@@ -116,8 +133,17 @@ bool bench_wanted(const struct bench_config *config, const char *question, const
 /** bench_share_ns - how long each measured part may take for @budget_ns to suffice for @runs of them */
 uint64_t bench_share_ns(const struct bench_config *config, uint64_t budget_ns, unsigned runs, uint64_t most_ns);
 
-/** bench_nr_comparators - how many this build has */
-unsigned bench_nr_comparators(void);
+/** bench_comparators_of - those that @question is put to; ends with NULL */
+const struct bench_comparator *const *bench_comparators_of(const struct bench_question *question);
+
+/** bench_nr_comparators_of - how many; @question NULL: of bench_comparators */
+unsigned bench_nr_comparators_of(const struct bench_question *question);
+
+/** bench_nr_comparators - how many ways of keeping a mirror list this build has */
+static inline unsigned bench_nr_comparators(void)
+{
+	return bench_nr_comparators_of(NULL);
+}
 
 /** bench_list_create - an empty list over @comparator's sync; 0 or -errno, already reported */
 int bench_list_create(struct mirror_list **list, const struct bench_comparator *comparator);

@@ -29,16 +29,28 @@ const struct bench_absent bench_absent[] = {
 	{ "urcu-memb", "built without liburcu (Debian: liburcu-dev)" },
 #endif
 #ifndef HAVE_CK
-	{ "ck-rwlock", "built without Concurrency Kit (Debian: libck-dev)" },
+	{ "ck-rwlock, ck-epoch", "built without Concurrency Kit (Debian: libck-dev)" },
+#endif
+#ifndef HAVE_URCU_BP
+	{ "urcu-bp", "built without liburcu-bp (Debian: liburcu-dev)" },
+#endif
+#ifndef HAVE_UCX
+	{ "ucs-pgtable", "built without UCX (Debian: libucx-dev)" },
 #endif
 	{ NULL, NULL },
 };
 
-unsigned bench_nr_comparators(void)
+const struct bench_comparator *const *bench_comparators_of(const struct bench_question *question)
 {
+	return question && question->comparators ? question->comparators : bench_comparators;
+}
+
+unsigned bench_nr_comparators_of(const struct bench_question *question)
+{
+	const struct bench_comparator *const *all = bench_comparators_of(question);
 	unsigned n = 0;
 
-	while (bench_comparators[n])
+	while (all[n])
 		n++;
 	return n;
 }

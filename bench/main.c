@@ -20,6 +20,14 @@ const struct bench_question *const bench_questions[] = {
 	&question_unregister,
 	&question_replay,
 	&question_deadlock,
+	&question_behind,
+	&question_bulk,
+	&question_storm,
+	&question_ranges,
+	&question_section,
+	&question_grace_period,
+	&question_call,
+	&question_memory,
 	NULL,
 };
 

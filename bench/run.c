@@ -95,6 +95,12 @@ static json_t *parameters(const struct bench_case *c, char *name, size_t size)
 
 	if (c->trace)
 		json_object_set_new(all, "trace", json_string(c->trace));
+	if (c->scene)
+		json_object_set_new(all, "scene", json_string(c->scene));
+	if (c->ranges)
+		json_object_set_new(all, "ranges", json_integer(c->ranges));
+	if (c->threads)
+		json_object_set_new(all, "threads", json_integer(c->threads));
 	if (c->publishers != BENCH_UNUSED)
 		json_object_set_new(all, "publishers", json_integer(c->publishers));
 	if (c->mirrors != BENCH_UNUSED)
@@ -125,9 +131,9 @@ static int measure_one(const struct planned *planned, const struct bench_compara
 	err = planned->question->run(&planned->c, comparator, metrics);
 	if (comparator->thread_teardown)
 		comparator->thread_teardown();
-	if (err == -EINTR) {
+	if (err == -EINTR || err == -EOPNOTSUPP) {
 		json_decref(metrics);
-		return err;
+		return err == -EINTR ? err : 0;
 	}
 	record = json_object();
 	json_object_set_new(record, "question", json_string(planned->question->name));
@@ -161,14 +167,15 @@ static int for_each_run(const struct bench_config *config, const struct bench_pl
 	for (int repeat = 0; repeat < config->repeats; repeat++) {
 		for (size_t i = 0; i < plan->nr; i++) {
 			const struct bench_question *question = plan->cases[i].question;
+			const struct bench_comparator *const *comparators = bench_comparators_of(question);
 
 			json_decref(parameters(&plan->cases[i].c, name, sizeof(name)));
-			for (int k = 0; bench_comparators[k]; k++) {
-				if (question->leaves_out && question->leaves_out(bench_comparators[k]))
+			for (int k = 0; comparators[k]; k++) {
+				if (question->leaves_out && question->leaves_out(comparators[k]))
 					continue;
-				if (!bench_wanted(config, question->name, name, bench_comparators[k]->name))
+				if (!bench_wanted(config, question->name, name, comparators[k]->name))
 					continue;
-				err = visit(arg, &plan->cases[i], bench_comparators[k], name, repeat);
+				err = visit(arg, &plan->cases[i], comparators[k], name, repeat);
 				if (err)
 					return err;
 			}
@@ -214,12 +221,12 @@ static int run_one(void *arg, const struct planned *planned, const struct bench_
 	return err == -ETIMEDOUT ? err : 0;
 }
 
-static json_t *describe_comparators(void)
+static json_t *describe_comparators(const struct bench_comparator *const *comparators)
 {
 	json_t *all = json_array();
 
-	for (int i = 0; bench_comparators[i]; i++) {
-		const struct bench_comparator *c = bench_comparators[i];
+	for (int i = 0; comparators[i]; i++) {
+		const struct bench_comparator *c = comparators[i];
 		json_t *one = json_pack("{s:s, s:s}", "name", c->name, "about", c->about);
 
 		if (c->library)
@@ -235,18 +242,22 @@ static json_t *describe_questions(const struct bench_plan *plan)
 
 	for (int i = 0; bench_questions[i]; i++) {
 		const struct bench_question *q = bench_questions[i];
-		json_t *left_out = json_object();
+		const struct bench_comparator *const *comparators = bench_comparators_of(q);
+		json_t *left_out = json_object(), *one;
 		size_t nr_cases = 0;
 
 		for (size_t k = 0; k < plan->nr; k++)
 			nr_cases += plan->cases[k].question == q;
-		for (int k = 0; q->leaves_out && bench_comparators[k]; k++)
-			if (q->leaves_out(bench_comparators[k]))
-				json_object_set_new(left_out, bench_comparators[k]->name,
-						    json_string(q->leaves_out(bench_comparators[k])));
-		json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:i, s:o}", "name", q->name, "title", q->title,
-						     "how_to_read", q->how_to_read, "cases", (int)nr_cases,
-						     "left_out", left_out));
+		for (int k = 0; q->leaves_out && comparators[k]; k++)
+			if (q->leaves_out(comparators[k]))
+				json_object_set_new(left_out, comparators[k]->name,
+						    json_string(q->leaves_out(comparators[k])));
+		one = json_pack("{s:s, s:s, s:s, s:i, s:o}", "name", q->name, "title", q->title,
+				"how_to_read", q->how_to_read, "cases", (int)nr_cases,
+				"left_out", left_out);
+		if (q->comparators)
+			json_object_set_new(one, "comparators", describe_comparators(q->comparators));
+		json_array_append_new(all, one);
 	}
 	return all;
 }
@@ -272,7 +283,7 @@ static json_t *describe_run(const struct bench_config *config, const struct benc
 	json_object_set_new(results, "repeats", json_integer(config->repeats));
 	json_object_set_new(results, "started", json_string(started));
 	json_object_set_new(results, "machine", machine_describe());
-	json_object_set_new(results, "comparators", describe_comparators());
+	json_object_set_new(results, "comparators", describe_comparators(bench_comparators));
 	json_object_set_new(results, "absent", absent);
 	json_object_set_new(results, "questions", describe_questions(plan));
 	return results;

@@ -208,12 +208,26 @@ static bool has_records(const json_t *results, const char *question, const char 
 	return false;
 }
 
+/* A question's own comparators, or those of the run. */
+static const json_t *comparators_of(const json_t *results, const char *question)
+{
+	const json_t *described, *own;
+	size_t i;
+
+	json_array_foreach(json_object_get(results, "questions"), i, described) {
+		own = json_object_get(described, "comparators");
+		if (question && own && strcmp(text_of(described, "name"), question) == 0)
+			return own;
+	}
+	return json_object_get(results, "comparators");
+}
+
 size_t summary_comparators(const json_t *results, const char *question, const char **names)
 {
 	const json_t *comparator;
 	size_t i, n = 0;
 
-	json_array_foreach(json_object_get(results, "comparators"), i, comparator) {
+	json_array_foreach(comparators_of(results, question), i, comparator) {
 		const char *name = text_of(comparator, "name");
 
 		if (n < SUMMARY_MAX_COMPARATORS && (!question || has_records(results, question, name)))

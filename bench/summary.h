@@ -54,7 +54,7 @@ size_t summary_cases(const json_t *results, const char *question, const char **n
 /** summary_parameter - a number of a case, or -1 */
 int summary_parameter(const json_t *results, const char *question, const char *case_name, const char *key);
 
-/** summary_comparators - names, in the order of the run; @question NULL: all; returns how many */
+/** summary_comparators - names, in the order of the run; @question NULL: those of the mirror list; returns how many */
 size_t summary_comparators(const json_t *results, const char *question, const char **names);
 
 /** summary_string - results[group][key] as text, or "unknown"; @group NULL: results[key] */
