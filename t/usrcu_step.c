@@ -1,0 +1,334 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * usrcu's read side one instruction at a time (S1, S2, S4, S6).
+ *
+ * The processor stops this thread after every instruction of a call.  At two chosen stops
+ * something whole is done, mostly a grace period that replaces the object: in the trap's handler,
+ * which to the stopped call is as good as any other thread, or in another thread where whose cell
+ * it is matters.  Of a short call every pair of stops is tried, of a long one what time allows.
+ * That reaches what preemption hits once in a thousand years: a stale index, a grace period that
+ * begins and ends between the read of the index and the count.
+ *
+ * The object's versions: the updater publishes a new one, and the old one is dead when a grace
+ * period that began after is over.  A section may never hold a dead version.
+ */
+#include "usrcu_test.h"
+
+#if !defined(__x86_64__)
+
+int main(void)
+{
+	skip_all("single steps are done for x86-64 alone");
+}
+
+#elif SANITIZED
+
+int main(void)
+{
+	skip_all("a sanitizer's own code would be stepped through");
+}
+
+#else
+
+#include <ucontext.h>
+
+#define MOST_STOPS 20000
+/* Stops for each pair of works of each call, the first pair and the others; one costs up to 12 us. */
+#define BUDGET(p)  scaled((p) == 0 ? 25000 : 3000)
+
+enum work { NOTHING, REPLACE, FLIP, SECTIONS, OTHERS_SECTIONS };
+
+static struct usrcu *domain;
+
+/* The updater's; current and dead are atomic. */
+static uint64_t current, dead;
+static usrcu_cookie_t due;
+static uint64_t retired;
+
+/* Between the stepped thread and the helper. */
+static uint32_t order, answered;        /* atomic: how many, and which */
+static uint32_t quit;
+
+/* The stepped thread's alone. */
+static volatile int stop, at[2];
+static volatile enum work work[2];
+
+/* ---- what happens elsewhere ---- */
+
+/* As many steps of grace periods as can be taken now; no waiting, so that a stopped lock does not matter. */
+static void try_to_retire(void)
+{
+	for (int i = 0; i < 6 && retired != 0; i++) {
+		if (!usrcu_poll_state(domain, due))
+			continue;
+		set(&dead, retired);
+		retired = 0;
+	}
+}
+
+static void replace(void)
+{
+	try_to_retire();
+	if (retired != 0) {
+		/* The last one is still read.  The next waits for both. */
+		retired = add(&current, 1);
+		due = usrcu_get_state(domain);
+	} else {
+		retired = add(&current, 1);
+		due = usrcu_start_poll(domain);
+	}
+	try_to_retire();
+}
+
+/* A section that makes the grace period flip, and then lets it go on. */
+static void flip(void)
+{
+	int token = usrcu_read_lock(domain);
+
+	usrcu_poll_state(domain, usrcu_get_state(domain));
+	usrcu_read_unlock(domain, token);
+	try_to_retire();
+}
+
+static void sections(void)
+{
+	int token = usrcu_read_lock(domain), handed = usrcu_down_read(domain);
+
+	usrcu_poll_state(domain, usrcu_get_state(domain));
+	usrcu_up_read(domain, handed);
+	usrcu_read_unlock(domain, token);
+}
+
+static void *help(void *unused)
+{
+	uint32_t seen = 0;
+
+	while (!get(&quit)) {
+		if (get(&order) == seen) {
+			sched_yield();
+			continue;
+		}
+		seen = get(&order);
+		sections();
+		flip();
+		set(&answered, seen);
+	}
+	return unused;
+}
+
+static void do_it(enum work what)
+{
+	uint32_t mine;
+
+	switch (what) {
+	case REPLACE:
+		replace();
+		break;
+	case FLIP:
+		flip();
+		break;
+	case SECTIONS:
+		sections();
+		break;
+	case OTHERS_SECTIONS:
+		mine = add(&order, 1) + 1;
+		while (get(&answered) != mine)
+			sched_yield();
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- steps ---- */
+
+static void on_trap(int signal, siginfo_t *info, void *context)
+{
+	int saved = errno;
+
+	(void)signal;
+	(void)info;
+	(void)context;
+	for (int i = 0; i < 2; i++)
+		if (stop == at[i])
+			do_it(work[i]);
+	stop++;
+	errno = saved;
+}
+
+#define TRAP_FLAG 0x100
+
+static inline __attribute__((always_inline)) void step(bool on)
+{
+	__asm__ volatile("lea -128(%%rsp), %%rsp\n\tpushfq\n\tandq %0, (%%rsp)\n\torq %1, (%%rsp)\n\tpopfq\n\t"
+			 "lea 128(%%rsp), %%rsp"
+			 : : "r"(~(uint64_t)TRAP_FLAG), "r"(on ? (uint64_t)TRAP_FLAG : 0) : "memory", "cc");
+}
+
+static void begin(int first, int second, enum work a, enum work b)
+{
+	stop = 0;
+	at[0] = first;
+	at[1] = second;
+	work[0] = a;
+	work[1] = b;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+/* ---- the calls ---- */
+
+static int (*const volatile lock_called)(struct usrcu *) = usrcu_read_lock;
+static void (*const volatile unlock_called)(struct usrcu *, int) = usrcu_read_unlock;
+
+/* The version that a section sees, and whether it lives as long as the section. */
+static bool holds(uint64_t version)
+{
+	return get(&dead) < version;
+}
+
+static bool lock_at(bool inlined, int first, int second, enum work a, enum work b)
+{
+	uint64_t version;
+	bool good;
+	int token;
+
+	begin(first, second, a, b);
+	step(true);
+	token = inlined ? usrcu_read_lock(domain) : lock_called(domain);
+	version = get(&current);
+	step(false);
+	good = holds(version);
+	/* It is counted: nothing that happens now kills it. */
+	do_it(REPLACE);
+	do_it(REPLACE);
+	do_it(FLIP);
+	good &= holds(version);
+	begin(first, second, a, b);
+	step(true);
+	if (inlined)
+		usrcu_read_unlock(domain, token);
+	else
+		unlock_called(domain, token);
+	step(false);
+	/* It is over: nothing is left that would hold a grace period up. */
+	return good && usrcu_synchronize_timeout(domain, LONG_NS) == 0 && !usrcu_read_lock_held(domain);
+}
+
+static bool up_at(bool unused, int first, int second, enum work a, enum work b)
+{
+	uint64_t version;
+	bool good;
+	int token;
+
+	(void)unused;
+	begin(first, second, a, b);
+	step(true);
+	token = usrcu_down_read(domain);
+	version = get(&current);
+	step(false);
+	do_it(REPLACE);
+	do_it(REPLACE);
+	good = holds(version) && usrcu_synchronize_timeout(domain, 1) == -ETIMEDOUT;
+	begin(first, second, a, b);
+	step(true);
+	usrcu_up_read(domain, token);
+	step(false);
+	return good && usrcu_synchronize_timeout(domain, LONG_NS) == 0;
+}
+
+/* This thread polls while in a section of its own: its cookie may not come true. */
+static bool poll_at(bool unused, int first, int second, enum work a, enum work b)
+{
+	int token = usrcu_read_lock(domain);
+	uint64_t version = get(&current);
+	usrcu_cookie_t cookie = usrcu_get_state(domain);
+	bool over, good;
+
+	(void)unused;
+	begin(first, second, a, b);
+	step(true);
+	over = usrcu_poll_state(domain, cookie);
+	step(false);
+	good = !over && holds(version) && !usrcu_poll_state(domain, cookie);
+	usrcu_read_unlock(domain, token);
+	cookie = usrcu_get_state(domain);
+	begin(first, second, a, b);
+	step(true);
+	usrcu_poll_state(domain, cookie);
+	step(false);
+	return good && usrcu_synchronize_timeout(domain, LONG_NS) == 0 && usrcu_poll_state(domain, cookie);
+}
+
+static void walk(const char *claim, bool (*call)(bool, int, int, enum work, enum work), bool inlined)
+{
+	static const enum work pairs[][2] = {
+		{ REPLACE, REPLACE }, { FLIP, REPLACE }, { REPLACE, FLIP }, { SECTIONS, REPLACE },
+		{ REPLACE, SECTIONS }, { OTHERS_SECTIONS, REPLACE },
+	};
+	int most, nr_pairs, runs = 0, bad = 0;
+	struct rng rng;
+
+	rng_init(&rng, 1);
+	call(inlined, -1, -1, NOTHING, NOTHING); /* binds the symbols, claims the cell */
+	call(inlined, -1, -1, NOTHING, NOTHING);
+	most = stop;
+	if (most < 4 || most > MOST_STOPS) {
+		ok(false, "%s: %s: %d instructions", claim, flavour->name, most);
+		return;
+	}
+	nr_pairs = (most + 1) * (most + 2) / 2;
+	for (size_t p = 0; p < sizeof(pairs) / sizeof(pairs[0]); p++) {
+		/* A hand-shake with another thread costs as much as many stops. */
+		int afford = (int)(BUDGET(p) / (uint64_t)(2 * most + (pairs[p][0] == OTHERS_SECTIONS ? 1000 : 0)));
+
+		if (nr_pairs <= afford) {
+			for (int first = 0; first <= most; first++)
+				for (int second = first; second <= most; second++, runs++)
+					bad += !call(inlined, first, second, pairs[p][0],
+						     second > first ? pairs[p][1] : NOTHING);
+			continue;
+		}
+		for (int i = 0; i < afford; i++, runs++) {
+			int first = (int)rng_below(&rng, (uint32_t)most);
+			int second = first + 1 + (int)rng_below(&rng, (uint32_t)(most - first));
+
+			bad += !call(inlined, first, second, pairs[p][0], pairs[p][1]);
+		}
+	}
+	is_int(bad, 0, "%s: %s: %d instructions, interrupted in %d ways", claim, flavour->name, most, runs);
+}
+
+static void tests(void)
+{
+	pthread_t helper;
+
+	domain = new_domain(0);
+	current = 1;
+	dead = retired = 0;
+	order = answered = quit = 0;
+	/* The first use blocks signals, under which a trap would end the program. */
+	sections();
+	unlock_called(domain, lock_called(domain));
+	helper = start(help, NULL);
+	walk("S1, S2: lock and unlock inlined", lock_at, true);
+	walk("S1, S2: lock and unlock called", lock_at, false);
+	walk("S4: down_read and up_read", up_at, true);
+	walk("S6: poll_state", poll_at, true);
+	set(&quit, 1);
+	join(helper);
+	ok(get(&dead) > 100, "S2: %s: grace periods did pass meanwhile", flavour->name);
+	is_int(usrcu_destroy(domain), 0, "S11: %s: destroy", flavour->name);
+}
+
+int main(int argc, char **argv)
+{
+	struct sigaction action = { .sa_sigaction = on_trap, .sa_flags = SA_SIGINFO };
+
+	sigaction(SIGTRAP, &action, NULL);
+	for_each_flavour(argc, argv, tests);
+	return done_testing();
+}
+
+#endif
