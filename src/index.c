@@ -179,8 +179,14 @@ static void widen(const struct index *index, const struct path *path, uint32_t l
 static void publish(struct index *index, const struct path *path, uint32_t level,
 		    struct index_node *node)
 {
-	if (level == index->root->level)
+	bool is_root = level == index->root->level;
+
+	if (is_root && MUTANT(INDEX_NO_RELEASE))
+		store_relaxed(&index->root, node);
+	else if (is_root)
 		store_release(&index->root, node);
+	else if (MUTANT(INDEX_NO_RELEASE))
+		store_relaxed(&path->node[level + 1]->slot[path->at[level + 1]], node);
 	else
 		store_release(&path->node[level + 1]->slot[path->at[level + 1]], node);
 }
@@ -300,7 +306,8 @@ void index_insert(struct index *index, uint64_t first, uint64_t last, uint64_t t
 		return;
 	}
 	level = descend(index, &part, &path);
-	widen(index, &path, level, &part);
+	if (!MUTANT(INDEX_NO_WIDEN))
+		widen(index, &path, level, &part);
 	if (level) {
 		fill_gap(index, &path, level, &part);
 		return;

@@ -49,6 +49,7 @@
 #ifndef MIRROR_INDEX_H
 #define MIRROR_INDEX_H
 
+#include "mutant.h"
 #include "port.h"
 
 #ifndef INDEX_WIDTH

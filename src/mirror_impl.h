@@ -248,9 +248,12 @@ static inline void unpin_(const struct walk *walk, struct mirror__entry *e)
 {
 	if (walk->timed)
 		end_timing_(walk, e);
-	store_release(walk->pin, NULL); /* B (pairs with D): the callback before the empty pin */
+	if (MUTANT(UNPIN_NO_RELEASE))
+		store_relaxed(walk->pin, NULL);
+	else
+		store_release(walk->pin, NULL); /* B (pairs with D): the callback before the empty pin */
 	if (!MUTANT(NO_WAKE_AFTER_UNPIN)) {
-		fence_light(walk->membarrier); /* E (pairs with C): the empty pin before the state */
+		fence_light(walk->membarrier || MUTANT(UNPIN_NO_FENCE)); /* E (pairs with C): the empty pin before the state */
 		if (load_relaxed(&e->state) & ENTRY_DEAD)
 			unpinned_dead_(walk->list, e);
 	}
@@ -264,7 +267,7 @@ static inline bool pin_(const struct walk *walk, struct mirror__entry *e)
 	if (walk->timed)
 		begin_timing_(walk);
 	store_relaxed(walk->pin, e);
-	fence_light(walk->membarrier); /* A (pairs with C): the pin before the state */
+	fence_light(walk->membarrier || MUTANT(PIN_NO_FENCE)); /* A (pairs with C): the pin before the state */
 	if (MUTANT(PIN_AFTER_CHECK) || !(load_acquire(&e->state) & ENTRY_DEAD))
 		return true;
 	unpin_(walk, e);

@@ -121,7 +121,10 @@ static void publish(struct mirror_list *list, struct mirror *const *mirrors, boo
 		set_state_(m, STATE_REGISTERED);
 	}
 	list->nr_mirrors += count;
-	store_release(&list->seq, list->seq + count); /* A (pairs with mirror_walk.c:A): entries first */
+	if (MUTANT(REGISTER_NO_RELEASE))
+		store_relaxed(&list->seq, list->seq + count);
+	else
+		store_release(&list->seq, list->seq + count); /* A (pairs with mirror_walk.c:A): entries first */
 }
 
 /* Under lock: no bracket has seen them. */

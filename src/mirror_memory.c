@@ -280,7 +280,8 @@ void reclaim_(struct mirror_list *list, struct garbage *garbage)
 	}
 	if (!sync->poll_state || !is_worth_it(list))
 		return;
-	if (list->due.bytes && sync->poll_state(list->sync_state, list->due_cookie)) {
+	if (list->due.bytes &&
+	    (MUTANT(RECLAIM_EARLY) || sync->poll_state(list->sync_state, list->due_cookie))) {
 		*garbage = list->due;
 		list->due = (struct garbage){ 0 };
 		recycle_(list, garbage);

@@ -50,7 +50,7 @@ int show_wait_(struct wait *wait)
 
 	wait->thread = port_homeless();
 	port_mutex_lock(&waits_lock);
-	circle = leads_to(wait->thread, wait->mirrors, wait->count);
+	circle = !MUTANT(CIRCLE_UNSEEN) && leads_to(wait->thread, wait->mirrors, wait->count);
 	if (!circle) {
 		wait->link = &waits;
 		wait->next = waits;

@@ -26,9 +26,12 @@ enum {
 	MUTANT_SLEEP_NO_WAKE,           /* the end of a grace period wakes nobody */
 	MUTANT_COOKIE_EARLY,            /* a cookie names the grace period under way */
 	MUTANT_SEQ_AFTER_FENCE,         /* G off: the grace period is announced after its fence */
+	MUTANT_COOKIE_NO_FENCE,         /* H off */
 	MUTANT_FENCE_ERROR_IGNORED,     /* goes on where membarrier failed */
 	MUTANT_CALL_EARLY,              /* runs callbacks without a grace period */
-	/* urwsem.c */
+	MUTANT_RAN_NO_RELEASE,          /* usrcu_call.c: E off */
+	MUTANT_ROLE_NO_FENCE,           /* usrcu_call.c: C off: the role is given back by a release */
+	/* urwsem.c, urwsem_queue.c */
 	MUTANT_URWSEM_READER_PREFERRING,
 	MUTANT_URWSEM_NO_HANDOFF,
 	MUTANT_URWSEM_LOST_WAKE,        /* the last reader to go wakes nobody */
@@ -36,17 +39,30 @@ enum {
 	MUTANT_URWSEM_LEAVES_MUTE,      /* nor the first in the queue when its time is up */
 	MUTANT_URWSEM_GRANTS_ONE,       /* a release lets in one of the queued readers */
 	MUTANT_URWSEM_NO_SPIN,
+	MUTANT_URWSEM_JOIN_SPLIT,       /* L off: looks at the lock bits, then sets WAITERS */
+	MUTANT_URWSEM_RELEASE_SPLIT,    /* M off: looks at WAITERS, then drops the lock bit */
+	MUTANT_URWSEM_WAKE_FIRST,       /* N off: looks for sleepers, then writes the word */
+	MUTANT_URWSEM_SLEEP_BLIND,      /* O off: sleeps whatever the word says by then */
 	/* the mirror list */
+	MUTANT_REGISTER_NO_RELEASE,     /* mirror_list.c: A off */
+	MUTANT_RECLAIM_EARLY,           /* uses memory again without a grace period */
 	MUTANT_UNLINK_BEFORE_RELEASE,
 	MUTANT_RELEASE_TWICE,
 	MUTANT_PIN_AFTER_CHECK,
+	MUTANT_PIN_NO_FENCE,            /* mirror_drain.c: A off, with full fences */
+	MUTANT_UNPIN_NO_RELEASE,        /* B off */
+	MUTANT_UNPIN_NO_FENCE,          /* E off, with full fences */
 	MUTANT_DEAD_AFTER_SCAN,
 	MUTANT_DRAIN_NO_FENCE,
 	MUTANT_NO_WAKE_AFTER_UNPIN,
+	MUTANT_CIRCLE_UNSEEN,           /* lets unregisters wait for each other */
 	MUTANT_END_FOR_LATE_JOINER,
 	MUTANT_UNDO_ALL,
 	MUTANT_FILL_NO_RECHECK,
 	MUTANT_FILL_NO_SETTLE,
+	/* index.c */
+	MUTANT_INDEX_NO_RELEASE,        /* publishes new nodes without their contents */
+	MUTANT_INDEX_NO_WIDEN,          /* bounds above an item do not include it */
 };
 
 #ifdef MIRROR_MUTANT
@@ -54,5 +70,8 @@ enum {
 #else
 #define MUTANT(name) 0
 #endif
+
+/* What a mutant does in two steps, so that another thread's may come between. */
+#define TWO_STEPS_ADD(p, v) ({ __typeof__(*(p)) before_ = load_relaxed(p); fetch_add(p, v); before_; })
 
 #endif /* MIRROR_MUTANT_H */

@@ -86,8 +86,8 @@
  * | F | grant | count -> G | acquire | D, E | as A, for a reader that was granted | urwsem_torture, TSan, if both additions are relaxed |
  * | G | grant | reads of the waiter, F -> word | release | H | the granter reads a stack that is in use again | urwsem_torture, TSan |
  * | H | a reader waits | word -> return | acquire | G | as A and as G | urwsem_torture, TSan |
- * | J | lock_queue | wait_lock -> queue, WAITERS, HANDOFF | acquire | K | a broken queue | urwsem_torture, TSan |
- * | K | unlock_queue | queue, WAITERS, HANDOFF -> wait_lock | release | J | a broken queue | urwsem_torture, TSan |
+ * | J | lock_queue_ | wait_lock -> queue, WAITERS, HANDOFF | acquire | K | a broken queue | urwsem_torture, TSan |
+ * | K | unlock_queue_ | queue, WAITERS, HANDOFF -> wait_lock | release | J | a broken queue | urwsem_torture, TSan |
  * | L | join the queue | WAITERS -> look at the lock bits | one word | M | lost wake-up | none sure: see below |
  * | M | up_read, up_write | lock bit dropped -> look at WAITERS | one word | L | lost wake-up | none sure: see below |
  * | N | wake | word -> look for sleepers | futex(2) | O | lost wake-up | urwsem_torture, rounds |
@@ -109,240 +109,21 @@
  *	- An overflow of the count of readers, and a release of what is not held, stop the program.
  */
 
-#include "urwsem_impl.h"
-
-#include "mutant.h"
+#include "urwsem_queue.h"
 
 #include <errno.h>
 
-#define WRITER   URWSEM_WRITER
-#define WAITERS  URWSEM_WAITERS
-#define HANDOFF  URWSEM_HANDOFF
-#define READER   URWSEM_READER
-#define READFAIL URWSEM_READFAIL
-
-/* Values of owner; at most one of the first and the last is set. */
-#define READER_OWNED UINT64_C(1)
-#define NONSPINNABLE UINT64_C(2)        /* spinning for the readers to go was in vain */
-#define WRITER_OWNED UINT64_C(4)
-
 #define SPIN_WRITER_NS UINT64_C(25000)
 #define SPIN_TOTAL_NS  UINT64_C(100000)
-#define LOCK_SPINS     64
-
-/* Values of a waiter's word. */
-enum { ASLEEP, WOKEN, GRANTED };
-
-struct urwsem__waiter {
-	struct urwsem__waiter *next, *prev;
-	/*
-	 * A reader: ASLEEP, then GRANTED by the granter.  A writer: ASLEEP by itself before each
-	 * sleep, WOKEN by who wakes it, both under wait_lock.
-	 */
-	uint32_t word;
-	bool writes;
-	bool queued;
-	bool handoff;           /* HANDOFF was set for its sake */
-	uint64_t aged_ns;       /* from then on it may ask for the handoff */
-};
-
-/* Whom to wake after wait_lock has been released. */
-struct wakes {
-	struct urwsem__waiter *granted;         /* by next; counted, but they do not know it yet */
-	const uint32_t *writer;                 /* an address only: I5 */
-};
-
-enum wake_kind { WAKE_ANY, WAKE_READERS, WAKE_READ_OWNED };
+/* Turns of spinning between two looks at the clock, which cost more than those at count. */
+#ifndef SPIN_TURNS
+#define SPIN_TURNS 16
+#endif
 
 static void check_object(const struct urwsem *sem, const char *function)
 {
 	if (!sem)
 		port_fatal(function, "a semaphore must be given", sem);
-}
-
-/* ---- wait_lock ---- */
-
-enum { UNLOCKED, LOCKED, CONTENDED };
-
-static void lock_queue(struct urwsem *sem)
-{
-	uint32_t seen;
-	int turn;
-
-	for (turn = 0; turn < LOCK_SPINS; turn++) {
-		seen = UNLOCKED;
-		/* J (pairs with K): the lock, then the queue; in the exchange below likewise. */
-		if (load_relaxed(&sem->urwsem__wait_lock) == UNLOCKED &&
-		    compare_exchange(&sem->urwsem__wait_lock, &seen, LOCKED))
-			return;
-		port_relax();
-	}
-	while (exchange(&sem->urwsem__wait_lock, CONTENDED) != UNLOCKED)
-		port_futex_wait(&sem->urwsem__wait_lock, CONTENDED, PORT_FOREVER);
-}
-
-static void unlock_queue(struct urwsem *sem)
-{
-	/* K (pairs with J): the queue, then the lock. */
-	if (exchange(&sem->urwsem__wait_lock, UNLOCKED) == CONTENDED)
-		port_futex_wake(&sem->urwsem__wait_lock, 1);
-}
-
-/* ---- the queue; all under wait_lock ---- */
-
-static void append(struct urwsem *sem, struct urwsem__waiter *w)
-{
-	w->next = NULL;
-	w->prev = sem->urwsem__last;
-	*(w->prev ? &w->prev->next : &sem->urwsem__first) = w;
-	sem->urwsem__last = w;
-	w->queued = true;
-	/* Atomic only for those who peek. */
-	store_relaxed(&sem->urwsem__nr_waiting, sem->urwsem__nr_waiting + 1);
-}
-
-static void take_out(struct urwsem *sem, struct urwsem__waiter *w)
-{
-	*(w->prev ? &w->prev->next : &sem->urwsem__first) = w->next;
-	*(w->next ? &w->next->prev : &sem->urwsem__last) = w->prev;
-	w->queued = false;
-	store_relaxed(&sem->urwsem__nr_waiting, sem->urwsem__nr_waiting - 1);
-}
-
-static bool has_aged(const struct urwsem__waiter *w)
-{
-	return !MUTANT(URWSEM_NO_HANDOFF) && port_now_ns() >= w->aged_ns;
-}
-
-/* owner is a hint: relaxed everywhere, since only count decides who holds it. */
-static void set_reader_owned(struct urwsem *sem)
-{
-	uint64_t owner = load_relaxed(&sem->urwsem__owner);
-
-	if (!(owner & READER_OWNED))
-		store_relaxed(&sem->urwsem__owner, READER_OWNED | (owner & NONSPINNABLE));
-}
-
-static void clear_nonspinnable(struct urwsem *sem)
-{
-	if (load_relaxed(&sem->urwsem__owner) & NONSPINNABLE)
-		fetch_and(&sem->urwsem__owner, ~NONSPINNABLE);
-}
-
-/* A reader heads the queue: count all queued readers as holders. */
-static void grant_readers(struct urwsem *sem, enum wake_kind kind, struct wakes *wakes)
-{
-	struct urwsem__waiter *w = sem->urwsem__first, *next, **end = &wakes->granted;
-	const int max = MUTANT(URWSEM_GRANTS_ONE) ? 1 : URWSEM_MAX_GRANTS;
-	uint64_t before, change = 0;
-	int granted = 0;
-
-	/*
-	 * The first is counted at once, to keep writers from stealing while we look at the others.
-	 * Who calls with WAKE_READ_OWNED holds it for reading: that has done so already.
-	 */
-	if (kind != WAKE_READ_OWNED) {
-		change = READER;
-		before = fetch_add(&sem->urwsem__count, change);
-		if (before & WRITER) {
-			if (has_aged(w)) {
-				w->handoff = true;
-				if (!(before & HANDOFF))
-					change -= HANDOFF;
-			}
-			fetch_add(&sem->urwsem__count, -change); /* its up_write will call again */
-			return;
-		}
-		set_reader_owned(sem);
-	}
-	for (; w && granted < max; w = next) {
-		next = w->next;
-		if (w->writes)
-			continue;
-		take_out(sem, w);
-		w->next = NULL;
-		*end = w;
-		end = &w->next;
-		granted++;
-	}
-	change = (uint64_t)granted * READER - change;
-	if (!sem->urwsem__first)
-		change -= WAITERS;
-	/* HANDOFF changes under wait_lock only, so that a relaxed look is exact. */
-	if (load_relaxed(&sem->urwsem__count) & HANDOFF)
-		change -= HANDOFF;
-	/*
-	 * F (pairs with D, E): the count, then the grant that passes it on through G.  The addition
-	 * above, where it is made, would do as well.
-	 */
-	fetch_add(&sem->urwsem__count, change);
-}
-
-/* Under wait_lock: choose those whose turn it is. */
-static void choose_wakes(struct urwsem *sem, enum wake_kind kind, struct wakes *wakes)
-{
-	struct urwsem__waiter *w = sem->urwsem__first;
-
-	if (!w)
-		return;
-	if (!w->writes) {
-		grant_readers(sem, kind, wakes);
-	} else if (kind == WAKE_ANY) {
-		/* Until it runs, others may steal, and their release wakes it again. */
-		store_relaxed(&w->word, WOKEN); /* wait_lock orders it */
-		wakes->writer = &w->word;
-	}
-}
-
-/* Under wait_lock, @count being current: who joined the queue may have dropped the last lock bit. */
-static void choose_if_free(struct urwsem *sem, uint64_t count, struct wakes *wakes)
-{
-	if ((count & WRITER) || MUTANT(URWSEM_NO_RECHECK))
-		return;
-	if (!(count & URWSEM_LOCK_MASK))
-		clear_nonspinnable(sem);
-	choose_wakes(sem, count & URWSEM_LOCK_MASK ? WAKE_READERS : WAKE_ANY, wakes);
-}
-
-/* After wait_lock. */
-static void do_wakes(const struct wakes *wakes)
-{
-	struct urwsem__waiter *w, *next;
-
-	for (w = wakes->granted; w; w = next) {
-		next = w->next;
-		/* G (pairs with H): we have read the waiter, then it may return (I5). */
-		store_release(&w->word, GRANTED);
-		/* N (pairs with O): the word, above or in choose_wakes(), then the sleepers. */
-		port_futex_wake(&w->word, 1);
-	}
-	if (wakes->writer)
-		port_futex_wake(wakes->writer, 1);
-}
-
-static void wake(struct urwsem *sem, enum wake_kind kind)
-{
-	struct wakes wakes = { NULL, NULL };
-
-	lock_queue(sem);
-	choose_wakes(sem, kind, &wakes);
-	unlock_queue(sem);
-	do_wakes(&wakes);
-}
-
-/* Its time is up.  Releases wait_lock. */
-static void leave_queue(struct urwsem *sem, struct urwsem__waiter *w)
-{
-	struct wakes wakes = { NULL, NULL };
-	bool first = sem->urwsem__first == w;
-
-	take_out(sem, w);
-	if (!sem->urwsem__first)
-		fetch_and(&sem->urwsem__count, ~(WAITERS | HANDOFF));
-	else if (first && !MUTANT(URWSEM_LEAVES_MUTE))
-		choose_wakes(sem, WAKE_ANY, &wakes);
-	unlock_queue(sem);
-	do_wakes(&wakes);
 }
 
 /* ---- readers ---- */
@@ -366,15 +147,16 @@ static int wait_for_grant(struct urwsem *sem, struct urwsem__waiter *w, uint64_t
 		if (load_acquire(&w->word) == GRANTED)
 			return 0;
 		/* O (pairs with N): the kernel looks at the word after it has listed us as asleep. */
-		err = port_futex_wait(&w->word, ASLEEP, deadline_ns);
+		err = port_futex_wait(&w->word, MUTANT(URWSEM_SLEEP_BLIND) ? load_relaxed(&w->word) : ASLEEP,
+				      deadline_ns);
 		if (err != -ETIMEDOUT)
 			continue;
-		lock_queue(sem);
+		lock_queue_(sem);
 		if (w->queued) {
-			leave_queue(sem, w);
+			leave_queue_(sem, w);
 			return err;
 		}
-		unlock_queue(sem);
+		unlock_queue_(sem);
 		deadline_ns = PORT_FOREVER; /* we hold it; the granter is about to say so (I5) */
 	}
 }
@@ -388,29 +170,30 @@ static int down_read_slowly(struct urwsem *sem, uint64_t count, uint64_t timeout
 	if (count & READFAIL)
 		port_fatal("urwsem_down_read", "too many readers, or more releases than holds", sem);
 	if (reader_steals(sem, count)) {
-		set_reader_owned(sem);
+		set_reader_owned_(sem);
 		if (count / READER == 1 && (count & WAITERS))
-			wake(sem, WAKE_READ_OWNED);
+			wake_(sem, WAKE_READ_OWNED);
 		return 0;
 	}
 	deadline_ns = port_deadline(timeout_ns);
 	w.aged_ns = port_now_ns() + URWSEM_HANDOFF_NS;
-	lock_queue(sem);
+	lock_queue_(sem);
 	if (!sem->urwsem__first) {
 		/* With nobody before us and no writer, what we added to count is a hold: A, again. */
 		if (!(load_acquire(&sem->urwsem__count) & WRITER)) {
-			unlock_queue(sem);
-			set_reader_owned(sem);
+			unlock_queue_(sem);
+			set_reader_owned_(sem);
 			return 0;
 		}
 		change += WAITERS;
 	}
-	append(sem, &w);
+	append_(sem, &w);
 	/* L (pairs with M): WAITERS, then the lock bits; for writers in down_write_slowly(). */
-	count = fetch_add(&sem->urwsem__count, change) + change;
-	choose_if_free(sem, count, &wakes);
-	unlock_queue(sem);
-	do_wakes(&wakes);
+	count = (MUTANT(URWSEM_JOIN_SPLIT) ? TWO_STEPS_ADD(&sem->urwsem__count, change) :
+						fetch_add(&sem->urwsem__count, change)) + change;
+	choose_if_free_(sem, count, &wakes);
+	unlock_queue_(sem);
+	do_wakes_(&wakes);
 	return wait_for_grant(sem, &w, deadline_ns);
 }
 
@@ -424,7 +207,7 @@ int urwsem_down_read_timeout(struct urwsem *sem, uint64_t timeout_ns)
 	count = fetch_add(&sem->urwsem__count, READER) + READER;
 	if (count & (WRITER | WAITERS | HANDOFF | READFAIL))
 		return down_read_slowly(sem, count, timeout_ns);
-	set_reader_owned(sem);
+	set_reader_owned_(sem);
 	return 0;
 }
 
@@ -442,7 +225,7 @@ int urwsem_down_read_trylock(struct urwsem *sem)
 	count = load_relaxed(&sem->urwsem__count); /* the exchange orders: A, again */
 	while (!(count & (WRITER | WAITERS | HANDOFF | READFAIL))) {
 		if (compare_exchange(&sem->urwsem__count, &count, count + READER)) {
-			set_reader_owned(sem);
+			set_reader_owned_(sem);
 			return 0;
 		}
 	}
@@ -455,13 +238,14 @@ void urwsem_up_read(struct urwsem *sem)
 
 	check_object(sem, __func__);
 	/* C (pairs with B): the section's accesses, then we are no longer counted. */
-	count = fetch_add(&sem->urwsem__count, -READER);
+	count = MUTANT(URWSEM_RELEASE_SPLIT) ? TWO_STEPS_ADD(&sem->urwsem__count, -READER) :
+					       fetch_add(&sem->urwsem__count, -READER);
 	if (count < READER || (count & (WRITER | READFAIL)))
 		port_fatal(__func__, "it must be held for reading", sem);
 	/* M (pairs with L): the lock bit, then WAITERS; in urwsem_up_write() likewise. */
 	if (((count - READER) & (URWSEM_LOCK_MASK | WAITERS)) == WAITERS && !MUTANT(URWSEM_LOST_WAKE)) {
-		clear_nonspinnable(sem);
-		wake(sem, WAKE_ANY);
+		clear_nonspinnable_(sem);
+		wake_(sem, WAKE_ANY);
 	}
 }
 
@@ -518,7 +302,7 @@ static bool spin_for_write(struct urwsem *sem, uint64_t deadline_ns)
 		if (!phase_end || readers != readers_before) {
 			phase_end = port_now_ns() + (readers ? reader_spin_ns(count) : SPIN_WRITER_NS);
 			readers_before = readers;
-		} else if (turn % 16 == 0) { /* a look at the clock costs more than one at count */
+		} else if (turn % SPIN_TURNS == 0) {
 			now = port_now_ns();
 			if (readers && now >= phase_end)
 				set_nonspinnable(sem);
@@ -541,7 +325,7 @@ static bool try_as_waiter(struct urwsem *sem, struct urwsem__waiter *w)
 		if ((count & HANDOFF) && first->handoff && first != w)
 			return false;
 		if (count & URWSEM_LOCK_MASK) {
-			if ((count & HANDOFF) || !has_aged(w))
+			if ((count & HANDOFF) || !has_aged_(w))
 				return false;
 			new = count | HANDOFF;
 		} else {
@@ -554,7 +338,7 @@ static bool try_as_waiter(struct urwsem *sem, struct urwsem__waiter *w)
 		first->handoff = true;
 		return false;
 	}
-	take_out(sem, w);
+	take_out_(sem, w);
 	return true;
 }
 
@@ -568,32 +352,32 @@ static int down_write_slowly(struct urwsem *sem, uint64_t timeout_ns)
 	if (spin_for_write(sem, deadline_ns))
 		return 0;
 	w.aged_ns = port_now_ns() + URWSEM_HANDOFF_NS;
-	lock_queue(sem);
-	append(sem, &w);
+	lock_queue_(sem);
+	append_(sem, &w);
 	if (sem->urwsem__first == &w) {
 		fetch_or(&sem->urwsem__count, WAITERS);
 	} else {
-		choose_if_free(sem, load_relaxed(&sem->urwsem__count), &wakes);
+		choose_if_free_(sem, load_relaxed(&sem->urwsem__count), &wakes);
 		if (wakes.granted || wakes.writer) {
-			unlock_queue(sem);
-			do_wakes(&wakes);
-			lock_queue(sem);
+			unlock_queue_(sem);
+			do_wakes_(&wakes);
+			lock_queue_(sem);
 		}
 	}
 	/* Time is up, unless we were woken: then the turn is ours, and nobody else will be told. */
 	while ((err && w.word == ASLEEP) || !try_as_waiter(sem, &w)) {
 		if (err) {
-			leave_queue(sem, &w);
+			leave_queue_(sem, &w);
 			return err;
 		}
 		store_relaxed(&w.word, ASLEEP);
-		unlock_queue(sem);
+		unlock_queue_(sem);
 		/* Relaxed, since the lock comes before anything that depends on it; O, again. */
 		while (!err && load_relaxed(&w.word) == ASLEEP)
 			err = port_futex_wait(&w.word, ASLEEP, deadline_ns);
-		lock_queue(sem);
+		lock_queue_(sem);
 	}
-	unlock_queue(sem);
+	unlock_queue_(sem);
 	return 0;
 }
 
@@ -631,7 +415,7 @@ void urwsem_up_write(struct urwsem *sem)
 	if (!(count & WRITER))
 		port_fatal(__func__, "it must be held for writing", sem);
 	if (count & WAITERS)
-		wake(sem, WAKE_ANY);
+		wake_(sem, WAKE_ANY);
 }
 
 void urwsem_downgrade_write(struct urwsem *sem)
@@ -643,9 +427,9 @@ void urwsem_downgrade_write(struct urwsem *sem)
 	count = fetch_add(&sem->urwsem__count, READER - WRITER);
 	if (!(count & WRITER))
 		port_fatal(__func__, "it must be held for writing", sem);
-	set_reader_owned(sem);
+	set_reader_owned_(sem);
 	if (count & WAITERS)
-		wake(sem, WAKE_READ_OWNED);
+		wake_(sem, WAKE_READ_OWNED);
 }
 
 /* ---- begin and end ---- */

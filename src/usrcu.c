@@ -454,7 +454,8 @@ int usrcu_wait_(struct usrcu *d, usrcu_cookie_t cookie, uint64_t spin_ns, uint64
 
 usrcu_cookie_t usrcu_get_state(struct usrcu *d)
 {
-	fence_full(); /* H (pairs with G): what the caller retired comes before the load of seq */
+	if (!MUTANT(COOKIE_NO_FENCE))
+		fence_full(); /* H (pairs with G): what the caller retired comes before the load of seq */
 	if (MUTANT(COOKIE_EARLY))
 		return (load_acquire(&d->seq) + 2) & ~(uint64_t)1;
 	return (load_acquire(&d->seq) + 3) & ~(uint64_t)1;

@@ -101,7 +101,10 @@ static void run_batch(struct callbacks *c)
 	while ((head = c->batch)) {
 		c->batch = head->usrcu__next; /* before the call, which may free it */
 		head->usrcu__func(head);
-		store_release(&c->ran, c->ran + 1); /* E (pairs with F): its effects before ran */
+		if (MUTANT(RAN_NO_RELEASE))
+			store_relaxed(&c->ran, c->ran + 1);
+		else
+			store_release(&c->ran, c->ran + 1); /* E (pairs with F): its effects before ran */
 	}
 }
 
@@ -123,7 +126,10 @@ void usrcu_run_callbacks_(struct usrcu *d)
 		run_batch(c);
 	store_relaxed(&c->runner, NULL);
 	/* C (pairs with D, G): the batch before the role is free; that before the look for barriers. */
-	exchange(&c->running, 0);
+	if (MUTANT(ROLE_NO_FENCE))
+		store_release(&c->running, 0);
+	else
+		exchange(&c->running, 0);
 	if (load_relaxed(&d->sleepers))
 		usrcu_wake_sleepers_(d);
 	port_cancel_restore(cancel);
