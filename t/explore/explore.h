@@ -59,6 +59,7 @@ struct x_scenario {
 	unsigned signal_threads;                /* which ones: bit 0 is the first thread */
 	unsigned models;                        /* the models to run under */
 	unsigned must_fail;                     /* those under which a failure has to be found */
+	const char *failure;                    /* how it has to be called; NULL: as it likes */
 	unsigned flags;
 	int quick, full;                        /* bounds for make check and for check-explore */
 };

@@ -169,6 +169,8 @@ static bool explore(const struct x_scenario *s, unsigned model, int number)
 	seconds = now() - start;
 	nr = (unsigned long)E.nr_executions;
 	good = end == (should_fail ? FOUND : EXHAUSTED);
+	if (end == FOUND && should_fail && s->failure && strcmp(E.message, s->failure))
+		good = false;
 	if (opt.kill) {
 		if (end == FOUND)
 			printf("killed by %s under %s, bound %d, %lu executions: %s\n", s->name,
@@ -186,7 +188,7 @@ static bool explore(const struct x_scenario *s, unsigned model, int number)
 
 		strcpy(message, E.message);
 		x_vector(vector, sizeof(vector));
-		printf("#   %s: %s\n", should_fail ? "as it should" : "FAILED", message);
+		printf("#   %s: %s\n", good ? "as it should" : "FAILED", message);
 		if (!good || opt.verbose) {
 			print_positions();
 			printf("#   to see it: --model %s --replay '%s' %s\n", model_name(model), vector, s->name);

@@ -1,0 +1,199 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Scenarios over src/index.c: find beside insert, split and remove.
+ *
+ * Nodes are two items wide.  Each item says, to the finders, since when it is there and from
+ * when on it may be gone.  A find that began after the one and ended before the other has to
+ * report it; whatever else it does, none twice.
+ */
+#include <errno.h>
+#include "index.h"
+
+enum { NR_ITEMS = 8 };
+
+struct item {
+	uint64_t first, last;
+	uint64_t there;         /* set after the insertion */
+	uint64_t leaving;       /* set before the removal */
+	uint64_t left;          /* set after it */
+};
+
+static struct index tree;
+static struct item item[NR_ITEMS];
+
+static void insert(int i, uint64_t first, uint64_t last)
+{
+	item[i].first = first;
+	item[i].last = last;
+	index_insert(&tree, first, last, (uint64_t)i, &item[i]);
+	store_release(&item[i].there, 1);
+}
+
+static void take_out(int i)
+{
+	/* As an owner that waits until walks that began before are over. */
+	exchange(&item[i].leaving, 1);
+	index_remove(&tree, item[i].first, (uint64_t)i, &item[i]);
+	store_release(&item[i].left, 1);
+}
+
+/* ---- find ---- */
+
+struct found {
+	uint64_t first, last;
+	unsigned times[NR_ITEMS];
+};
+
+static void report(void *arg, void *what)
+{
+	struct found *found = arg;
+	const struct item *it = what;
+
+	x_assert(it >= item && it < item + NR_ITEMS);
+	if (it->first > found->last || it->last < found->first)
+		return; /* keys of the slot's last item: the owner asks each item itself */
+	found->times[it - item]++;
+}
+
+static void find(uint64_t first, uint64_t last)
+{
+	struct found found = { .first = first, .last = last };
+	bool there[NR_ITEMS], gone[NR_ITEMS];
+
+	for (int i = 0; i < NR_ITEMS; i++) {
+		there[i] = load_acquire(&item[i].there);
+		gone[i] = load_acquire(&item[i].left);
+	}
+	index_find(load_acquire(&tree.root), first, last, report, &found);
+	for (int i = 0; i < NR_ITEMS; i++) {
+		x_assert(found.times[i] <= 1);
+		x_assert(!found.times[i] || !gone[i]);
+		if (there[i] && item[i].first <= last && first <= item[i].last)
+			x_assert(found.times[i] || load_acquire(&item[i].leaving));
+	}
+}
+
+static void find_all(void)
+{
+	find(0, UINT64_MAX);
+}
+
+static void find_high(void)
+{
+	find(45, 60);
+}
+
+/* ---- setups ---- */
+
+static void spares(void)
+{
+	for (int i = 0; i < 24; i++)
+		index_give_spare(&tree, port_alloc(sizeof(struct index_node)));
+}
+
+static void one(void)
+{
+	spares();
+	insert(0, 10, 19);
+}
+
+static void two(void)
+{
+	one();
+	insert(1, 30, 39);
+}
+
+/* Three leaves under one node, or so. */
+static void four(void)
+{
+	two();
+	insert(2, 50, 59);
+	insert(3, 70, 79);
+}
+
+static void five(void)
+{
+	four();
+	insert(4, 20, 25);
+}
+
+/* ---- changes ---- */
+
+static void insert_one(void)
+{
+	insert(5, 40, 49);
+}
+
+static void insert_two(void)
+{
+	insert(5, 40, 49);
+	insert(6, 42, 43);
+}
+
+static void insert_low_and_long(void)
+{
+	insert(5, 0, 100);
+	insert(6, 35, 55);
+}
+
+static void remove_first(void)
+{
+	take_out(0);
+}
+
+static void remove_and_insert(void)
+{
+	take_out(1);
+	insert(5, 47, 48);
+}
+
+static void remove_leaf(void)
+{
+	take_out(2);
+	take_out(3);
+	insert(5, 52, 53);
+}
+
+static void remove_all(void)
+{
+	for (int i = 0; i < 4; i++)
+		take_out(i);
+	insert(5, 50, 51);
+}
+
+static void nothing_lost(void)
+{
+	find(0, UINT64_MAX);
+	for (int i = 0; i < NR_ITEMS; i++)
+		if (item[i].there && !item[i].left)
+			take_out(i);
+	x_assert(!tree.root && !tree.nr_items && !tree.nr_nodes);
+}
+
+#define INDEX .models = X_WEAK, .flags = X_LEAKS_OK, .check = nothing_lost
+
+const struct x_scenario x_scenarios[] = {
+	{ INDEX, .name = "index-first", .claim = "M13: the first insertions beside a find", .setup = spares,
+	  .thread = { insert_two, find_all }, .quick = 4, .full = 8 },
+	{ INDEX, .name = "index-insert", .claim = "M13: an insertion into a leaf", .setup = one,
+	  .thread = { insert_one, find_all }, .quick = 4, .full = 8 },
+	{ INDEX, .name = "index-insert-two", .claim = "M13: the same beside two finds", .setup = one,
+	  .thread = { insert_two, find_all, find_high }, .quick = 2, .full = 4 },
+	{ INDEX, .name = "index-remove", .claim = "M13: a removal", .setup = two,
+	  .thread = { remove_first, find_all }, .quick = 4, .full = 8 },
+	{ INDEX, .name = "index-slot", .claim = "M13: a slot is used again", .setup = two,
+	  .thread = { remove_and_insert, find_high }, .quick = 4, .full = 8 },
+	{ INDEX, .name = "index-split", .claim = "M13: a split loses nothing and doubles nothing", .setup = two,
+	  .thread = { insert_two, find_all }, .quick = 3, .full = 6 },
+	{ INDEX, .name = "index-split-deep", .claim = "M13: the same at several levels", .setup = five,
+	  .thread = { insert_two, find_all }, .quick = 2, .full = 4 },
+	{ INDEX, .name = "index-widen", .claim = "M13: bounds are wide enough before an item is there",
+	  .setup = four, .thread = { insert_low_and_long, find_high }, .quick = 2, .full = 5 },
+	{ INDEX, .name = "index-empty", .claim = "M13: a node that became empty goes, and one comes in its gap",
+	  .setup = four, .thread = { remove_leaf, find_high }, .quick = 2, .full = 5 },
+	{ INDEX, .name = "index-remove-all", .claim = "M13: all go, one comes", .setup = four,
+	  .thread = { remove_all, find_all }, .quick = 2, .full = 4 },
+	{ .name = NULL },
+};

@@ -1,0 +1,242 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/* Scenarios over src/mirror_drain.c: unregister without waiting, and circles of those that wait. */
+
+#include "mirror_scenarios.h"
+
+static void barrier(void)
+{
+	x_assert(mirror_barrier(list) == 0);
+}
+
+/* ---- from a callback ---- */
+
+/* The callback of the first device takes that device out, once. */
+static int leave(struct mirror *m, const struct mirror_range *r)
+{
+	struct device *d = (struct device *)m;
+	int rc = on_start(m, r), err;
+
+	if (!r->data || d->bit != 1)
+		return rc;
+	err = mirror_unregister_async(m, done);
+	x_assert(err == 0 || err == -EALREADY);
+	if (err == 0)
+		dev[0] = NULL;
+	store_relaxed(&d->work, 4); /* it is ours until we return */
+	return rc;
+}
+
+static const struct mirror_ops leaving_ops = {
+	.size = sizeof(leaving_ops),
+	.invalidate_range_start = leave,
+	.invalidate_range_end = on_end,
+};
+
+static void one_leaves(void)
+{
+	list_with(NULL, 0);
+	devices(1, &leaving_ops);
+}
+
+static void one_leaves_fenced(void)
+{
+	list_with(NULL, MIRROR_LIST_FULL_FENCE);
+	devices(1, &leaving_ops);
+}
+
+static void gone_once(void)
+{
+	barrier();
+	x_assert(gone == 1);
+	destroyed();
+}
+
+/* ---- barrier ---- */
+
+/* After the barrier, done() has returned: what it uses may go. */
+static uint64_t *ledger;
+
+static void done_and_note(struct mirror *m)
+{
+	done(m);
+	store_relaxed(ledger, 1);
+}
+
+static void with_ledger(void)
+{
+	one_device();
+	ledger = port_alloc(sizeof(*ledger));
+}
+
+static void async_then_barrier(void)
+{
+	struct device *d = dev[0];
+
+	dev[0] = NULL;
+	x_assert(mirror_unregister_async(&d->mirror, done_and_note) == 0);
+	barrier();
+	x_assert(gone == 1);
+	port_free(ledger);
+}
+
+static void async_and_note(void)
+{
+	struct device *d = dev[0];
+
+	dev[0] = NULL;
+	x_assert(mirror_unregister_async(&d->mirror, done_and_note) == 0);
+	store_release(&note[0], 1);
+}
+
+static void barrier_of_other(void)
+{
+	wait_for(&note[0]);
+	barrier();
+	x_assert(fetch_or(&gone, 0) == 1);
+	port_free(ledger);
+}
+
+/* ---- done() uses the list ---- */
+
+static void done_takes_next(struct mirror *m)
+{
+	done(m);
+	unregister_async(1);
+}
+
+static void async_chain(void)
+{
+	struct device *d = dev[0];
+
+	dev[0] = NULL;
+	x_assert(mirror_unregister_async(&d->mirror, done_takes_next) == 0);
+}
+
+static void both_gone(void)
+{
+	barrier();
+	x_assert(gone == 3);
+	destroyed();
+}
+
+/* ---- waits in callbacks ---- */
+
+/* Each device's callback unregisters another: 1 takes 2, and so on in a circle of nr_circle. */
+static int nr_circle;
+static uint64_t nr_refused;
+
+static int take_next(struct mirror *m, const struct mirror_range *r)
+{
+	struct device *d = (struct device *)m;
+	uint64_t me = d->bit == 1 ? 0 : d->bit == 2 ? 1 : 2;
+	int next, rc;
+
+	store_relaxed(&d->work, 1);
+	if (!r->data || r->owner != (const void *)(dev + me))
+		return 0; /* another thread's bracket */
+	next = (int)(me + 1) % nr_circle;
+	rc = mirror_unregister(&dev[next]->mirror);
+	x_assert(rc == 0 || rc == -EDEADLK);
+	if (rc)
+		fetch_add(&nr_refused, 1);
+	else
+		note[next] = 1;
+	store_relaxed(&d->work, 5);
+	return 0;
+}
+
+static const struct mirror_ops circle_ops = {
+	.size = sizeof(circle_ops),
+	.invalidate_range_start = take_next,
+};
+
+static void circle_of(int nr)
+{
+	list_with(NULL, 0);
+	devices(nr, &circle_ops);
+	nr_circle = nr;
+}
+
+static void circle_of_one(void)
+{
+	circle_of(1);
+}
+
+static void circle_of_two(void)
+{
+	circle_of(2);
+}
+
+static void circle_of_three(void)
+{
+	circle_of(3);
+}
+
+static void publish_mine(void)
+{
+	struct bracket b = BRACKET(&b);
+
+	b.range.owner = dev + x_self();
+	x_assert(mirror_invalidate_range_start(list, &b.range) == 0);
+	mirror_invalidate_range_end(list, &b.range);
+}
+
+/* At least one that was refused would have closed the circle, and those not taken are there still. */
+static void circle_ended(void)
+{
+	x_assert(nr_circle > 1 || nr_refused == 1);
+	for (int i = 0; i < nr_circle; i++) {
+		int rc = mirror_unregister(&dev[i]->mirror);
+
+		x_assert(rc == (note[i] ? -EALREADY : 0));
+		port_free(dev[i]);
+		dev[i] = NULL;
+	}
+	destroyed();
+}
+
+/* A callback that unregisters the other, beside who unregisters its own. */
+static void unregister_circle_first(void)
+{
+	x_assert(mirror_unregister(&dev[0]->mirror) == 0);
+	note[0] = 1;
+}
+
+const struct x_scenario x_scenarios[] = {
+	{ MIRROR, .name = "drain-async", .claim = "M8: done() once, after the last callback (F)",
+	  .setup = one_device, .thread = { publish, publish, unregister_first_async }, .check = gone_once,
+	  .quick = 2, .full = 4 },
+	{ MIRROR, .name = "drain-async-fenced", .claim = "M8: the same with full fences (F)",
+	  .setup = one_device_fenced, .thread = { publish, publish, unregister_first_async },
+	  .check = gone_once, .quick = 2, .full = 4 },
+	{ MIRROR, .name = "drain-async-own", .claim = "M8: from its own callback", .setup = one_leaves,
+	  .thread = { publish, publish }, .check = gone_once, .quick = 3, .full = 6 },
+	{ MIRROR, .name = "drain-async-own-fenced", .claim = "M8: the same with full fences",
+	  .setup = one_leaves_fenced, .thread = { publish, publish }, .check = gone_once,
+	  .quick = 3, .full = 6 },
+	{ MIRROR, .name = "drain-async-barrier", .claim = "M8: after barrier done() has returned",
+	  .setup = with_ledger, .thread = { publish, async_then_barrier }, .check = destroyed,
+	  .quick = 4, .full = 6 },
+	{ MIRROR, .name = "drain-async-barrier-other", .claim = "M8: the same, for another's",
+	  .setup = with_ledger, .thread = { publish, async_and_note, barrier_of_other }, .check = destroyed,
+	  .quick = 2, .full = 4 },
+	{ MIRROR, .name = "drain-async-chain", .claim = "M8: done() unregisters the next", .setup = two_devices,
+	  .thread = { publish, async_chain }, .check = both_gone, .quick = 3, .full = 5 },
+	{ MIRROR, .name = "drain-async-two", .claim = "M8: two at once beside a bracket", .setup = two_devices,
+	  .thread = { publish, unregister_first_async, unregister_second }, .check = gone_once,
+	  .quick = 2, .full = 4 },
+	{ MIRROR_WITH(X_MEMBARRIER_DIES), .name = "drain-async-membarrier",
+	  .claim = "M8: membarrier refused: not done early", .setup = one_device,
+	  .thread = { publish, unregister_first_async }, .quick = 3, .full = 6 },
+	{ MIRROR, .name = "drain-circle-self", .claim = "M7: a mirror cannot wait for its own callback",
+	  .setup = circle_of_one, .thread = { publish_mine }, .check = circle_ended, .quick = 3, .full = 6 },
+	{ MIRROR, .name = "drain-circle", .claim = "M7: nor two for each other's", .setup = circle_of_two,
+	  .thread = { publish_mine, publish_mine }, .check = circle_ended, .quick = 3, .full = 6 },
+	{ MIRROR, .name = "drain-circle-three", .claim = "M7: nor three", .setup = circle_of_three,
+	  .thread = { publish_mine, publish_mine, publish_mine }, .check = circle_ended, .quick = 1, .full = 3 },
+	{ MIRROR, .name = "drain-circle-none", .claim = "M7: a chain of waits is no circle", .setup = circle_of_two,
+	  .thread = { publish_mine, unregister_circle_first }, .check = circle_ended, .quick = 3, .full = 6 },
+	{ .name = NULL },
+};
