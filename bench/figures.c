@@ -15,18 +15,6 @@
 #include "summary.h"
 #include "svg.h"
 
-/* The index of a comparator in the whole run, which decides its colour and mark. */
-static int style_of(const json_t *results, const char *comparator)
-{
-	const char *names[SUMMARY_MAX_COMPARATORS];
-	size_t n = summary_comparators(results, NULL, names);
-
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(names[i], comparator) == 0)
-			return (int)i;
-	return 0;
-}
-
 static void begin(FILE *script, int width, int height)
 {
 	fprintf(script, "set terminal svg size %d,%d dynamic enhanced font 'sans-serif,13' linewidth 1.2\n"
@@ -57,7 +45,7 @@ static size_t bar_data(const json_t *results, FILE *script, const char *block, c
 
 		if (known)
 			fprintf(script, "%zu \"%s\" 0x%s %.9g %.9g %.9g\n", n++, names[k],
-				svg_colour(style_of(results, names[k])) + 1, e.median * scale, e.low * scale,
+				svg_colour(summary_style(results, question, names[k])) + 1, e.median * scale, e.low * scale,
 				e.high * scale);
 	}
 	fputs("END\n", script);
@@ -172,8 +160,8 @@ static bool throughput_figure(const json_t *results, FILE *script)
 		fputs("plot ", script);
 		for (size_t k = 0; k < nr_names; k++)
 			fprintf(script, "%s$d_%d_%zu using 1:2:3:4 with yerrorlines lc rgb '%s' pt %d ps 0.9 lw 1.6 "
-				"title '%s'", k ? ", " : "", p, k, svg_colour(style_of(results, names[k])),
-				svg_mark(style_of(results, names[k])), names[k]);
+				"title '%s'", k ? ", " : "", p, k, svg_colour(summary_style(results, "throughput", names[k])),
+				svg_mark(summary_style(results, "throughput", names[k])), names[k]);
 		fputs("\nunset ylabel\n", script);
 	}
 	fputs("unset multiplot\n", script);
@@ -204,8 +192,8 @@ static bool trap_figure(const json_t *results, FILE *script)
 		"set key outside right center samplen 1.5\nplot ", log_ns_axis);
 	for (size_t k = 0; k < nr_names; k++)
 		fprintf(script, "%s$d_%zu using 1:3:4:5:xtic(2) with yerrorlines lc rgb '%s' pt %d ps 0.9 lw 1.6 "
-			"title '%s'", k ? ", " : "", k, svg_colour(style_of(results, names[k])),
-			svg_mark(style_of(results, names[k])), names[k]);
+			"title '%s'", k ? ", " : "", k, svg_colour(summary_style(results, "trap", names[k])),
+			svg_mark(summary_style(results, "trap", names[k])), names[k]);
 	fputc('\n', script);
 	return nr_names > 0;
 }
@@ -275,8 +263,8 @@ static bool replay_figure(const json_t *results, FILE *script)
 	      "set key outside right center samplen 1\nplot ", script);
 	for (size_t k = 0; k < nr_names; k++)
 		fprintf(script, "%s$d_%zu using 1:3:4:5 with yerrorbars lc rgb '%s' pt %d ps 1.1 lw 1.4 title '%s'",
-			k ? ", " : "", k, svg_colour(style_of(results, names[k])),
-			svg_mark(style_of(results, names[k])), names[k]);
+			k ? ", " : "", k, svg_colour(summary_style(results, "replay", names[k])),
+			svg_mark(summary_style(results, "replay", names[k])), names[k]);
 	fputc('\n', script);
 	return nr_cases > 0;
 }
@@ -295,6 +283,67 @@ static bool deadlock_figure(const json_t *results, FILE *script)
 	return nr_rows > 0;
 }
 
+static bool section_figure(const json_t *results, FILE *script)
+{
+	const char *cases[SUMMARY_MAX_CASES];
+	size_t nr_cases = summary_cases(results, "section", cases), nr_rows = 0;
+	char block[32];
+
+	begin(script, 900, 280);
+	for (size_t i = 0; i < nr_cases; i++) {
+		snprintf(block, sizeof(block), "pair_%zu", i);
+		nr_rows = bar_data(results, script, block, "section", cases[i], "ns_per_pair", NULL, 1);
+	}
+	fprintf(script, "set multiplot layout 1,%zu margins 0.19,0.97,0.12,0.88 spacing 0.05\nset xrange [0:*]\n",
+		nr_cases ? nr_cases : 1);
+	rows(script, nr_rows);
+	for (size_t i = 0; i < nr_cases; i++) {
+		int threads = summary_parameter(results, "section", cases[i], "threads");
+
+		fprintf(script, "set title 'ns for a section, %d reader%s'\n", threads, threads == 1 ? "" : "s");
+		snprintf(block, sizeof(block), "pair_%zu", i);
+		plot_bars(script, block, i == 0);
+	}
+	fputs("unset multiplot\n", script);
+	return nr_cases > 0;
+}
+
+/* One hit, one publisher, ranges that do not overlap: a line over their number for each way. */
+static bool ranges_figure(const json_t *results, FILE *script)
+{
+	const char *cases[SUMMARY_MAX_CASES], *names[SUMMARY_MAX_COMPARATORS];
+	size_t nr_cases = summary_cases(results, "ranges", cases);
+	size_t nr_names = summary_comparators(results, "ranges", names), n = 0;
+	struct estimate e;
+
+	begin(script, 900, 380);
+	for (size_t k = 0; k < nr_names; k++) {
+		fprintf(script, "$d_%zu << END\n", k);
+		for (size_t i = 0; i < nr_cases; i++) {
+			if (!strstr(cases[i], "disjoint") ||
+			    summary_parameter(results, "ranges", cases[i], "publishers") != 1 ||
+			    !summary_value(results, "ranges", cases[i], names[k], "hit_1_ns", &e))
+				continue;
+			n++;
+			fprintf(script, "%d %.9g %.9g %.9g\n",
+				summary_parameter(results, "ranges", cases[i], "ranges"), e.median, e.low, e.high);
+		}
+		fputs("END\n", script);
+	}
+	fprintf(script, "%sset logscale x\nset xtics ('1000' 1e3, '10,000' 1e4, '100,000' 1e5, '1,000,000' 1e6)\n"
+		"set xrange [700:1.4e6]\nset yrange [10:*]\nset xlabel 'ranges'\n"
+		"set ylabel 'an invalidation with one hit' offset 1,0\nset key outside right center samplen 1.5\nplot ",
+		log_ns_axis);
+	for (size_t k = 0; k < nr_names; k++) {
+		int style = summary_style(results, "ranges", names[k]);
+
+		fprintf(script, "%s$d_%zu using 1:2:3:4 with yerrorlines lc rgb '%s' pt %d ps 0.9 lw 1.6 title '%s'",
+			k ? ", " : "", k, svg_colour(style), svg_mark(style), names[k]);
+	}
+	fputc('\n', script);
+	return n > 0;
+}
+
 static const struct {
 	const char *question;
 	bool (*draw)(const json_t *results, FILE *script);
@@ -309,6 +358,9 @@ static const struct {
 	  "callback's 10 ms." },
 	{ "unregister", unregister_figure, "Less is better; logarithmic. Thin lines: 95% interval of the p50." },
 	{ "replay", replay_figure, "Less is better; logarithmic. Thin lines: 95% interval." },
+	{ "section", section_figure, "Less is better. Thin lines: 95% interval." },
+	{ "ranges", ranges_figure,
+	  "Less is better; both axes logarithmic. One publisher, ranges that do not overlap. Thin lines: 95% interval." },
 	{ "deadlock", deadlock_figure, "At the dashed line: nothing moved until B gave up after 300 ms." },
 };
 

@@ -42,6 +42,7 @@ static void write_style(FILE *out)
 	      "tbody th{font-weight:500}\n"
 	      "tbody tr:hover{background:var(--shade)}\n"
 	      ".facts td{text-align:left;white-space:normal}\n"
+	      ".bar{margin:.3em 0;padding-left:1em;border-left:3px solid var(--line)}\n"
 	      "pre{background:var(--shade);padding:.8em 1em;overflow-x:auto;font-size:.875rem}\n"
 	      "@media (max-width:600px){body{font-size:15px}main{padding:16px 14px 48px}"
 	      "figure svg{min-width:600px}}\n"
@@ -127,7 +128,8 @@ static void write_question(const json_t *results, const json_t *question, int nu
 {
 	const char *name = json_string_value(json_object_get(question, "name"));
 	struct table *tables[REPORT_MAX_TABLES];
-	size_t n = report_tables(results, name, tables);
+	size_t n = report_tables(results, name, tables), n_bars;
+	struct bar_text bars[REPORT_MAX_BARS];
 
 	fprintf(out, "<section id=\"%s\">\n<h2>%d. ", name, number);
 	html_escaped(json_string_value(json_object_get(question, "title")), out);
@@ -144,6 +146,9 @@ static void write_question(const json_t *results, const json_t *question, int nu
 		table_html(tables[i], out);
 		free(tables[i]);
 	}
+	n_bars = report_bars(results, name, bars);
+	for (size_t i = 0; i < n_bars; i++)
+		paragraph("bar", bars[i].text, out);
 	if (n > 0)
 		write_left_out(question, out);
 	fputs("</section>\n", out);
@@ -164,20 +169,13 @@ static void fact(const char *name, const json_t *value, FILE *out)
 	fputs("</td></tr>\n", out);
 }
 
-static void write_machine(const json_t *results, FILE *out)
+/* One row each; those of a question are named beside those of the run. */
+static void write_comparators(const json_t *comparators, FILE *out)
 {
-	const char *name;
-	json_t *value;
+	const json_t *value;
 	size_t i;
 
-	fputs("<section id=\"machine\">\n<h2>Machine and versions</h2>\n<div class=\"wide\"><table class=\"facts\"><tbody>\n",
-	      out);
-	json_object_foreach(json_object_get(results, "machine"), name, value)
-		fact(name, value, out);
-	fact("started", json_object_get(results, "started"), out);
-	fact("took_s", json_object_get(results, "took_s"), out);
-	fputs("</tbody></table></div>\n<h3>Comparators</h3>\n<div class=\"wide\"><table class=\"facts\"><tbody>\n", out);
-	json_array_foreach(json_object_get(results, "comparators"), i, value) {
+	json_array_foreach(comparators, i, value) {
 		const char *library = json_string_value(json_object_get(value, "library"));
 
 		fputs("<tr><th scope=\"row\">", out);
@@ -191,6 +189,25 @@ static void write_machine(const json_t *results, FILE *out)
 		}
 		fputs("</td></tr>\n", out);
 	}
+}
+
+static void write_machine(const json_t *results, FILE *out)
+{
+	const char *name;
+	json_t *value;
+	size_t i;
+
+	fputs("<section id=\"machine\">\n<h2>Machine and versions</h2>\n<div class=\"wide\"><table class=\"facts\"><tbody>\n",
+	      out);
+	json_object_foreach(json_object_get(results, "machine"), name, value)
+		fact(name, value, out);
+	fact("started", json_object_get(results, "started"), out);
+	fact("took_s", json_object_get(results, "took_s"), out);
+	fputs("</tbody></table></div>\n<h3>Comparators</h3>\n<div class=\"wide\"><table class=\"facts\"><tbody>\n", out);
+	write_comparators(json_object_get(results, "comparators"), out);
+	json_array_foreach(json_object_get(results, "questions"), i, value)
+		if (json_integer_value(json_object_get(value, "cases")) > 0)
+			write_comparators(json_object_get(value, "comparators"), out);
 	json_object_foreach(json_object_get(results, "absent"), name, value) {
 		fputs("<tr><th scope=\"row\">", out);
 		html_escaped(name, out);
@@ -208,8 +225,8 @@ static void write_method(const json_t *results, FILE *out)
 
 	fputs("<section id=\"method\">\n<h2>Method</h2>\n", out);
 	paragraph(NULL,
-		  "Every comparator walks the same mirror list through the same code, libmirror's struct mirror_sync; "
-		  "only the sync differs. Threads are pinned, one to a core before hardware threads are used, warmed up, "
+		  "Where mirror lists are compared, every comparator walks the same list through the same code, libmirror's "
+		  "struct mirror_sync; only the sync differs. Threads are pinned, one to a core before hardware threads are used, warmed up, "
 		  "and started together. Each repeat measures every comparator in turn before the next repeat begins, so "
 		  "that a noisy moment hurts all alike. Figures are medians over repeats with the 95% interval of a "
 		  "bootstrap; ratios are taken within a repeat. Latencies go into a log-linear histogram whose buckets are "

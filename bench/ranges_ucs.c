@@ -82,12 +82,19 @@ static int remove_one(void *state, size_t item)
 	return status == UCS_OK ? 0 : -EIO;
 }
 
+static void forget(const ucs_pgtable_t *table, ucs_pgt_region_t *region, void *arg)
+{
+	(void)table;
+	(void)region;
+	(void)arg;
+}
+
 static void destroy(void *state, size_t nr_items)
 {
 	struct set *set = state;
 
-	for (size_t i = 0; i < nr_items; i++)
-		remove_one(set, i);
+	(void)nr_items;
+	ucs_pgtable_purge(&set->table, forget, NULL);
 	ucs_pgtable_cleanup(&set->table);
 	pthread_rwlock_destroy(&set->lock);
 	free(set->items);

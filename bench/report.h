@@ -11,7 +11,7 @@
 
 #include "table.h"
 
-enum { REPORT_MAX_TABLES = 40 };
+enum { REPORT_MAX_TABLES = 40, REPORT_MAX_BARS = 40 };
 
 /** report_text - all tables, for a terminal */
 void report_text(const json_t *results, FILE *out);
@@ -21,6 +21,27 @@ int report_html_file(const json_t *results, const char *path, bool figures);
 
 /** report_tables - the tables of one question; the caller frees each; returns how many */
 size_t report_tables(const json_t *results, const char *question, struct table **tables);
+
+/** report_measure_tables - the same for the questions of tables_measures.c */
+size_t report_measure_tables(const json_t *results, const char *question, struct table **tables);
+
+/* The next cell of @t: a time, millions a second with their spread, a ratio to @base, a text; "-": no record. */
+void cell_ns(struct table *t, const json_t *results, const char *question, const char *case_name,
+	     const char *comparator, const char *metric);
+void cell_rate(struct table *t, const json_t *results, const char *question, const char *case_name,
+	       const char *comparator, const char *metric);
+void cell_ratio(struct table *t, const json_t *results, const char *question, const char *case_name,
+		const char *comparator, const char *base, const char *metric);
+void cell_text(struct table *t, const json_t *results, const char *question, const char *case_name,
+	       const char *comparator, const char *metric);
+
+/** struct bar_text - a goal, what was measured, and whether that reaches it */
+struct bar_text {
+	char text[320];
+};
+
+/** report_bars - those of one question; returns how many */
+size_t report_bars(const json_t *results, const char *question, struct bar_text *bars);
 
 /** report_headline_table - one small table over all questions, for README and summary */
 struct table *report_headline_table(const json_t *results);

@@ -39,8 +39,8 @@ static int spread_percent(const struct estimate *e)
 	return e->median > 0 ? (int)((e->high - e->low) / 2 / e->median * 100 + 0.5) : 0;
 }
 
-static void cell_ns(struct table *t, const json_t *results, const char *question, const char *case_name,
-		    const char *comparator, const char *metric)
+void cell_ns(struct table *t, const json_t *results, const char *question, const char *case_name,
+	     const char *comparator, const char *metric)
 {
 	struct estimate e;
 	char text[32];
@@ -51,8 +51,8 @@ static void cell_ns(struct table *t, const json_t *results, const char *question
 		table_cell(t, "-");
 }
 
-static void cell_rate(struct table *t, const json_t *results, const char *question, const char *case_name,
-		      const char *comparator, const char *metric)
+void cell_rate(struct table *t, const json_t *results, const char *question, const char *case_name,
+	       const char *comparator, const char *metric)
 {
 	struct estimate e;
 	char text[32];
@@ -68,8 +68,8 @@ static void cell_rate(struct table *t, const json_t *results, const char *questi
 		table_cell(t, "%s", text);
 }
 
-static void cell_ratio(struct table *t, const json_t *results, const char *question, const char *case_name,
-		       const char *comparator, const char *base, const char *metric)
+void cell_ratio(struct table *t, const json_t *results, const char *question, const char *case_name,
+		const char *comparator, const char *base, const char *metric)
 {
 	struct estimate e;
 
@@ -79,8 +79,8 @@ static void cell_ratio(struct table *t, const json_t *results, const char *quest
 		table_cell(t, "-");
 }
 
-static void cell_text(struct table *t, const json_t *results, const char *question, const char *case_name,
-		      const char *comparator, const char *metric)
+void cell_text(struct table *t, const json_t *results, const char *question, const char *case_name,
+	       const char *comparator, const char *metric)
 {
 	const char *text = summary_text(results, question, case_name, comparator, metric);
 
@@ -295,7 +295,7 @@ size_t report_tables(const json_t *results, const char *question, struct table *
 	for (size_t i = 0; i < NR(makers); i++)
 		if (strcmp(makers[i].question, question) == 0)
 			return makers[i].make(results, tables);
-	return 0;
+	return report_measure_tables(results, question, tables);
 }
 
 const char *report_headline_case(const json_t *results)
@@ -352,6 +352,7 @@ struct table *report_headline_table(const json_t *results)
 void report_text(const json_t *results, FILE *out)
 {
 	struct table *tables[REPORT_MAX_TABLES];
+	struct bar_text bars[REPORT_MAX_BARS];
 	const json_t *question;
 	char sentence[512];
 	size_t i, n;
@@ -365,6 +366,9 @@ void report_text(const json_t *results, FILE *out)
 			table_text(tables[k], out);
 			free(tables[k]);
 		}
+		n = report_bars(results, json_string_value(json_object_get(question, "name")), bars);
+		for (size_t k = 0; k < n; k++)
+			fprintf(out, "%s\n%s", bars[k].text, k + 1 == n ? "\n" : "");
 	}
 	for (int k = 0; k < 3; k++)
 		if (report_sentence(results, k, sentence, sizeof(sentence)))

@@ -1,0 +1,176 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The tables of the questions whose cases and metrics say all: a row for each comparator, and either one
+ * table for all cases, with the columns of each, or a table for each case.
+ */
+#include <string.h>
+
+#include "bench.h"
+#include "report.h"
+#include "summary.h"
+
+enum kind { END, NS, RATE, RATIO, NUMBER, BYTES };
+
+struct column {
+	enum kind kind;
+	const char *heading;
+	const char *metric;
+	const char *base;               /* of RATIO: a comparator */
+};
+
+enum { MAX_COLUMNS = 12 };
+
+static const struct layout {
+	const char *question, *title;
+	bool together;                  /* one table for all cases */
+	struct column columns[MAX_COLUMNS];
+} layouts[] = {
+	{ "section", "A section, and how many times liburcu-memb's", true, {
+		{ NUMBER, "ns", "ns_per_pair", NULL },
+		{ RATIO, "/urcu-memb", "ns_per_pair", "urcu-memb" },
+	} },
+	{ "grace-period", "Synchronize, and how many times liburcu-memb's", false, {
+		{ NS, "p50", "synchronize_p50_ns", NULL },
+		{ NS, "p99", "synchronize_p99_ns", NULL },
+		{ NS, "p99.9", "synchronize_p99_9_ns", NULL },
+		{ RATIO, "p50\n/urcu-memb", "synchronize_p50_ns", "urcu-memb" },
+		{ RATIO, "p99\n/urcu-memb", "synchronize_p99_ns", "urcu-memb" },
+	} },
+	{ "call", "Deferred calls", false, {
+		{ RATE, "calls\nM/s", "calls_per_s", NULL },
+		{ RATE, "freed\nM/s", "freed_per_s", NULL },
+		{ RATIO, "freed\n/urcu-memb", "freed_per_s", "urcu-memb" },
+		{ NUMBER, "objects\nheld", "most_held_objects", NULL },
+		{ BYTES, "held", "most_held_bytes", NULL },
+	} },
+	{ "behind", "An unregister while another mirror's callback sleeps 10 ms", false, {
+		{ NS, "p50", "unregister_p50_ns", NULL },
+		{ NS, "p99", "unregister_p99_ns", NULL },
+		{ NS, "p99.9", "unregister_p99_9_ns", NULL },
+		{ NUMBER, "unregisters", "unregisters", NULL },
+	} },
+	{ "bulk", "Many at once", false, {
+		{ NS, "10\nsingly", "ten_singly_ns", NULL },
+		{ NS, "1000\ntogether", "thousand_together_ns", NULL },
+		{ NUMBER, "1000 together\nin singles", "together_in_singles", NULL },
+		{ RATE, "async\nM/s", "async_per_s", NULL },
+		{ NS, "a register", "register_ns", NULL },
+	} },
+	{ "storm", "A publisher's brackets", false, {
+		{ NS, "quiet\np50", "quiet_p50_ns", NULL },
+		{ NS, "quiet\np99.9", "quiet_p99_9_ns", NULL },
+		{ NS, "storm\np50", "storm_p50_ns", NULL },
+		{ NS, "storm\np99.9", "storm_p99_9_ns", NULL },
+		{ NUMBER, "p99.9\nstorm/quiet", "storm_to_quiet_p99_9", NULL },
+		{ RATE, "changes\nM/s", "changes_per_s", NULL },
+	} },
+	{ "ranges", "An invalidation among many ranges", false, {
+		{ NS, "1 hit", "hit_1_ns", NULL },
+		{ RATIO, "/tree", "hit_1_ns", "tree-spinlock" },
+		{ NS, "100 hits", "hit_100_ns", NULL },
+		{ RATIO, "/tree", "hit_100_ns", "tree-spinlock" },
+		{ NS, "filling\neach", "fill_ns", NULL },
+		{ NS, "register", "register_ns", NULL },
+		{ NS, "unregister\nsingly", "unregister_ns", NULL },
+		{ NS, "unregister\ntogether", "unregister_many_ns", NULL },
+	} },
+	{ "memory", "Bytes beyond the caller's own", false, {
+		{ NUMBER, "a domain", "bytes_per_domain", NULL },
+		{ NUMBER, "a thread", "bytes_per_thread", NULL },
+		{ NUMBER, "a thread in\na domain more", "bytes_per_thread_and_domain", NULL },
+		{ NUMBER, "an empty\nlist", "bytes_of_empty_list", NULL },
+		{ NUMBER, "a mirror", "bytes_per_mirror", NULL },
+		{ NUMBER, "a range mirror,\nby address", "bytes_per_range_mirror_in_order", NULL },
+		{ NUMBER, "a range mirror,\nin random order", "bytes_per_range_mirror", NULL },
+		{ NUMBER, "(struct mirror\nitself)", "bytes_of_struct_mirror", NULL },
+	} },
+};
+
+static void cell_number(struct table *t, const json_t *results, const char *question, const char *case_name,
+			const char *comparator, const char *metric, bool bytes)
+{
+	static const char *const units[] = { "B", "KiB", "MiB", "GiB" };
+	struct estimate e;
+	int unit = 0;
+
+	if (!summary_value(results, question, case_name, comparator, metric, &e)) {
+		table_cell(t, "-");
+		return;
+	}
+	for (; bytes && unit < 3 && e.median >= 1024; unit++)
+		e.median /= 1024;
+	table_cell(t, "%.*f%s%s", e.median < 99.95 && e.median != (double)(long)e.median ? 1 : 0, e.median, bytes ? " " : "", bytes ? units[unit] : "");
+}
+
+static void cell(struct table *t, const struct column *column, const json_t *results, const char *question,
+		 const char *case_name, const char *comparator)
+{
+	switch (column->kind) {
+	case NS:
+		cell_ns(t, results, question, case_name, comparator, column->metric);
+		break;
+	case RATE:
+		cell_rate(t, results, question, case_name, comparator, column->metric);
+		break;
+	case RATIO:
+		cell_ratio(t, results, question, case_name, comparator, column->base, column->metric);
+		break;
+	default:
+		cell_number(t, results, question, case_name, comparator, column->metric, column->kind == BYTES);
+	}
+}
+
+/* One that nobody has is not shown: quick runs and missing libraries leave some out. */
+static bool any_has(const struct column *column, const json_t *results, const char *question, const char *case_name)
+{
+	struct estimate e;
+
+	if (column->kind == RATIO && !summary_value(results, question, case_name, column->base, column->metric, &e))
+		return false;
+	return summary_value(results, question, case_name, NULL, column->metric, &e);
+}
+
+static struct table *make(const struct layout *layout, const json_t *results, const char *const *cases, size_t nr_cases)
+{
+	const char *names[SUMMARY_MAX_COMPARATORS];
+	size_t nr_names = summary_comparators(results, layout->question, names);
+	bool named = strcmp(cases[0], "-") != 0;
+	struct table *t;
+
+	if (layout->together || !named)
+		t = table_create("%s", layout->title);
+	else
+		t = table_create("%s: %s", layout->title, cases[0]);
+	table_column(t, "comparator");
+	for (size_t i = 0; i < nr_cases; i++)
+		for (const struct column *c = layout->columns; c->kind; c++)
+			if (any_has(c, results, layout->question, cases[i]))
+				table_column(t, "%s%s%s", layout->together ? cases[i] : "",
+					     layout->together ? "\n" : "", c->heading);
+	for (size_t k = 0; k < nr_names; k++) {
+		table_row(t, names[k]);
+		for (size_t i = 0; i < nr_cases; i++)
+			for (const struct column *c = layout->columns; c->kind; c++)
+				if (any_has(c, results, layout->question, cases[i]))
+					cell(t, c, results, layout->question, cases[i], names[k]);
+	}
+	return t;
+}
+
+size_t report_measure_tables(const json_t *results, const char *question, struct table **tables)
+{
+	const char *cases[SUMMARY_MAX_CASES];
+	size_t nr_cases = summary_cases(results, question, cases), n = 0;
+
+	for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]) && nr_cases > 0; i++) {
+		if (strcmp(layouts[i].question, question) != 0)
+			continue;
+		if (layouts[i].together)
+			tables[n++] = make(&layouts[i], results, cases, nr_cases);
+		for (size_t k = 0; !layouts[i].together && k < nr_cases && n < REPORT_MAX_TABLES; k++)
+			tables[n++] = make(&layouts[i], results, &cases[k], 1);
+	}
+	return n;
+}
