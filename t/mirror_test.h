@@ -201,7 +201,7 @@ struct post {
 	struct gate entered, leave;
 	struct gate left;               /* opened by the owner of the post, never by itself */
 	int tid;                        /* of who is inside; written before entered opens */
-	int written;                    /* plain: by the callback, after leave */
+	int wrote[4];                   /* plain: by each of the callbacks, after leave */
 	unsigned calls;                 /* of any callback; atomic */
 	void (*act)(struct post *p);    /* inside, before the gate */
 	int rc;                         /* of act */
@@ -220,13 +220,20 @@ static inline void post_stand(struct mirror *m)
 {
 	struct post *p = (struct post *)((char *)m - offsetof(struct post, m));
 
-	__atomic_fetch_add(&p->calls, 1, __ATOMIC_RELAXED);
+	unsigned call = __atomic_fetch_add(&p->calls, 1, __ATOMIC_RELAXED);
+
 	p->tid = (int)syscall(SYS_gettid);
 	gate_open(&p->entered);
 	if (p->act)
 		p->act(p);
 	gate_wait(&p->leave);
-	p->written++;
+	p->wrote[call % 4]++;
+}
+
+/* What the callbacks wrote; to be asked when they are known to be over. */
+static inline int post_wrote(const struct post *p)
+{
+	return p->wrote[0] + p->wrote[1] + p->wrote[2] + p->wrote[3];
 }
 
 static inline unsigned post_calls(struct post *p)

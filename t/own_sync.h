@@ -50,14 +50,16 @@ static inline void rwlock_read_unlock(void *state, int token)
 
 static inline int rwlock_write_lock(void *state, uint64_t timeout_ns)
 {
-	uint64_t deadline_ns = tap_now_ns() + timeout_ns;
 	struct timespec deadline;
 
 	if (timeout_ns == UINT64_MAX)
 		return -pthread_rwlock_wrlock((pthread_rwlock_t *)state);
-	deadline.tv_sec = (time_t)(deadline_ns / 1000000000);
-	deadline.tv_nsec = (long)(deadline_ns % 1000000000);
-	return -pthread_rwlock_clockwrlock((pthread_rwlock_t *)state, CLOCK_MONOTONIC, &deadline);
+	/* Not clockwrlock: ThreadSanitizer does not know that. */
+	clock_gettime(CLOCK_REALTIME, &deadline);
+	timeout_ns += (uint64_t)deadline.tv_nsec;
+	deadline.tv_sec += (time_t)(timeout_ns / 1000000000);
+	deadline.tv_nsec = (long)(timeout_ns % 1000000000);
+	return -pthread_rwlock_timedwrlock((pthread_rwlock_t *)state, &deadline);
 }
 
 static inline void rwlock_write_unlock(void *state)
