@@ -153,6 +153,8 @@ static void test_during(void)
 	call_begin(&other, run_unregister);
 	if (v->targeted)
 		isv(call_end(&other), 0, "M10: one that comes before the release does not");
+	else
+		okv(call_blocks(&other), "M10: so does one of a mirror whose turn is still to come");
 	gate_open(&x.leave);
 	isv(call_end(&unregister), 0, "M10: ... and then returns 0");
 	isv(post_wrote(&x), 1, "M5: ... and sees what release wrote");
