@@ -12,6 +12,7 @@
 const struct bench_comparator *const bench_comparators[] = {
 	&comparator_none,
 	&comparator_srcu,
+	&comparator_srcu_full_fence,
 #ifdef HAVE_URCU
 	&comparator_urcu_memb,
 #endif

@@ -19,6 +19,7 @@ extern const struct bench_comparator comparator_urcu_memb;
 extern const struct bench_comparator comparator_ck_rwlock;
 
 extern const struct bench_comparator comparator_srcu_domain;
+extern const struct bench_comparator comparator_srcu_full_fence;
 
 extern const struct bench_comparator primitive_usrcu;
 extern const struct bench_comparator primitive_usrcu_expedited;

@@ -18,7 +18,7 @@ static void usage(FILE *out)
 	      "\n"
 	      "Measures every question over every comparator and writes the results.\n"
 	      "\n"
-	      "  --quick              about two minutes (the default)\n"
+	      "  --quick              about three minutes (the default)\n"
 	      "  --full               longer parts, more publishers than CPUs too\n"
 	      "  --filter PATTERN     only what matches QUESTION/CASE/COMPARATOR, as \"throughput\",\n"
 	      "                       \"/srcu\" or \"trap*rwsem\"; may be given several times\n"

@@ -147,7 +147,7 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 	struct bench_case c = {
 		.publishers = BENCH_UNUSED,
 		.mirrors = BENCH_UNUSED,
-		.duration_ns = bench_share_ns(config, 4 * NS_PER_S, bench_nr_comparators_of(&question_behind),
+		.duration_ns = bench_share_ns(config, 2 * NS_PER_S, bench_nr_comparators_of(&question_behind),
 					      500 * NS_PER_MS),
 	};
 
@@ -157,6 +157,7 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 
 static const struct bench_comparator *const comparators[] = {
 	&comparator_srcu,
+	&comparator_srcu_full_fence,
 	&comparator_srcu_domain,
 #ifdef HAVE_URCU
 	&comparator_urcu_memb,

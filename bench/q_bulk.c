@@ -181,6 +181,7 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 
 static const struct bench_comparator *const comparators[] = {
 	&comparator_srcu,
+	&comparator_srcu_full_fence,
 	&comparator_srcu_domain,
 #ifdef HAVE_URCU
 	&comparator_urcu_memb,

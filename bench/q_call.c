@@ -123,7 +123,7 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 		.mirrors = BENCH_UNUSED,
 		.threads = 1,
 		.warmup_ns = 5 * NS_PER_MS,
-		.duration_ns = bench_share_ns(config, 5 * NS_PER_S,
+		.duration_ns = bench_share_ns(config, 3 * NS_PER_S,
 					      2 * bench_nr_comparators_of(&question_call), 100 * NS_PER_MS),
 	};
 	int err;

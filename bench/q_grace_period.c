@@ -124,7 +124,7 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 		.publishers = BENCH_UNUSED,
 		.mirrors = BENCH_UNUSED,
 		.warmup_ns = 5 * NS_PER_MS,
-		.duration_ns = bench_share_ns(config, 12 * NS_PER_S,
+		.duration_ns = bench_share_ns(config, 7 * NS_PER_S,
 					      nr_scenes * bench_nr_comparators_of(&question_grace_period),
 					      150 * NS_PER_MS),
 	};

@@ -10,6 +10,9 @@
  * of CPUs, since more would measure the scheduler.  Processes share these threads: side by side
  * they would send each other interrupts (membarrier) which separate processes do not.
  *
+ * Unregisters that follow each other, as those of one unmapping or of an exec, are one call of
+ * mirror_unregister_many; each counts as an operation.
+ *
  * An operation that waits for another thread's waits outside the list: that counts for operations
  * a second, but not for the time in the list.  That time includes one reading of the clock per
  * operation.  What is still registered at a trace's end is unregistered unmeasured, so that the
@@ -29,6 +32,9 @@
 #include "replay_script.h"
 #include "topology.h"
 #include "trace.h"
+
+/* Unregisters in one call. */
+enum { MOST_TOGETHER = 64 };
 
 struct object {
 	struct mirror mirror;
@@ -76,6 +82,7 @@ static int drop(struct mirror *m, const struct mirror_range *r)
 
 static const struct mirror_ops ops = { .size = sizeof(ops), .invalidate_range_start = drop };
 
+/* But for unregisters. */
 static int play_op(struct replay *replay, const struct replay_op *op, int pass)
 {
 	struct object *object = &replay->objects[op->mirror];
@@ -83,41 +90,70 @@ static int play_op(struct replay *replay, const struct replay_op *op, int pass)
 	struct mirror_range range = { .start = op->start, .end = op->end, .flags = MIRROR_RANGE_BLOCKABLE };
 	int err;
 
-	switch (op->kind) {
-	case REPLAY_REGISTER:
+	if (op->kind == REPLAY_REGISTER) {
 		err = mirror_register_range(list, &object->mirror, &ops, op->start, op->end);
 		atomic_store_explicit(&object->registered, pass, memory_order_release);
 		return err;
-	case REPLAY_INVALIDATE:
-		err = mirror_invalidate_range_start(list, &range);
-		if (!err)
-			mirror_invalidate_range_end(list, &range);
-		return err;
-	default:
-		return mirror_unregister(&object->mirror);
 	}
+	err = mirror_invalidate_range_start(list, &range);
+	if (!err)
+		mirror_invalidate_range_end(list, &range);
+	return err;
 }
 
-/* One reading of the clock per operation, and one more where it had to wait. */
+/* Waits until the mirror is registered in this pass; whether it had to. */
+static bool wait_for_mirror(struct replay *replay, const struct replay_op *op, int pass)
+{
+	atomic_int *registered = &replay->objects[op->mirror].registered;
+
+	if (atomic_load_explicit(registered, memory_order_acquire) == pass)
+		return false;
+	crew_wait(registered, pass);
+	return true;
+}
+
+/*
+ * The unregisters at the head of @next, up to one call's; returns how many.  It waits for all before the
+ * first is done, which locks nothing up: what it waits for waits for nothing that this thread has yet to play.
+ */
+static size_t unregister_together(struct replay *replay, const struct replay_op *next, size_t nr_left, int pass,
+				  uint64_t *before, int *err)
+{
+	struct mirror *mirrors[MOST_TOGETHER];
+	bool waited = false;
+	size_t n = 0;
+
+	while (n < nr_left && n < MOST_TOGETHER && next[n].kind == REPLAY_UNREGISTER) {
+		waited |= wait_for_mirror(replay, &next[n], pass);
+		mirrors[n] = &replay->objects[next[n].mirror].mirror;
+		n++;
+	}
+	if (waited)
+		*before = bench_now_ns();
+	*err = n == 1 ? mirror_unregister(mirrors[0]) : mirror_unregister_many(mirrors, n);
+	return n;
+}
+
+/* One reading of the clock per call, and one more where it had to wait. */
 static void play(struct replay *replay, unsigned index, int pass)
 {
 	const struct replay_part *part = &replay->script->parts[index];
 	struct player *me = &replay->players[index];
 	uint64_t before = bench_now_ns(), after;
+	size_t n;
 
-	for (size_t i = 0; i < part->nr_ops; i++) {
+	for (size_t i = 0; i < part->nr_ops; i += n) {
 		const struct replay_op *op = &part->ops[i];
 		int err;
 
-		if (op->kind == REPLAY_UNREGISTER &&
-		    atomic_load_explicit(&replay->objects[op->mirror].registered, memory_order_acquire) != pass) {
-			crew_wait(&replay->objects[op->mirror].registered, pass);
-			before = bench_now_ns();
-		}
-		err = play_op(replay, op, pass);
+		n = 1;
+		if (op->kind == REPLAY_UNREGISTER)
+			n = unregister_together(replay, op, part->nr_ops - i, pass, &before, &err);
+		else
+			err = play_op(replay, op, pass);
 		after = bench_now_ns();
 		me->in_list_ns[op->kind] += after - before;
-		me->nr[op->kind]++;
+		me->nr[op->kind] += n;
 		before = after;
 		if (err)
 			me->error = err;
@@ -356,7 +392,7 @@ const struct bench_question question_replay = {
 	.title = "What would real programs pay, had every mapping of theirs been a mirror?",
 	.how_to_read =
 		"Recorded changes of real programs' address spaces are played as fast as they go. Mapping registers a "
-		"mirror of the range, unmapping invalidates the range and unregisters what was in it, madvise and "
+		"mirror of the range, unmapping invalidates the range and unregisters what was in it (in one call), madvise and "
 		"mprotect invalidate. There are as many threads as the busiest process had, up to the number of CPUs. The time in the "
 		"list is the mean of an operation, one reading of the clock included; waiting for another thread's "
 		"earlier operation is not in it. 'none' replays in one thread, since its list may not change under "

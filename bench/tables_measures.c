@@ -94,6 +94,7 @@ static void cell_number(struct table *t, const json_t *results, const char *ques
 	static const char *const units[] = { "B", "KiB", "MiB", "GiB" };
 	struct estimate e;
 	int unit = 0;
+	bool whole;
 
 	if (!summary_value(results, question, case_name, comparator, metric, &e)) {
 		table_cell(t, "-");
@@ -101,7 +102,8 @@ static void cell_number(struct table *t, const json_t *results, const char *ques
 	}
 	for (; bytes && unit < 3 && e.median >= 1024; unit++)
 		e.median /= 1024;
-	table_cell(t, "%.*f%s%s", e.median < 99.95 && e.median != (double)(long)e.median ? 1 : 0, e.median, bytes ? " " : "", bytes ? units[unit] : "");
+	whole = e.median >= 99.95 || e.median == (double)(long)e.median;
+	table_cell(t, "%.*f%s%s", whole ? 0 : 1, e.median, bytes ? " " : "", bytes ? units[unit] : "");
 }
 
 static void cell(struct table *t, const struct column *column, const json_t *results, const char *question,
