@@ -179,14 +179,8 @@ static void widen(const struct index *index, const struct path *path, uint32_t l
 static void publish(struct index *index, const struct path *path, uint32_t level,
 		    struct index_node *node)
 {
-	bool is_root = level == index->root->level;
-
-	if (is_root && MUTANT(INDEX_NO_RELEASE))
-		store_relaxed(&index->root, node);
-	else if (is_root)
+	if (level == index->root->level)
 		store_release(&index->root, node);
-	else if (MUTANT(INDEX_NO_RELEASE))
-		store_relaxed(&path->node[level + 1]->slot[path->at[level + 1]], node);
 	else
 		store_release(&path->node[level + 1]->slot[path->at[level + 1]], node);
 }
@@ -274,7 +268,10 @@ static void split(struct index *index, const struct path *path, const struct par
 		root = new_node(index, top + 1);
 		put(root, 0, &made[0]);
 		put(root, 1, &made[1]);
-		store_release(&index->root, root);
+		if (MUTANT(INDEX_NO_RELEASE))
+			store_relaxed(&index->root, root);
+		else
+			store_release(&index->root, root);
 	} else {
 		publish(index, path, level - 1, made[0].slot);
 	}

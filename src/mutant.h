@@ -61,7 +61,7 @@ enum {
 	MUTANT_FILL_NO_RECHECK,
 	MUTANT_FILL_NO_SETTLE,
 	/* index.c */
-	MUTANT_INDEX_NO_RELEASE,        /* publishes new nodes without their contents */
+	MUTANT_INDEX_NO_RELEASE,        /* publishes a new root before what is in it */
 	MUTANT_INDEX_NO_WIDEN,          /* bounds above an item do not include it */
 };
 

@@ -42,7 +42,8 @@ static const char *const usage =
 	"  --time-limit SECONDS  give up a scenario under a model after this time\n"
 	"  --replay VECTOR       one execution of one scenario under one model, with a trace\n"
 	"  --verbose             counts for each bound; how a failure came about\n"
-	"  --kill                stop at the first failure; success is to have found one\n"
+	"  --kill                stop at the first scenario that is not as it should be; success is\n"
+	"                        to have found one\n"
 	"  --no-cache            explore a state each time it is reached\n"
 	"  --table-bits N        2^N states are remembered, 8 bytes each (default 24)\n"
 	"  --list                the scenarios\n";
@@ -172,10 +173,13 @@ static bool explore(const struct x_scenario *s, unsigned model, int number)
 	if (end == FOUND && should_fail && s->failure && strcmp(E.message, s->failure))
 		good = false;
 	if (opt.kill) {
-		if (end == FOUND)
+		bool killed = !good && end != GAVE_UP;
+
+		if (killed)
 			printf("killed by %s under %s, bound %d, %lu executions: %s\n", s->name,
-			       model_name(model), E.bound, nr, E.message);
-		return end != FOUND;
+			       model_name(model), E.bound, nr,
+			       end == FOUND ? E.message : "no failure where there is one");
+		return !killed;
 	}
 	printf("%sok %d - %s %s: %s\n", good ? "" : "not ", number, s->name, model_name(model), s->claim);
 	printf("#   %s: bound %d, %lu executions (%lu cut short), %lu states, %.2f s, %.2f M/s\n",

@@ -172,7 +172,7 @@ static void publish_placed(void)
 
 static void come_and_go(void)
 {
-	for (int i = 1; i < 4; i++) {
+	for (int i = 1; i < NR_DEVICES; i++) {
 		enroll(i);
 		unregister(i);
 	}

@@ -33,7 +33,8 @@ struct bracket {
 };
 
 static struct mirror_list *list;
-static struct device *dev[4];
+enum { NR_DEVICES = 8 };
+static struct device *dev[NR_DEVICES];
 static uint64_t note[4];                /* what threads saw */
 static uint64_t released;               /* devices whose release was called */
 static uint64_t gone;                   /* devices for which done() was called */
@@ -148,7 +149,7 @@ static inline void first_use(void)
 /* Whatever is registered still is taken out; then nothing may be in the way of destroy. */
 static inline void destroyed(void)
 {
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < NR_DEVICES; i++) {
 		if (!dev[i])
 			continue;
 		x_assert(mirror_unregister(&dev[i]->mirror) == 0);

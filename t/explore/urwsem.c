@@ -125,7 +125,7 @@ static void meeting_reader(void)
 	urwsem_up_read(&sem);
 }
 
-/* The same where a writer keeps both out, then lets both in. */
+/* Where a writer keeps both out, then lets both in. */
 static void held_for_writing(void)
 {
 	x_assert(urwsem_down_write(&sem) == 0);
@@ -219,6 +219,9 @@ const struct x_scenario x_scenarios[] = {
 	{ .models = X_WEAK, .flags = X_IMPATIENT | X_TIMEOUTS, .name = "urwsem-timeout-writer",
 	  .claim = "R3: so does a writer, and lets those behind it in", .thread = { reader, hasty_writer, reader },
 	  .check = clean, .quick = 3, .full = 5 },
+	{ .models = X_WEAK, .flags = X_IMPATIENT | X_TIMEOUTS, .name = "urwsem-timeout-between",
+	  .claim = "R3: at once, though another reader holds it",
+	  .thread = { meeting_reader, meeting_reader, hasty_writer }, .check = clean, .quick = 3, .full = 5 },
 	{ .models = X_WEAK, .flags = X_IMPATIENT | X_TIMEOUTS, .name = "urwsem-timeout-both",
 	  .claim = "R3: both beside a writer", .thread = { writer, hasty_writer, hasty_reader },
 	  .check = clean, .quick = 3, .full = 5 },

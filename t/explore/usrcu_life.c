@@ -12,8 +12,9 @@ static uint64_t calls;
 static void free_object(struct usrcu_head *head)
 {
 	calls++;
-	store_relaxed(&note[0], load_relaxed(&note[0]) + 1);
 	port_free((struct object *)(void *)head);
+	/* Last, because to free is a fence here. */
+	store_relaxed(&note[0], load_relaxed(&note[0]) + 1);
 }
 
 static void retire_by_call(void)
