@@ -68,7 +68,7 @@
  * them just below zero, so that every user passes the wrap.
  *
  * Fork.  The child keeps the forking thread's sections; those of the others are struck out.  A
- * handed-over section belongs to no thread and stays open.
+ * handed-over section, or one without a cell, belongs to no thread and stays open.
  *
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
@@ -225,7 +225,7 @@ uint32_t usrcu_open_indexes_(struct usrcu *d, uint32_t need)
 	for (i = 0; i < 2; i++) {
 		if (MUTANT(GP_DOWNS_FIRST))
 			down[i] = load_acquire(&d->homeless.down[i]);
-		up[i] = load_acquire(&d->homeless.up[i]);
+		up[i] = MUTANT(GP_IGNORE_SHARED) ? 0 : load_acquire(&d->homeless.up[i]);
 	}
 	if (MUTANT(GP_DOWNS_FIRST))
 		for (struct cells_walk w = cells_first(&d->cells); (cell = cells_next(&w)); )
@@ -244,7 +244,7 @@ uint32_t usrcu_open_indexes_(struct usrcu *d, uint32_t need)
 	if (!MUTANT(GP_DOWNS_FIRST)) {
 		/* Relaxed: a beginning from before C is in memory since C. */
 		for (i = 0; i < 2; i++)
-			down[i] = MUTANT(GP_IGNORE_SHARED) ? up[i] : load_relaxed(&d->homeless.down[i]);
+			down[i] = MUTANT(GP_IGNORE_SHARED) ? 0 : load_relaxed(&d->homeless.down[i]);
 		for (struct cells_walk w = cells_first(&d->cells); (cell = cells_next(&w)); )
 			for (i = 0; i < 2; i++)
 				down[i] += load_relaxed(&cell->down[i]);
@@ -433,7 +433,7 @@ int usrcu_wait_(struct usrcu *d, usrcu_cookie_t cookie, uint64_t spin_ns, uint64
 			return rc < 0 ? rc : 0;
 		if (!begin) {
 			begin = port_now_ns();
-			spin_end = begin + spin_ns;
+			spin_end = begin + spin_ns < deadline_ns ? begin + spin_ns : deadline_ns;
 			if (d->stall_ns)
 				stall = begin + d->stall_ns;
 		}
