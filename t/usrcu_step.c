@@ -35,10 +35,10 @@ int main(void)
 #include <ucontext.h>
 
 #define MOST_STOPS 20000
-/* Stops for each pair of works of each call, the first pair and the others; one costs up to 12 us. */
-#define BUDGET(p)  scaled((p) == 0 ? 25000 : 3000)
+/* Stops for each pair of works of each call, the one that matters most there and the others; one costs up to 12 us. */
+#define BUDGET(most) scaled((most) ? 12000 : 1500)
 
-enum work { NOTHING, REPLACE, FLIP, SECTIONS, OTHERS_SECTIONS };
+enum work { NOTHING, REPLACE, FLIP, POLL, SECTIONS, OTHERS_SECTIONS };
 
 static struct usrcu *domain;
 
@@ -82,13 +82,14 @@ static void replace(void)
 	try_to_retire();
 }
 
-/* A section that makes the grace period flip, and then lets it go on. */
+/* A section makes a grace period flip; then that ends, if no other section is in its way. */
 static void flip(void)
 {
 	int token = usrcu_read_lock(domain);
+	usrcu_cookie_t cookie = usrcu_start_poll(domain);
 
-	usrcu_poll_state(domain, usrcu_get_state(domain));
 	usrcu_read_unlock(domain, token);
+	usrcu_poll_state(domain, cookie);
 	try_to_retire();
 }
 
@@ -129,6 +130,9 @@ static void do_it(enum work what)
 	case FLIP:
 		flip();
 		break;
+	case POLL:
+		usrcu_poll_state(domain, usrcu_get_state(domain));
+		break;
 	case SECTIONS:
 		sections();
 		break;
@@ -144,21 +148,23 @@ static void do_it(enum work what)
 
 /* ---- steps ---- */
 
+#define TRAP_FLAG 0x100
+
 static void on_trap(int signal, siginfo_t *info, void *context)
 {
+	greg_t *flags = &((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL];
 	int saved = errno;
 
 	(void)signal;
 	(void)info;
-	(void)context;
 	for (int i = 0; i < 2; i++)
 		if (stop == at[i])
 			do_it(work[i]);
-	stop++;
+	/* After the last one it may run on; without any its instructions are counted. */
+	if (stop++ >= at[1] && at[1] >= 0)
+		*flags &= ~(greg_t)TRAP_FLAG;
 	errno = saved;
 }
-
-#define TRAP_FLAG 0x100
 
 static inline __attribute__((always_inline)) void step(bool on)
 {
@@ -261,7 +267,61 @@ static bool poll_at(bool unused, int first, int second, enum work a, enum work b
 	return good && usrcu_synchronize_timeout(domain, LONG_NS) == 0 && usrcu_poll_state(domain, cookie);
 }
 
-static void walk(const char *claim, bool (*call)(bool, int, int, enum work, enum work), bool inlined)
+/*
+ * The same with a handed-over section: it is one of two counts that are summed, and a section
+ * that begins and ends between the sums must not stand for its end.
+ */
+static bool poll_handed_at(bool unused, int first, int second, enum work a, enum work b)
+{
+	int token = usrcu_down_read(domain);
+	uint64_t version = get(&current);
+	usrcu_cookie_t cookie = usrcu_get_state(domain);
+	bool over;
+
+	(void)unused;
+	begin(first, second, a, b);
+	step(true);
+	over = usrcu_poll_state(domain, cookie);
+	step(false);
+	over |= usrcu_poll_state(domain, cookie) || !holds(version);
+	usrcu_up_read(domain, token);
+	return !over && usrcu_synchronize_timeout(domain, LONG_NS) == 0;
+}
+
+/*
+ * Stopped inside its unlock, the reader that a sleeper waits for is overtaken by someone who ends
+ * the grace period: then nobody may be left asleep.
+ */
+static bool wake_at(int first)
+{
+	struct waiter w;
+	int token = usrcu_read_lock(domain);
+
+	if (!waiter_start(&w, domain, usrcu_synchronize))
+		return false;
+	begin(first, first, POLL, NOTHING);
+	step(true);
+	usrcu_read_unlock(domain, token);
+	step(false);
+	return waiter_join(&w) == 0;
+}
+
+static void wake(void)
+{
+	int most, bad = 0;
+
+	begin(-1, -1, NOTHING, NOTHING);
+	step(true);
+	usrcu_read_unlock(domain, usrcu_read_lock(domain));
+	step(false);
+	most = stop;
+	for (int first = 0; first <= most && bad == 0; first++)
+		bad += !wake_at(first);
+	is_int(bad, 0, "S2: %s: a poll at each of %d instructions of an unlock that ends a wait", flavour->name, most);
+}
+
+static void walk(const char *claim, bool (*call)(bool, int, int, enum work, enum work), bool inlined,
+		 enum work first_work)
 {
 	static const enum work pairs[][2] = {
 		{ REPLACE, REPLACE }, { FLIP, REPLACE }, { REPLACE, FLIP }, { SECTIONS, REPLACE },
@@ -281,7 +341,8 @@ static void walk(const char *claim, bool (*call)(bool, int, int, enum work, enum
 	nr_pairs = (most + 1) * (most + 2) / 2;
 	for (size_t p = 0; p < sizeof(pairs) / sizeof(pairs[0]); p++) {
 		/* A hand-shake with another thread costs as much as many stops. */
-		int afford = (int)(BUDGET(p) / (uint64_t)(2 * most + (pairs[p][0] == OTHERS_SECTIONS ? 1000 : 0)));
+		bool matters = pairs[p][0] == first_work && pairs[p][1] == REPLACE;
+		int afford = (int)(BUDGET(matters) / (uint64_t)(most + (pairs[p][0] == OTHERS_SECTIONS ? 1000 : 0)));
 
 		if (nr_pairs <= afford) {
 			for (int first = 0; first <= most; first++)
@@ -290,9 +351,10 @@ static void walk(const char *claim, bool (*call)(bool, int, int, enum work, enum
 						     second > first ? pairs[p][1] : NOTHING);
 			continue;
 		}
+		/* The first evenly, the second near it. */
 		for (int i = 0; i < afford; i++, runs++) {
-			int first = (int)rng_below(&rng, (uint32_t)most);
-			int second = first + 1 + (int)rng_below(&rng, (uint32_t)(most - first));
+			int first = (int)((uint64_t)i * (uint64_t)most / (uint64_t)afford);
+			int second = first + 1 + (int)rng_below(&rng, (uint32_t)(most - first < 40 ? most - first : 40));
 
 			bad += !call(inlined, first, second, pairs[p][0], pairs[p][1]);
 		}
@@ -312,10 +374,12 @@ static void tests(void)
 	sections();
 	unlock_called(domain, lock_called(domain));
 	helper = start(help, NULL);
-	walk("S1, S2: lock and unlock inlined", lock_at, true);
-	walk("S1, S2: lock and unlock called", lock_at, false);
-	walk("S4: down_read and up_read", up_at, true);
-	walk("S6: poll_state", poll_at, true);
+	walk("S1, S2: lock and unlock inlined", lock_at, true, FLIP);
+	walk("S1, S2: lock and unlock called", lock_at, false, FLIP);
+	walk("S4: down_read and up_read", up_at, true, FLIP);
+	walk("S6: poll_state", poll_at, true, REPLACE);
+	walk("S4: poll_state beside a handed-over section", poll_handed_at, true, SECTIONS);
+	wake();
 	set(&quit, 1);
 	join(helper);
 	ok(get(&dead) > 100, "S2: %s: grace periods did pass meanwhile", flavour->name);
