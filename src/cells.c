@@ -17,10 +17,10 @@ union cells_owner {
 
 /* One thread's cells.  port_my_cells() is &table->cell[0]. */
 struct table {
-	void *cell[CELLS_MAX_SLOTS];
 	struct table *next, **link;     /* all of them, under the registry's lock */
 	uint32_t highest;               /* no cell is above this slot */
 	uint32_t exit_rounds;           /* its own thread's */
+	void *cell[CELLS_MAX_SLOTS];
 };
 
 /* What every thread begins with; never written. */
@@ -53,7 +53,7 @@ static void registry_unlock(const port_signals *saved)
 
 static struct table *my_table(void)
 {
-	return (struct table *)port_my_cells();
+	return (struct table *)((char *)port_my_cells() - offsetof(struct table, cell));
 }
 
 /* ---- objects ---- */
@@ -63,6 +63,7 @@ int cells_init(struct cells *cells, const struct cells_ops *ops, uint32_t cell_b
 	port_signals saved;
 	uint32_t slot;
 
+	port_assert(cell_bytes % 64 == 0);
 	registry_lock(&saved);
 	for (slot = registry.lowest_free; slot < CELLS_MAX_SLOTS; slot++)
 		if (!registry.object[slot])

@@ -135,11 +135,6 @@ static int drain(struct mirror_list *list, struct mirror *m, uint64_t deadline_n
 
 /* ---- taking mirrors out ---- */
 
-static bool is_targeted(const struct mirror_list *list)
-{
-	return list->grace_period && list->targeted;
-}
-
 /* Make @m ours to unregister; CLAIMED, or DRAINING where an earlier wait has timed out. */
 static int claim(struct mirror *m, bool to_wait)
 {
@@ -148,12 +143,12 @@ static int claim(struct mirror *m, bool to_wait)
 
 	if (!m)
 		return -EINVAL;
-	if (get_state_(m) == STATE_NONE)
+	if (get_state_(m) == STATE_NONE || get_state_(m) == STATE_JOINING)
 		return -ENOENT;
 	if (get_state_(m) == STATE_GONE)
 		return -EALREADY;
 	list = m->mirror__list;
-	if ((to_wait ? !is_targeted(list) : !list->grace_period) && in_callback_(list))
+	if ((to_wait ? !is_targeted_(list) : !list->grace_period) && in_callback_(list))
 		return -EDEADLK;
 	port_mutex_lock(&list->lock);
 	if (get_state_(m) == STATE_REGISTERED)
@@ -274,7 +269,7 @@ static int remove_from(struct mirror_list *list, struct mirror *const *m, size_t
 			set_state_(m[i], STATE_DRAINING);
 		}
 		port_mutex_unlock(&list->lock);
-		rc = is_targeted(list) ? drain_all(list, m, count, port_deadline(timeout_ns)) :
+		rc = is_targeted_(list) ? drain_all(list, m, count, port_deadline(timeout_ns)) :
 					 synchronize(list, m, count, timeout_ns);
 	}
 	took_ns = port_now_ns() - begin;

@@ -15,8 +15,10 @@
  *   mirror_fill.c    fills that retry when a bracket races them
  *   sync.c           mirror_sync_srcu and mirror_sync_rwsem
  *
- * Lock order, outermost first: waits_lock (mirror_waits.c), list->lock, the locks of usrcu.c.
- * The registry's lock of cells.c comes before all of them, at fork.  None is held in a callback.
+ * Lock order, outermost first: list->lock, the locks of usrcu.c.  The registry's lock of cells.c
+ * comes before them, at fork.  waits_lock (mirror_waits.c) is held with none of them, but at
+ * fork.  None is held in a callback, but for homeless_lock, by which threads for which there was
+ * no memory take turns.
  */
 #ifndef MIRROR_IMPL_H
 #define MIRROR_IMPL_H
@@ -86,8 +88,7 @@ struct walker {
 	const void *thread;                     /* port_homeless() of its thread */
 	uint64_t tid;
 	uint64_t walks, callbacks, refusals;    /* totals */
-	uint64_t pad;                           /* to whole cache lines */
-};
+} __attribute__((aligned(64)));                 /* whole cache lines: others write the next */
 
 /* ---- the list ---- */
 
@@ -149,7 +150,7 @@ struct mirror_list {
 	/* The one walker of all threads for which memory ran out: they publish one at a time. */
 	struct port_mutex homeless_lock;
 	const void *homeless_owner;
-	struct walker homeless __attribute__((aligned(64)));
+	struct walker homeless;
 };
 
 /* mirror_memory.c; all but the last three under lock */
@@ -172,6 +173,11 @@ void put_garbage_back_(struct mirror_list *list, struct garbage *garbage);
 void free_rolls_(struct mirror_list *list, struct garbage *garbage);
 int memory_init_(struct mirror_list *list);
 void memory_destroy_(struct mirror_list *list);
+
+/* sync.c */
+
+/* What mirror_sync_srcu stands for in a list with MIRROR_LIST_FULL_FENCE. */
+extern const struct mirror_sync sync_srcu_fenced_;
 
 /* mirror_list.c */
 
@@ -238,6 +244,12 @@ void report_drain_(struct mirror_list *list, struct mirror *m);
 /* mirror_drain.c; barriers are explained at the top of src/mirror_drain.c */
 
 void unpinned_dead_(struct mirror_list *list, struct mirror__entry *e);
+/* Whether an unregister waits for callbacks of its own mirror alone. */
+static inline bool is_targeted_(const struct mirror_list *list)
+{
+	return list->grace_period && list->targeted;
+}
+
 /* At which level @w shows a pin of @e; -1: nowhere. */
 int pin_level_(const struct walker *w, const struct mirror__entry *e);
 /* A walker that shows a pin of @e, and at which level; NULL: none does. */

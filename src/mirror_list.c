@@ -454,6 +454,8 @@ int mirror_list_create(struct mirror_list **list, const struct mirror_list_attr 
 	    attr->flags & ~(unsigned)(MIRROR_LIST_DRAIN_DOMAIN | MIRROR_LIST_FULL_FENCE))
 		return -EINVAL;
 	sync = attr->sync ? attr->sync : &mirror_sync_srcu;
+	if (sync == &mirror_sync_srcu && attr->flags & MIRROR_LIST_FULL_FENCE)
+		sync = &sync_srcu_fenced_;
 	allocator = attr->allocator ? attr->allocator : &from_malloc;
 	if (!is_complete(sync) || !allocator->alloc != !allocator->free)
 		return -EINVAL;

@@ -11,7 +11,7 @@
  *      the pool but no more than 2 MiB, and give them back when the list is destroyed.
  *   2. What is retired waits in two batches.  One is due when the sync's cookie says so; the
  *      other collects what is retired meanwhile, and gets its cookie then.  Registrations and
- *      unregistrations poll, once a 64th of what is live is retired; nobody waits.
+ *      unregistrations poll, once a 128th of what is live is retired; nobody waits.
  *   3. A sync without cookies: all that was retired before a synchronize is free after it.
  *
  * Why it is safe
@@ -20,8 +20,8 @@
  *      the rolls that are freed after it.
  *   2. Unregistering needs no memory.
  *
- * Cost.  A mirror: 64 bytes, and 8 to 16 in the roll or about 52 in the index (32 where keys
- * ascend); a chunk of each kind that is not used up; garbage of a 32nd at most, unless a walk
+ * Cost.  A mirror: 64 bytes, and 8 to 16 in the roll or about 52 in the index (35 where keys
+ * ascend); a chunk of each kind that is not used up; garbage of a 64th at most, unless a walk
  * sleeps.
  */
 
@@ -245,7 +245,7 @@ static bool is_worth_it(const struct mirror_list *list)
 	size_t live_bytes = list->nr_mirrors * sizeof(struct mirror__entry) +
 			    list->index.nr_nodes * sizeof(struct index_node);
 
-	return list->retired.bytes >= SMALLEST_CHUNK + live_bytes / 64;
+	return list->retired.bytes >= SMALLEST_CHUNK + live_bytes / 128;
 }
 
 void take_garbage_(struct mirror_list *list, struct garbage *garbage)

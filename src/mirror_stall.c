@@ -36,13 +36,11 @@ void begin_timing_(const struct walk *walk)
 	store_relaxed(&w->since[walk->pin - w->pin], port_now_ns());
 }
 
-/* A callback that a drain waits for is reported while it runs, this one when it has returned. */
+/* It is pinned still, so that the mirror is there. */
 void end_timing_(const struct walk *walk, struct mirror__entry *e)
 {
 	struct mirror_stall stall;
 
-	if (load_relaxed(&e->state) & ENTRY_DEAD)
-		return;
 	stall = stall_at(walk->list, walk->walker, (int)(walk->pin - walk->walker->pin), e->mirror);
 	if (stall.age_ns > walk->list->stall_ns)
 		report(walk->list, &stall);

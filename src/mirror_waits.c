@@ -16,7 +16,32 @@
 static struct port_mutex waits_lock = PORT_MUTEX_INITIALIZER;
 static struct wait *waits;
 
-/* Whether a thread that pins one of them is @me, or waits for such a one itself. */
+static bool leads_to(const void *me, struct mirror *const *mirrors, size_t count);
+
+/* Whether @thread is @me, or waits for what @me holds up.  No circle without us is there: it ends. */
+static bool waits_for(const void *thread, const void *me)
+{
+	if (thread == me)
+		return true;
+	for (const struct wait *wait = waits; wait; wait = wait->next)
+		if (wait->thread == thread && leads_to(me, wait->mirrors, wait->count))
+			return true;
+	return false;
+}
+
+/* Whether @w holds up an unregister of @e: by a callback of it, or of any mirror. */
+static bool holds_up(const struct mirror_list *list, const struct walker *w,
+		     const struct mirror__entry *e)
+{
+	if (is_targeted_(list))
+		return pin_level_(w, e) >= 0;
+	for (int i = 0; i < MAX_PINS; i++)
+		if (load_relaxed(&w->pin[i]))
+			return true;
+	return false;
+}
+
+/* Whether one who holds up an unregister of these waits for @me. */
 static bool leads_to(const void *me, struct mirror *const *mirrors, size_t count)
 {
 	for (size_t k = 0; k < count; k++) {
@@ -26,19 +51,11 @@ static bool leads_to(const void *me, struct mirror *const *mirrors, size_t count
 
 		if (!e)
 			continue; /* it is drained already */
-		for (struct cells_walk i = cells_first(&list->walkers); (w = cells_next(&i)); ) {
-			const void *thread = load_relaxed(&w->thread);
-
-			if (pin_level_(w, e) < 0)
-				continue;
-			if (thread == me)
+		for (struct cells_walk i = cells_first(&list->walkers); (w = cells_next(&i)); )
+			if (holds_up(list, w, e) && waits_for(load_relaxed(&w->thread), me))
 				return true;
-			/* No circle without us is there, so this ends. */
-			for (const struct wait *wait = waits; wait; wait = wait->next)
-				if (wait->thread == thread && leads_to(me, wait->mirrors, wait->count))
-					return true;
-		}
-		if (pin_level_(&list->homeless, e) >= 0 && load_relaxed(&list->homeless.thread) == me)
+		if (holds_up(list, &list->homeless, e) &&
+		    waits_for(load_relaxed(&list->homeless.thread), me))
 			return true;
 	}
 	return false;

@@ -31,7 +31,7 @@
  *   1. Start and end choose by 4 alone, which does not depend on when it is asked: joined and
  *      released change once, from NEVER to a number greater than every S that was read before.
  *      An entry that was dead at the start is dead at the end.  So the end calls exactly those
- *      that got the start and are still registered.  (t/mirror_brackets; END_FOR_LATE_JOINER)
+ *      that got the start and are still registered.  (t/mirror_basic; END_FOR_LATE_JOINER)
  *   2. Every entry with joined <= S is in the roll or the index that is read after S: it was put
  *      there before seq was published.  (list-register)
  *   3. The section is held for a walk, not for a bracket: a long bracket retires no memory.
@@ -264,38 +264,69 @@ static void finish_all(const struct walk *walk, const struct mirror_range *r, ui
 	count(&walk->walker->callbacks, tally.calls);
 }
 
+/* A start under way: an exception out of a mirror's callback undoes it, as a refusal does. */
+struct attempt {
+	const struct walk *walk;        /* NULL: it has come to its end */
+	const struct mirror_range *range;
+	struct mirror__entry *calling;  /* that is being started, and counted open */
+	uint64_t before;                /* those that joined before this have started */
+};
+
+static void undo(struct attempt *attempt)
+{
+	const struct walk *walk = attempt->walk;
+	struct mirror__entry *pinned;
+
+	if (!walk)
+		return;
+	attempt->walk = NULL;
+	pinned = load_relaxed(walk->pin);
+	if (pinned)
+		unpin_(walk, pinned);
+	if (attempt->calling && load_relaxed(&attempt->calling->fills_from) <= attempt->range->mirror__seq)
+		fill_ended_(attempt->calling);
+	end_all(walk, attempt->range, attempt->before);
+}
+
 static int start_all(const struct walk *walk, struct mirror_range *r)
 {
 	struct order order __attribute__((cleanup(order_end)));
-	bool blockable = r->flags & MIRROR_RANGE_BLOCKABLE;
+	struct attempt attempt __attribute__((cleanup(undo))) = { walk, r, NULL, 0 };
+	bool blockable = r->flags & MIRROR_RANGE_BLOCKABLE, refused = false;
 	struct tally tally = { 0 };
 	struct mirror__entry *e;
-	uint64_t before = NEVER;
 	struct view view;
 
 	/* A (pairs with mirror_list.c:A): seq before the roll and the index. */
 	r->mirror__seq = load_acquire(&walk->list->seq);
 	view = view_of(r, NEVER);
 	order_begin(&order, walk->list, &view, false);
-	while (before == NEVER && (e = order_next(&order))) {
+	while (!refused && (e = order_next(&order))) {
+		attempt.calling = e;
+		attempt.before = e->joined;
 		if (start_one(walk, e, r, &tally) == 0)
 			continue;
-		if (blockable) {
+		if (blockable)
 			misuse_(walk->list, START, "a mirror refused a blockable range; it goes on");
-			continue;
-		}
-		before = e->joined;
-		if (load_relaxed(&e->fills_from) <= r->mirror__seq)
-			fill_ended_(e);
+		else
+			refused = true;
+	}
+	if (!refused) {
+		attempt.calling = NULL;
+		attempt.before = NEVER;
 	}
 	count(&walk->walker->walks, 1);
 	count(&walk->walker->callbacks, tally.calls);
 	if (tally.finishes)
-		finish_all(walk, r, before);
-	if (before == NEVER)
+		finish_all(walk, r, attempt.before);
+	if (!refused) {
+		attempt.walk = NULL;
 		return 0;
+	}
 	count(&walk->walker->refusals, 1);
-	end_all(walk, r, MUTANT(UNDO_ALL) ? NEVER : before);
+	if (MUTANT(UNDO_ALL))
+		attempt.before = NEVER;
+	undo(&attempt);
 	return -EAGAIN;
 }
 

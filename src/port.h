@@ -231,8 +231,8 @@ extern __thread void **usrcu__cells __attribute__((tls_model("initial-exec"), vi
 #define port_set_my_cells(table) ((void)(usrcu__cells = (table)))
 
 /*
- * How many sections and walks of this thread, of whatever objects, stand in no cell of its own
- * because there was no memory for one.
+ * How many sections of this thread, of whatever domains, stand in no cell of its own because
+ * there was no memory for one.  Its address names the thread.
  */
 extern __thread uint32_t port_homeless_count __attribute__((tls_model("initial-exec")));
 #define port_homeless() (&port_homeless_count)

@@ -3,13 +3,9 @@
 
 /* The two ways that come with the library to keep walkers and changes of a list apart. */
 
-#include "port.h"
+#include "mirror_impl.h"
 
 #include <errno.h>
-
-#include <mirror/mirror.h>
-#include <mirror/urwsem.h>
-#include <mirror/usrcu.h>
 
 /* ---- a domain of usrcu ---- */
 
@@ -17,6 +13,17 @@ static int srcu_create(void **state)
 {
 	struct usrcu *domain;
 	int rc = usrcu_create(&domain, NULL);
+
+	if (!rc)
+		*state = domain;
+	return rc;
+}
+
+static int srcu_fenced_create(void **state)
+{
+	const struct usrcu_attr attr = { .size = sizeof(attr), .flags = USRCU_FULL_FENCE };
+	struct usrcu *domain;
+	int rc = usrcu_create(&domain, &attr);
 
 	if (!rc)
 		*state = domain;
@@ -58,6 +65,20 @@ const struct mirror_sync mirror_sync_srcu = {
 	.name = "srcu",
 	.kind = MIRROR_SYNC_GRACE_PERIOD,
 	.create = srcu_create,
+	.destroy = srcu_destroy,
+	.read_lock = srcu_read_lock,
+	.read_unlock = srcu_read_unlock,
+	.synchronize = srcu_synchronize,
+	.get_state = srcu_get_state,
+	.poll_state = srcu_poll_state,
+};
+
+/* The same for MIRROR_LIST_FULL_FENCE: no membarrier(2) for its memory either. */
+const struct mirror_sync sync_srcu_fenced_ = {
+	.size = sizeof(struct mirror_sync),
+	.name = "srcu",
+	.kind = MIRROR_SYNC_GRACE_PERIOD,
+	.create = srcu_fenced_create,
 	.destroy = srcu_destroy,
 	.read_lock = srcu_read_lock,
 	.read_unlock = srcu_read_unlock,

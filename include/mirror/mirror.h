@@ -157,7 +157,7 @@ enum mirror_sync_kind {
  *      release              | beside walks (M10)     | beside walks, under one read_lock
  *      publishing           | takes no lock (M3)     | read_lock: may wait behind a change (no M11)
  *      nested bracket       | yes (M3)               | yes: no second read_lock on the same list
- *      unregister_async     | everywhere (M8)        | -EDEADLK in a callback
+ *      unregister_async     | everywhere (M8)        | waits for every walk; -EDEADLK in a callback
  */
 struct mirror_sync {
 	size_t size;
@@ -183,7 +183,10 @@ extern const struct mirror_sync mirror_sync_rwsem;
 enum {
 	/** Unregister waits for a whole grace period, the kernel's way, not for the mirror alone. */
 	MIRROR_LIST_DRAIN_DOMAIN = 1u << 0,
-	/** Walkers use full fences and unregister sends no membarrier(2). */
+	/**
+	 * Walkers use full fences and unregister sends no membarrier(2); with the default sync
+	 * nothing does.
+	 */
 	MIRROR_LIST_FULL_FENCE   = 1u << 1,
 };
 
@@ -212,7 +215,7 @@ struct mirror_stall {
  * @flags:     MIRROR_LIST_...
  * @allocator: NULL: malloc
  * @stall_ns:  report a callback that runs longer than this: while it runs, once an unregister
- *             has waited that long for it; else when it returns; 0: never, and no clock is read
+ *             has waited that long for it; and when it returns; 0: never, and no clock is read
  * @stall:     receives the report; NULL: a line on standard error
  * @stall_arg: its first argument
  */
@@ -232,8 +235,8 @@ struct mirror_list_attr {
  * @list:   receives it
  * @attr:   NULL for the defaults
  * Return:  0; -EINVAL: NULL @list, wrong size, unknown flag, half an allocator, a @sync without
- *          what its kind needs; -ENOMEM; -ENOSPC: 16383 domains and lists exist already;
- *          or what the sync's create returned
+ *          what its kind needs; -ENOMEM; -ENOSPC: too many domains and lists exist
+ *          already (16383 slots; a list takes three with the default sync); or what the sync's create returned
  */
 int mirror_list_create(struct mirror_list **list, const struct mirror_list_attr *attr);
 
@@ -289,9 +292,11 @@ int mirror_register_many(struct mirror_list *list, struct mirror *const *mirrors
 /**
  * mirror_unregister - remove @m and wait until no callback of it can run
  * Return:   0: @m is the caller's again and may be freed;
- *           -ENOENT: never registered; -EALREADY: unregistered already, or another thread is at it;
+ *           -EINVAL: NULL; -ENOENT: never registered; -EALREADY: unregistered already, or another thread is at it;
  *           -EDEADLK: inside a callback of @m, or the wait would close a circle of callbacks
- *           that unregister each other: nothing changed; lock kind: inside any callback of the list;
+ *           that unregister each other: nothing changed; over a lock, with
+ *           MIRROR_LIST_DRAIN_DOMAIN, or a sync that cannot be polled: inside any callback of the
+ *           list;
  *           another -errno: membarrier(2) is refused now: no callback starts any more, but @m
  *           must not be freed; call again
  * Context:  may sleep
@@ -312,18 +317,21 @@ int mirror_unregister_timeout(struct mirror *m, uint64_t timeout_ns);
 /**
  * mirror_unregister_async - remove @m without waiting
  * @done:    called once when no callback of @m can run any more, perhaps before the return;
- *           may free @m.  It runs in whichever thread finds out, with no lock of the library
- *           held: this one, a publisher at the end of the callback, or one that calls
+ *           may free @m.  It runs in whichever thread finds out, within a walk of the list (so
+ *           over a lock under its read_lock), with no other lock of the library held: this one, a publisher at the end of the callback, or one that calls
  *           unregister or mirror_barrier
  * Return:   0; -EINVAL; -ENOENT; -EALREADY; lock kind: -EDEADLK inside a callback of the list
- * Context:  any, @m's own callbacks included; no callback of @m starts after the return
+ * Context:  any, @m's own callbacks included; no callback of @m starts after the return, but one
+ *           that a walk has chosen already counts as running
  */
 int mirror_unregister_async(struct mirror *m, void (*done)(struct mirror *m));
 
 /**
- * mirror_unregister_many - remove @count mirrors of any lists with one drain for each list
- * Return:   0 when all are the caller's again; else the error of the first that could not be
- *           removed, before anything was changed, as mirror_unregister
+ * mirror_unregister_many - remove @count mirrors with one drain for all that are neighbours in the
+ *                          array and of one list
+ * Return:   0 when all are the caller's again; an error of mirror_unregister's that changes
+ *           nothing: no mirror was removed; one of membarrier(2) or the sync: those for which a
+ *           call of mirror_unregister returns -EALREADY are the caller's again
  */
 int mirror_unregister_many(struct mirror *const *mirrors, size_t count);
 

@@ -16,6 +16,8 @@
  *      synchronize ...      yes    |             yes                  |  no
  *      destroy            -EBUSY   |             no                   |  no
  *
+ * -EBUSY: for sections that are open; none may begin during destroy.
+ *
  * Times are nanoseconds.  Every fallible call returns 0 or -errno; nothing sets errno.
  */
 #ifndef MIRROR_USRCU_H
@@ -55,7 +57,7 @@ enum {
  * @flags:      USRCU_FULL_FENCE, USRCU_WORKER
  * @stall_ns:   report a grace period that waits longer than this; 0: never
  * @report:     receives one line of text for a stall or a thread that exits inside a section;
- *              may be called from any thread that uses the domain, must not use it;
+ *              may be called from any thread that uses the domain; must use no domain and no list;
  *              NULL: standard error
  * @report_arg: first argument of @report
  */
