@@ -390,7 +390,7 @@ const struct x_scenario x_scenarios[] = {
 	  .quick = 1, .full = 3 },
 	{ MIRROR, .name = "list-reclaim", .claim = "M13: memory is used again when no walk can see it",
 	  .setup = one_device, .thread = { publish_with_first, come_and_go }, .check = destroyed,
-	  .quick = 2, .full = 4 },
+	  .quick = 1, .full = 3 },
 	{ MIRROR, .name = "list-unregister", .claim = "M2: a bracket beside unregister ends whom it started",
 	  .setup = three_devices, .thread = { publish_with_first_twice, unregister_second }, .check = destroyed,
 	  .quick = 3, .full = 6 },

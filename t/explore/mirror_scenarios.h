@@ -35,7 +35,7 @@ struct bracket {
 static struct mirror_list *list;
 enum { NR_DEVICES = 8 };
 static struct device *dev[NR_DEVICES];
-static uint64_t note[4];                /* what threads saw */
+static uint64_t note[4] __attribute__((unused));                /* what threads saw */
 static uint64_t released;               /* devices whose release was called */
 static uint64_t gone;                   /* devices for which done() was called */
 

@@ -1,0 +1,163 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/* Scenarios over range mirrors in a list, and over a sync that is the explorer's own. */
+
+#include "mirror_scenarios.h"
+
+/* ---- M13: ranges ---- */
+
+static void enroll_range(int i, uint64_t start, uint64_t end)
+{
+	struct device *d = new_device(i);
+
+	x_assert(mirror_register_range(list, &d->mirror, &device_ops, start, end) == 0);
+	dev[i] = d;
+}
+
+static void one_range(void)
+{
+	list_with(NULL, 0);
+	enroll_range(0, 0, 100);
+}
+
+/* Two leaves: there is a node above. */
+static void three_ranges(void)
+{
+	one_range();
+	enroll_range(1, 5, 15);
+	enroll_range(2, 12, 30);
+}
+
+/* One of the whole list between two ranges. */
+static void mixed(void)
+{
+	struct device *d = new_device(1);
+
+	one_range();
+	x_assert(mirror_register(list, &d->mirror, &device_ops) == 0);
+	dev[1] = d;
+	enroll_range(2, 12, 30);
+}
+
+static void enroll_two_ranges(void)
+{
+	enroll_range(4, 8, 18);
+	store_release(&note[0], 1);
+	enroll_range(5, 30, 40); /* where no bracket is */
+}
+
+static void come_and_go(void)
+{
+	for (int i = 1; i < 4; i++) {
+		enroll_range(i, (uint64_t)i, 100);
+		unregister(i);
+	}
+}
+
+static void unregister_all_but_first(void)
+{
+	unregister(1);
+	unregister(2);
+}
+
+/* The first is there throughout, another one from note[0] on. */
+static void publish_hits(void)
+{
+	struct bracket b = BRACKET(&b);
+	uint64_t known = load_acquire(&note[0]) ? 17 : 1;
+
+	x_assert(mirror_invalidate_range_start(list, &b.range) == 0);
+	x_assert((b.started & known) == known);
+	x_assert(!(b.started & 32));
+	mirror_invalidate_range_end(list, &b.range);
+	x_assert(!(b.open & 17));
+}
+
+/* ---- a sync of one's own: it says what is asked of a grace period, and no more ---- */
+
+/* The section that each thread is in, 0: none. */
+static uint64_t section[X_MAX_FIBERS], nr_sections[X_MAX_FIBERS];
+
+static int own_read_lock(void *state)
+{
+	int self = x_self() + 1;
+
+	(void)state;
+	exchange(&section[self], ++nr_sections[self]);
+	return 0;
+}
+
+static void own_read_unlock(void *state, int token)
+{
+	(void)state, (void)token;
+	store_release(&section[x_self() + 1], 0);
+}
+
+static int own_synchronize(void *state, uint64_t timeout_ns)
+{
+	uint64_t before[X_MAX_FIBERS];
+	int i;
+
+	(void)state, (void)timeout_ns;
+	fence_full();
+	for (i = 0; i < X_MAX_FIBERS; i++)
+		before[i] = load_acquire(&section[i]);
+	for (i = 0; i < X_MAX_FIBERS; i++)
+		while (before[i] && load_acquire(&section[i]) == before[i])
+			port_relax();
+	return 0;
+}
+
+static const struct mirror_sync own_sync = {
+	.size = sizeof(own_sync),
+	.name = "own",
+	.kind = MIRROR_SYNC_GRACE_PERIOD,
+	.read_lock = own_read_lock,
+	.read_unlock = own_read_unlock,
+	.synchronize = own_synchronize,
+};
+
+static void own_two(void)
+{
+	list_with(&own_sync, 0);
+	devices(2, &device_ops);
+}
+
+static void publish_with_second(void)
+{
+	struct bracket b = BRACKET(&b);
+
+	x_assert(mirror_invalidate_range_start(list, &b.range) == 0);
+	x_assert(b.started & 2);
+	mirror_invalidate_range_end(list, &b.range);
+	x_assert(!(b.open & 2));
+}
+
+static void enroll_third_and_leave(void)
+{
+	dev[2] = new_device(2);
+	x_assert(mirror_register(list, &dev[2]->mirror, &device_ops) == 0);
+	unregister(2);
+}
+
+const struct x_scenario x_scenarios[] = {
+	{ MIRROR, .name = "list-range", .claim = "M13: a bracket beside registrations that split a leaf",
+	  .setup = three_ranges, .thread = { publish_hits, enroll_two_ranges }, .check = destroyed,
+	  .quick = 2, .full = 5 },
+	{ MIRROR, .name = "list-range-leave", .claim = "M13: beside unregistrations that empty one",
+	  .setup = three_ranges, .thread = { publish_hits, unregister_all_but_first }, .check = destroyed,
+	  .quick = 2, .full = 5 },
+	{ MIRROR, .name = "list-range-mixed", .claim = "M2: in order, with mirrors of the whole list between",
+	  .setup = mixed, .thread = { publish_hits, unregister_second, enroll_two_ranges }, .check = destroyed,
+	  .quick = 1, .full = 3 },
+	{ MIRROR, .name = "list-range-reclaim", .claim = "M13: nodes and entries are used again, not too early",
+	  .setup = one_range, .thread = { publish_hits, come_and_go }, .check = destroyed, .quick = 2, .full = 4 },
+	{ MIRROR, .name = "list-sync", .claim = "M5: over a sync of one's own that cannot be polled",
+	  .setup = own_two, .thread = { publish_with_second, unregister_first }, .check = destroyed,
+	  .quick = 4, .full = 8 },
+	{ MIRROR, .name = "list-sync-three", .claim = "M1, M5: the same, beside register", .setup = own_two,
+	  .thread = { publish_with_second, unregister_first, enroll_third_and_leave }, .check = destroyed,
+	  .quick = 2, .full = 4 },
+	{ .name = NULL },
+};
