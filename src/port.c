@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#ifdef __SANITIZE_THREAD__
+#ifdef PORT_TSAN
 int port_tsan_fence;
 #endif
 
@@ -94,7 +94,7 @@ void port_free(void *memory)
 }
 
 /* The system call, not mmap(): a program that hooks mmap must not be entered from here. */
-#ifdef __SANITIZE_THREAD__
+#ifdef PORT_TSAN
 /* It must see that memory which comes back is new. */
 static void *map(size_t bytes)
 {
@@ -138,7 +138,7 @@ void *port_map(size_t bytes)
 
 void port_unmap(void *memory, size_t bytes)
 {
-#ifdef __SANITIZE_THREAD__
+#ifdef PORT_TSAN
 	munmap(memory, bytes); /* as map() */
 #else
 	quiet_syscall(SYS_munmap, (long)memory, (long)bytes, 0, 0, 0, 0);

@@ -20,6 +20,15 @@
 #include <pthread.h>
 #include <signal.h>
 
+/* gcc and clang say each in its own way that ThreadSanitizer watches. */
+#if defined(__SANITIZE_THREAD__)
+#define PORT_TSAN
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define PORT_TSAN
+#endif
+#endif
+
 /* ---- atomics ---- */
 
 #define load_relaxed(p)     __atomic_load_n(p, __ATOMIC_RELAXED)
@@ -37,7 +46,7 @@
 
 /* A counter that one thread alone writes, its signal handlers included. */
 #define OWN_INLINE extern inline __attribute__((__gnu_inline__, __always_inline__))
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+#if defined(__x86_64__) && !defined(PORT_TSAN)
 OWN_INLINE void own_inc(uint64_t *counter)
 {
 	__asm__ volatile("addq $1, %0" : "+m"(*counter) : : "memory", "cc");
@@ -71,7 +80,7 @@ OWN_INLINE bool own_dec(uint64_t *counter)
  * without it both are full fences.
  */
 #define fence_compiler() __atomic_signal_fence(__ATOMIC_SEQ_CST)
-#ifdef __SANITIZE_THREAD__
+#ifdef PORT_TSAN
 /* ThreadSanitizer knows no fences: a full read-modify-write of one word stands for each. */
 extern int port_tsan_fence;
 #define fence_full() ((void)__atomic_fetch_add(&port_tsan_fence, 1, __ATOMIC_SEQ_CST))

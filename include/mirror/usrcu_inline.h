@@ -25,7 +25,16 @@
 #ifndef USRCU__PORT
 /* Used for inlining alone: the library holds the one definition that can be called. */
 #define USRCU__INLINE extern inline __attribute__((__gnu_inline__))
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__) && !defined(USRCU__NO_ASM)
+/* ThreadSanitizer must see the accesses; clang says so in a way of its own. */
+#if defined(USRCU__NO_ASM)
+#elif defined(__SANITIZE_THREAD__)
+#define USRCU__NO_ASM
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define USRCU__NO_ASM
+#endif
+#endif
+#if defined(__x86_64__) && !defined(USRCU__NO_ASM)
 USRCU__INLINE void usrcu__own_inc(uint64_t *counter)
 {
 	__asm__ volatile("addq $1, %0" : "+m"(*counter) : : "memory", "cc");
