@@ -295,10 +295,11 @@ static void age_by_callback(struct usrcu_head *head)
 static void run_flood(struct usrcu_head *head)
 {
 	struct flood *f = (struct flood *)(void *)head;
+	struct torture *t = f->torture; /* the updater may have it again at once */
 
 	if (__atomic_exchange_n(&f->state, 0, __ATOMIC_ACQ_REL) != 1)
-		failure(f->torture, "S7: a callback ran twice");
-	add(&f->torture->nr_flood_ran, 1);
+		failure(t, "S7: a callback ran twice");
+	add(&t->nr_flood_ran, 1);
 }
 
 static void flood(struct torture *t, uint32_t most)
