@@ -55,6 +55,7 @@ struct x_scenario {
 	void (*prepare)(void);                  /* run by each thread before, as part of setup */
 	void (*thread[X_MAX_THREADS])(void);
 	void (*check)(void);                    /* after all threads have ended; may be NULL */
+	bool (*complete)(void);                 /* once exhausted: was all seen that should be? may be NULL */
 	void (*signal)(void);                   /* a handler that interrupts threads; may be NULL */
 	unsigned signal_threads;                /* which ones: bit 0 is the first thread */
 	unsigned models;                        /* the models to run under */
@@ -85,6 +86,9 @@ void x_fail(const char *format, ...) __attribute__((noreturn, cold, format(print
 
 /* The number of the running thread: 0 for the first of the scenario, -1 in setup and check. */
 int x_self(void);
+
+/* The memory model that is explored. */
+unsigned x_model(void);
 
 /* A use of the object at @p: it must not have been freed. */
 #define x_touch(p) x_touch_at(X_SITE("x_touch(" #p ")"), p)

@@ -91,6 +91,11 @@ static void print_positions(void)
 	}
 }
 
+unsigned x_model(void)
+{
+	return E.model;
+}
+
 static void forget_scenario(void)
 {
 	madvise(E.locs, locs_bytes, MADV_DONTNEED);
@@ -172,6 +177,8 @@ static bool explore(const struct x_scenario *s, unsigned model, int number)
 	good = end == (should_fail ? FOUND : EXHAUSTED);
 	if (end == FOUND && should_fail && s->failure && strcmp(E.message, s->failure))
 		good = false;
+	if (end == EXHAUSTED && s->complete && !s->complete())
+		good = false;
 	if (opt.kill) {
 		bool killed = !good && end != GAVE_UP;
 
@@ -205,6 +212,8 @@ static bool explore(const struct x_scenario *s, unsigned model, int number)
 		}
 	} else if (should_fail) {
 		printf("#   no failure was found, though there is one\n");
+	} else if (!good && end == EXHAUSTED) {
+		printf("#   not all was seen that is possible\n");
 	}
 	fflush(stdout);
 	return good;

@@ -187,7 +187,7 @@ const struct x_scenario x_scenarios[] = {
 	{ URWSEM, .name = "urwsem-grant", .claim = "R2: one writer, and readers let in together (F, G, H)",
 	  .thread = { writer, reader, reader }, .check = clean, .quick = 3, .full = 4 },
 	{ URWSEM, .name = "urwsem-four", .claim = "R3: two of each", .thread = { writer, writer, reader, reader },
-	  .check = clean, .quick = 1, .full = 3 },
+	  .check = clean, .quick = 1, .full = 2 },
 	{ URWSEM, .name = "urwsem-join", .claim = "R3: who queues sees the holder, or he sees the queue (L, M)",
 	  .setup = held_for_writing, .thread = { release_setup, reader }, .check = clean, .quick = 6, .full = 12 },
 	{ URWSEM, .name = "urwsem-join-writer", .claim = "R3: the same for a writer (L, M)",
