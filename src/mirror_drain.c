@@ -133,6 +133,16 @@ static int drain(struct mirror_list *list, struct mirror *m, uint64_t deadline_n
 	}
 }
 
+bool any_pin_(struct mirror_list *list)
+{
+	struct walker *w;
+
+	for (struct cells_walk i = cells_first(&list->walkers); (w = cells_next(&i)); )
+		if (has_pin_(w))
+			return true;
+	return has_pin_(&list->homeless);
+}
+
 /* ---- taking mirrors out ---- */
 
 /* Make @m ours to unregister; CLAIMED, or DRAINING where an earlier wait has timed out. */
@@ -176,24 +186,31 @@ static void give_back(struct mirror *m)
 /* Under lock: no callback starts any more, but where a walk has pinned the entry already. */
 static void mark_dead(struct mirror_list *list, struct mirror *m, uint32_t how)
 {
+	struct mirror__entry *e = m->mirror__entry;
+
+	/* Nobody else writes it until it is ASYNC; the drain's heavy fence follows. */
 	if (!MUTANT(DEAD_AFTER_SCAN))
-		fetch_or(&m->mirror__entry->state, how);
+		store_relaxed(&e->state, e->state | how);
 	if (get_state_(m) == STATE_CLAIMED)
 		unlink_(list, m);
 }
 
-/* Nobody will call @m: forget it.  Its entry is used again when no walk can see it. */
-static void forget(struct mirror_list *list, struct mirror *m)
+/* Nobody will call them: forget them.  Entries are used again when no walk can see them. */
+static void forget(struct mirror_list *list, struct mirror *const *mirrors, size_t count)
 {
 	struct garbage garbage = { 0 };
 
-	if (MUTANT(DEAD_AFTER_SCAN))
-		fetch_or(&m->mirror__entry->state, ENTRY_DEAD);
 	port_mutex_lock(&list->lock);
-	retire_entry_(list, m->mirror__entry);
-	list->nr_mirrors--;
-	store_relaxed(&m->mirror__entry, NULL);
-	set_state_(m, STATE_GONE);
+	for (size_t i = 0; i < count; i++) {
+		struct mirror *m = mirrors[i];
+
+		if (MUTANT(DEAD_AFTER_SCAN))
+			fetch_or(&m->mirror__entry->state, ENTRY_DEAD);
+		retire_entry_(list, m->mirror__entry);
+		store_relaxed(&m->mirror__entry, NULL);
+		set_state_(m, STATE_GONE);
+	}
+	list->nr_mirrors -= count;
 	reclaim_(list, &garbage);
 	port_mutex_unlock(&list->lock);
 	free_rolls_(list, &garbage);
@@ -207,26 +224,27 @@ static int remove_locked(struct mirror_list *list, struct mirror *const *m, size
 
 	if (rc)
 		return rc;
-	for (size_t i = 0; i < count; i++) {
-		port_mutex_lock(&list->lock);
+	port_mutex_lock(&list->lock);
+	for (size_t i = 0; i < count; i++)
 		unlink_(list, m[i]);
-		port_mutex_unlock(&list->lock);
-		forget(list, m[i]);
-	}
+	port_mutex_unlock(&list->lock);
+	forget(list, m, count);
 	list->sync->write_unlock(list->sync_state);
 	return 0;
 }
 
+/* Forget those that are drained, also where another is not. */
 static int drain_all(struct mirror_list *list, struct mirror *const *m, size_t count,
 		     uint64_t deadline_ns)
 {
 	int rc = heavy_fence(list); /* C (pairs with A, E): dead before the look at the pins */
+	size_t drained = 0;
 
-	for (size_t i = 0; i < count && rc == 0; i++) {
-		rc = drain(list, m[i], deadline_ns);
-		if (rc == 0)
-			forget(list, m[i]);
-	}
+	if (rc == 0 && !any_pin_(list))
+		drained = count;
+	for (; drained < count && rc == 0; drained += rc == 0)
+		rc = drain(list, m[drained], deadline_ns);
+	forget(list, m, drained);
 	return rc;
 }
 
@@ -248,8 +266,8 @@ static int synchronize(struct mirror_list *list, struct mirror *const *m, size_t
 		recycle_(list, &garbage);
 	port_mutex_unlock(&list->lock);
 	free_rolls_(list, &garbage);
-	for (size_t i = 0; i < count && rc == 0; i++)
-		forget(list, m[i]);
+	if (rc == 0)
+		forget(list, m, count);
 	return rc;
 }
 
@@ -352,7 +370,7 @@ static void finish(struct mirror_list *list, struct mirror *m)
 	port_mutex_lock(&list->lock);
 	unpend(m);
 	port_mutex_unlock(&list->lock);
-	forget(list, m);
+	forget(list, &m, 1);
 	done(m);
 	port_mutex_lock(&list->lock);
 	list->nr_pending--;

@@ -252,6 +252,15 @@ static inline bool is_targeted_(const struct mirror_list *list)
 
 /* At which level @w shows a pin of @e; -1: nowhere. */
 int pin_level_(const struct walker *w, const struct mirror__entry *e);
+/* Whether @w shows any pin; whether any walker of @list does. */
+static inline bool has_pin_(const struct walker *w)
+{
+	for (int i = 0; i < MAX_PINS; i++)
+		if (load_acquire(&w->pin[i])) /* D of mirror_drain.c, where none is found */
+			return true;
+	return false;
+}
+bool any_pin_(struct mirror_list *list);
 /* A walker that shows a pin of @e, and at which level; NULL: none does. */
 struct walker *pinned_(struct mirror_list *list, const struct mirror__entry *e, int *level);
 

@@ -8,7 +8,7 @@
  *
  * Algorithm
  *   1. Entries and nodes come from pools, which take chunks from the allocator, each a 16th of
- *      the pool but no more than 2 MiB, and give them back when the list is destroyed.
+ *      the pool, or from 8 MiB on a huge page, and give them back when the list is destroyed.
  *   2. What is retired waits in two batches.  One is due when the sync's cookie says so; the
  *      other collects what is retired meanwhile, and gets its cookie then.  Registrations and
  *      unregistrations poll, once a 128th of what is live is retired; nobody waits.
@@ -96,7 +96,7 @@ static size_t chunk_bytes(const struct pool *pool)
 {
 	size_t bytes = (pool->total_bytes / 16 + SMALLEST_CHUNK) & ~(size_t)(SMALLEST_CHUNK - 1);
 
-	return bytes < LARGEST_CHUNK ? bytes : LARGEST_CHUNK;
+	return pool->total_bytes < 4 * LARGEST_CHUNK ? bytes : LARGEST_CHUNK;
 }
 
 /* Under lock, given up meanwhile. */

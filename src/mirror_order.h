@@ -26,7 +26,7 @@ struct view {
 	uint64_t before;                /* only entries that joined before this; NEVER: all */
 };
 
-#define FEW_HITS 32
+#define FEW_HITS 256
 
 struct order {
 	struct view view;

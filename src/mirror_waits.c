@@ -33,24 +33,25 @@ static bool waits_for(const void *thread, const void *me)
 static bool holds_up(const struct mirror_list *list, const struct walker *w,
 		     const struct mirror__entry *e)
 {
-	if (is_targeted_(list))
-		return pin_level_(w, e) >= 0;
-	for (int i = 0; i < MAX_PINS; i++)
-		if (load_relaxed(&w->pin[i]))
-			return true;
-	return false;
+	return is_targeted_(list) ? pin_level_(w, e) >= 0 : has_pin_(w);
 }
 
 /* Whether one who holds up an unregister of these waits for @me. */
 static bool leads_to(const void *me, struct mirror *const *mirrors, size_t count)
 {
+	const struct mirror_list *idle = NULL;
+
 	for (size_t k = 0; k < count; k++) {
 		struct mirror_list *list = mirrors[k]->mirror__list;
 		const struct mirror__entry *e = load_relaxed(&mirrors[k]->mirror__entry);
 		struct walker *w;
 
-		if (!e)
-			continue; /* it is drained already */
+		if (!e || list == idle)
+			continue; /* it is drained already, or no callback runs at all */
+		if (k == 0 && !any_pin_(list)) {
+			idle = list;
+			continue;
+		}
 		for (struct cells_walk i = cells_first(&list->walkers); (w = cells_next(&i)); )
 			if (holds_up(list, w, e) && waits_for(load_relaxed(&w->thread), me))
 				return true;

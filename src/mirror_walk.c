@@ -25,7 +25,8 @@
  *   6. If one of them has a finish, a second pass calls it, by the same rule.
  *   7. A refusal, legal if the range is not blockable, ends the pass; those that joined before
  *      the one that refused get their finish and their end.
- *   8. End: over today's list backwards, by the rule of 4 with the same S.
+ *   8. End: over today's list backwards, by the rule of 4 with the same S; no walk where none of
+ *      those that started has an end, or fills.
  *
  * Why it is safe
  *   1. Start and end choose by 4 alone, which does not depend on when it is asked: joined and
@@ -168,6 +169,7 @@ static uintptr_t open_mark(const struct mirror_range *r)
 struct tally {
 	uint64_t calls;
 	bool finishes;                  /* a mirror that was called has a finish */
+	bool ends;                      /* the end has something to do for one of them */
 };
 
 static bool has_finish(const struct mirror_ops *ops)
@@ -182,11 +184,15 @@ static int start_one(const struct walk *walk, struct mirror__entry *e, const str
 	struct mirror *m;
 	int rc = 0;
 
-	if (load_relaxed(&e->fills_from) <= r->mirror__seq)
+	if (load_relaxed(&e->fills_from) <= r->mirror__seq) {
 		fetch_add(&e->fill, FILL_STARTED + 1); /* mirror_fill.c */
+		tally->ends = true;
+	}
 	if (!pin_(walk, e))
 		return 0;
 	m = e->mirror;
+	if (m->ops->invalidate_range_end)
+		tally->ends = true;
 	if (has_finish(m->ops))
 		tally->finishes = true;
 	if (m->ops->invalidate_range_start) {
@@ -321,6 +327,7 @@ static int start_all(const struct walk *walk, struct mirror_range *r)
 		finish_all(walk, r, attempt.before);
 	if (!refused) {
 		attempt.walk = NULL;
+		r->mirror__has_end = tally.ends;
 		return 0;
 	}
 	count(&walk->walker->refusals, 1);
@@ -374,6 +381,8 @@ void mirror_invalidate_range_end(struct mirror_list *list, struct mirror_range *
 	}
 	r->mirror__state = 0;
 	unfinished = r; /* its section ends after the walk: the last touch of the list */
+	if (!r->mirror__has_end)
+		return;
 	rc = enter_(&walk, list, END, MAX_PINS, true);
 	if (rc) {
 		misuse_(list, END, rc == -ELOOP ? "nested too deep in this thread's callbacks" :

@@ -75,6 +75,7 @@ struct mirror_range {
 	uint64_t mirror__seq;
 	uint64_t mirror__first, mirror__last;
 	int mirror__token;
+	bool mirror__has_end;
 };
 
 /**
