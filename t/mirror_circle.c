@@ -176,13 +176,54 @@ static void test_circles(void)
 		turn(2, true, way);
 		turn(3, false, way);
 		turn(4, false, way);
-		/* With a list each for two of them, a drain of domains or a lock waits for more than
-		 * the mirror, and says so: see the table beside struct mirror_sync. */
-		if (v->targeted) {
-			turn(3, true, way);
-			turn(4, true, way);
-		}
+		turn(3, true, way);
+		turn(4, true, way);
 	}
+}
+
+/*
+ * Two lists, and in a callback of each the unregister of an idle mirror of the other.  Where a
+ * drain waits for all of a list's walks, or for its lock, that is a circle too.
+ */
+static void test_across(void)
+{
+	struct mirror_list *lists[2];
+	struct call calls[2];
+	struct probe idle[2];
+	struct post *x = ring.x;
+	int deadlks = 0, zeros = 0;
+
+	ring.nr = 2;
+	ring.many = ring.timed = false;
+	for (unsigned i = 0; i < 2; i++) {
+		lists[i] = list_new();
+		post_init(&x[i]);
+		gate_open(&x[i].leave);
+		x[i].act = unregister_next;
+		x[i].victim = &idle[1 - i].m;
+		idle[i] = (struct probe){ .name = 'I' };
+		mirror_register_range(lists[i], &x[i].m, &post_start_ops, 0, 10);
+		mirror_register_range(lists[i], &idle[i].m, &probe_ops, 20, 30);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		calls[i] = (struct call){ .list = lists[i], .start = 0, .end = 10 };
+		call_begin(&calls[i], run_invalidate);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		call_end(&calls[i]);
+		deadlks += x[i].rc == -EDEADLK;
+		zeros += x[i].rc == 0;
+	}
+	if (v->targeted)
+		isv(zeros, 2, "M6: in callbacks of two lists, unregister of idle mirrors of the other's waits for nobody");
+	else
+		okv(deadlks >= 1 && deadlks + zeros == 2, "M7: ... where it waits for all walks, one gets -EDEADLK");
+	for (unsigned i = 0; i < 2; i++) {
+		mirror_unregister(&x[i].m);
+		mirror_unregister(&idle[i].m);
+	}
+	list_gone(lists[0]);
+	list_gone(lists[1]);
 }
 
 /* A chain is no circle: the last just works, and all others wait for it. */
@@ -260,6 +301,7 @@ int main(void)
 		test_self();
 		test_self_below();
 		test_circles();
+		test_across();
 		test_chain();
 		test_outsider();
 	}

@@ -80,6 +80,14 @@ mirror_list *list_new(const mirror_sync *sync, unsigned flags)
 	return list;
 }
 
+/* With a first fill, so that brackets are counted from now on. */
+void join(mirror_list *list, guest *g)
+{
+	if (mirror_register(list, &g->m, &guest_ops))
+		bail_out("mirror_register");
+	mirror_read_begin(&g->m);
+}
+
 template <typename F> bool throws(F f)
 {
 	try {
@@ -91,8 +99,13 @@ template <typename F> bool throws(F f)
 }
 
 /* Nothing is left behind: all can be given back. */
-void leave(const char *name, const char *after, mirror_list *list, guest *a, guest *b)
+void leave(const char *name, const char *after, mirror_list *list, guest *a, guest *b, bool fills)
 {
+	uint64_t seq;
+
+	if (fills)
+		ok(mirror_read_try_begin(&a->m, &seq) && mirror_read_try_begin(&b->m, &seq),
+		   "M12: after an exception in %s no bracket counts as open (%s)", after, name);
 	is_int(mirror_unregister_timeout(&a->m, 5000000000), 0, "after an exception in %s its mirror can be unregistered (%s)",
 	       after, name);
 	a->throws_start = b->throws_start = a->throws_end = false;
@@ -108,41 +121,41 @@ void test(const char *name, const mirror_sync *sync, unsigned flags)
 	mirror_range r = mirror_range();
 
 	r.end = 1;
-	mirror_register(list, &a.m, &guest_ops);
-	mirror_register(list, &b.m, &guest_ops);
+	join(list, &a);
+	join(list, &b);
 	a.throws_start = true;
 	ok(throws([&] { mirror_invalidate_range_start(list, &r); }), "an exception in a start reaches the publisher (%s)", name);
 	is_int(b.starts, 0, "... and later mirrors are not called (%s)", name);
-	leave(name, "start", list, &a, &b);
+	leave(name, "start", list, &a, &b, true);
 
 	list = list_new(sync, flags);
-	mirror_register(list, &b.m, &guest_ops);
-	mirror_register(list, &a.m, &guest_ops);
+	join(list, &b);
+	join(list, &a);
 	a.throws_end = true;
 	is_int(mirror_invalidate_range_start(list, &r), 0, "a bracket starts (%s)", name);
 	ok(throws([&] { mirror_invalidate_range_end(list, &r); }), "an exception in an end reaches the publisher (%s)", name);
-	leave(name, "end", list, &a, &b);
+	leave(name, "end", list, &a, &b, false);
 
 	/* Through several brackets at once. */
 	list = list_new(sync, flags);
 	a = guest();
-	mirror_register(list, &a.m, &guest_ops);
-	mirror_register(list, &b.m, &guest_ops);
+	join(list, &a);
+	join(list, &b);
 	a.nested = list;
 	a.throws_start = true;
 	ok(throws([&] { mirror_invalidate_range(list, 0, 1); }), "an exception passes through nested brackets (%s)", name);
 	is_int(a.starts, 4, "... four of them (%s)", name);
-	leave(name, "a nested start", list, &a, &b);
+	leave(name, "a nested start", list, &a, &b, true);
 
 	list = list_new(sync, flags);
 	a = guest();
-	mirror_register(list, &a.m, &guest_ops);
-	mirror_register(list, &b.m, &guest_ops);
+	join(list, &a);
+	join(list, &b);
 	a.throws_release = true;
 	ok(throws([&] { mirror_list_release(list); }), "an exception in a release reaches its caller (%s)", name);
 	is_int(mirror_list_release(list), -EALREADY, "M10: ... the list is released all the same (%s)", name);
 	is_int(a.releases, 1, "M10: ... its mirror once (%s)", name);
-	leave(name, "release", list, &a, &b);
+	leave(name, "release", list, &a, &b, false);
 }
 
 } // namespace

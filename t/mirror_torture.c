@@ -236,8 +236,8 @@ static void run_round(unsigned ms)
 	handed.stop = false;
 	last_mirror = last_bracket = 0;
 	memset(leaving, 0, sizeof(leaving));
-	/* Two lists whose callbacks change each other: only where a drain waits for one mirror. */
-	nr_lists = v->targeted ? LISTS : 1;
+	/* Two lists whose callbacks change each other's: not where that takes the locks of both. */
+	nr_lists = v->lock ? 1 : LISTS;
 	for (unsigned i = 0; i < nr_lists; i++)
 		lists[i] = list_new();
 	release_ns = tap_now_ns() + ms * UINT64_C(800000);
