@@ -136,6 +136,8 @@ static int results[6];
 
 static void do_everything(struct usrcu_head *head)
 {
+	uint64_t end = tap_now_ns() + LONG_NS;
+	usrcu_cookie_t cookie;
 	struct usrcu *other;
 	int token;
 
@@ -145,7 +147,10 @@ static void do_everything(struct usrcu_head *head)
 	token = usrcu_read_lock(domain);
 	results[3] = usrcu_synchronize(domain);
 	usrcu_read_unlock(domain, token);
-	results[4] = usrcu_poll_state(domain, usrcu_start_poll(domain));
+	/* Who waits in barrier may have the lock just then. */
+	for (cookie = usrcu_start_poll(domain); !(results[4] = usrcu_poll_state(domain, cookie)); )
+		if (tap_now_ns() > end)
+			break;
 	results[5] = usrcu_create(&other, NULL);
 	if (results[5] == 0) {
 		results[5] = usrcu_call(other, &items[0][1].head, count);
