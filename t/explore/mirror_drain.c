@@ -255,7 +255,7 @@ const struct x_scenario x_scenarios[] = {
 	  .setup = two_devices, .thread = { publish, unregister_first, unregister_second }, .check = destroyed,
 	  .quick = 1, .full = 3 },
 	{ MIRROR, .name = "drain-many", .claim = "M5: both at once", .setup = two_devices,
-	  .thread = { publish, publish, unregister_both }, .check = destroyed, .quick = 1, .full = 3 },
+	  .thread = { publish, publish, unregister_both }, .check = destroyed, .quick = 1, .full = 2 },
 	{ MIRROR, .name = "drain-same", .claim = "M9: of two that unregister one mirror one succeeds",
 	  .setup = one_device, .thread = { publish, try_unregister, try_unregister }, .check = once,
 	  .quick = 2, .full = 4 },

@@ -371,6 +371,8 @@ static void destroyed_or_not(void)
 
 const struct x_scenario x_scenarios[] = {
 	{ MIRROR, .name = "list-register", .claim = "M1: every bracket after register, and no end without start (A)",
+	  .setup = one_device, .thread = { publish_known, enroll_second }, .check = destroyed, .quick = 4, .full = 8 },
+	{ MIRROR, .name = "list-register-first", .claim = "M1: the same for a list's first mirror",
 	  .setup = no_device, .thread = { publish_known, enroll_first }, .check = destroyed, .quick = 4, .full = 8 },
 	{ MIRROR, .name = "list-register-two", .claim = "M1: two, one after the other, beside two publishers",
 	  .setup = no_device, .thread = { publish_known, publish_known, enroll_two }, .check = destroyed,
