@@ -52,7 +52,7 @@
  *	    the step that made it so and its turn at wait_lock, or the head is a writer that has
  *	    been woken and will try or leave.  The steps are: a release, a reader that queues, a
  *	    waiter that leaves.  L and M are one word, so that a waiter sees the holder or the
- *	    holder sees WAITERS (t/urwsem_rules: mutants LOST_WAKE, NO_RECHECK, LEAVES_MUTE).
+ *	    holder sees WAITERS (urwsem-join, urwsem-exclusion; mutants LOST_WAKE, NO_RECHECK, LEAVES_MUTE).
  *	I4. Nobody starves.  Readers that hold it together let no further reader in once WAITERS is
  *	    set, so that a phase of readers ends; each end wakes the head; after 4 ms its next
  *	    attempt sets HANDOFF, and then only the head takes it (t/urwsem_rules, handoff; mutant
@@ -88,14 +88,14 @@
  * | H | a reader waits | word -> return | acquire | G | as A and as G | urwsem_torture, TSan |
  * | J | lock_queue_ | wait_lock -> queue, WAITERS, HANDOFF | acquire | K | a broken queue | urwsem_torture, TSan |
  * | K | unlock_queue_ | queue, WAITERS, HANDOFF -> wait_lock | release | J | a broken queue | urwsem_torture, TSan |
- * | L | join the queue | WAITERS -> look at the lock bits | one word | M | lost wake-up | none sure: see below |
- * | M | up_read, up_write | lock bit dropped -> look at WAITERS | one word | L | lost wake-up | none sure: see below |
- * | N | wake | word -> look for sleepers | futex(2) | O | lost wake-up | urwsem_torture, rounds |
- * | O | sleep | seen as sleeper -> look at word | futex(2) | N | lost wake-up | none sure: see below |
+ * | L | join the queue | WAITERS -> look at the lock bits | one word | M | lost wake-up | urwsem-join |
+ * | M | up_read, up_write | lock bit dropped -> look at WAITERS | one word | L | lost wake-up | urwsem-exclusion |
+ * | N | wake | word -> look for sleepers | futex(2) | O | lost wake-up | urwsem-join |
+ * | O | sleep | seen as sleeper -> look at word | futex(2) | N | lost wake-up | urwsem-join |
  *
- * Weakened, A to H, J and K, and with its two steps exchanged, N, made urwsem_torture fail when this
- * was tried.  L, M and O split in two did not, as the gap is a few instructions; with the gap drawn
- * out to some microseconds they did, L in one run of three.  They want an exhaustive check.
+ * Weakened, A to H, J and K made urwsem_torture fail when this was tried.  L, M, N and O, each split
+ * in two steps, are mutants that the schedule explorer kills (doc/explorer.md); to torture the gap of
+ * a few instructions is too small.
  *
  * Differences from Linux, kernel/locking/rwsem.c v6.12 (the facts; no code is taken from it)
  *	- Nobody can tell here whether the thread that holds it runs on a CPU.  Where Linux spins
