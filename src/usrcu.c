@@ -249,9 +249,12 @@ uint32_t usrcu_open_indexes_(struct usrcu *d, uint32_t need)
 			for (i = 0; i < 2; i++)
 				down[i] += load_relaxed(&cell->down[i]);
 	}
-	for (i = 0; i < 2; i++)
+	for (i = 0; i < 2; i++) {
+		if ((int64_t)(down[i] - up[i]) < 0 && !MUTANT(GP_DOWNS_FIRST))
+			port_fatal("usrcu_up_read", "more sections were ended than begun", d);
 		if (up[i] != down[i])
 			open |= need & 1u << i;
+	}
 	return open;
 }
 

@@ -212,6 +212,7 @@ static void *work(void *arg)
 		while (usrcu_wait_(d, c->due, USRCU_SPIN_NS, PORT_FOREVER)) {
 			if (load_acquire(&c->stop))
 				return NULL;
+			usrcu_wake_sleepers_(d); /* barriers are to see the error too */
 			port_futex_wait(&c->stop, 0, port_deadline(1000000000));
 		}
 		run_batch(c);

@@ -83,8 +83,10 @@ static struct usrcu *spares;
 
 static void put_spares(struct usrcu *first)
 {
-	struct usrcu *last = first, *head = load_relaxed(&spares);
+	struct usrcu *last = first, *head = NULL;
 
+	if (compare_exchange(&spares, &head, first))
+		return; /* as a rule: whoever takes spares leaves none */
 	while (last->next_spare)
 		last = last->next_spare;
 	do {
