@@ -22,8 +22,10 @@ static void find_in_leaf(const struct index_node *node, uint64_t first, uint64_t
 		if (load_relaxed(&node->first[i]) > last || load_relaxed(&node->last[i]) < first)
 			continue;
 		item = load_acquire(&node->slot[i]);
-		if (item)
-			report(arg, item);
+		if (!item)
+			continue;
+		port_prefetch((const void *)(uintptr_t)load_relaxed(&node->aside[i]));
+		report(arg, item);
 	}
 }
 
@@ -75,13 +77,23 @@ static void retire(struct index *index, struct index_node *node)
 
 /* What one slot holds, outside of a node. */
 struct part {
-	uint64_t first, last, tie;
+	uint64_t first, last;
+	uint64_t tie;                   /* orders those with the same first */
+	uint64_t hint;                  /* of an item */
 	void *slot;
 };
 
 static struct part part_of(const struct index_node *node, uint32_t i)
 {
-	return (struct part){ node->first[i], node->last[i], node->tie[i], node->slot[i] };
+	struct part part = { .first = node->first[i], .last = node->last[i], .slot = node->slot[i] };
+
+	if (node->level) {
+		part.tie = node->aside[i];
+	} else {
+		part.tie = (uintptr_t)part.slot;
+		part.hint = node->aside[i];
+	}
+	return part;
 }
 
 static bool is_before(const struct part *a, const struct part *b)
@@ -94,7 +106,7 @@ static void put(struct index_node *node, uint32_t i, const struct part *part)
 {
 	store_relaxed(&node->first[i], part->first);
 	store_relaxed(&node->last[i], part->last);
-	store_relaxed(&node->tie[i], part->tie);
+	store_relaxed(&node->aside[i], node->level ? part->tie : part->hint);
 	store_release(&node->slot[i], part->slot); /* the keys before the pointer */
 	if (i == node->used)
 		store_release(&node->used, i + 1);
@@ -129,7 +141,7 @@ static uint32_t slot_for(const struct index_node *node, const struct part *key)
 	uint32_t i;
 
 	for (i = 1; i < node->used; i++) {
-		struct part part = { .first = node->first[i], .tie = node->tie[i] };
+		struct part part = { .first = node->first[i], .tie = node->aside[i] };
 
 		if (is_before(key, &part))
 			break;
@@ -168,7 +180,7 @@ static void widen(const struct index *index, const struct path *path, uint32_t l
 		/* Relaxed: the owner publishes the insertion as a whole. */
 		if (is_before(key, &part)) {
 			store_relaxed(&node->first[at], key->first);
-			store_relaxed(&node->tie[at], key->tie);
+			store_relaxed(&node->aside[at], key->tie);
 		}
 		if (part.last < key->last)
 			store_relaxed(&node->last[at], key->last);
@@ -189,8 +201,9 @@ static void publish(struct index *index, const struct path *path, uint32_t level
 
 static struct part part_for(struct index_node *node)
 {
-	struct part part = { .first = node->first[0], .tie = node->tie[0], .slot = node };
+	struct part part = part_of(node, 0);
 
+	part.slot = node;
 	bounds(node, &part);
 	return part;
 }
@@ -290,9 +303,9 @@ static void fill_gap(struct index *index, const struct path *path, uint32_t leve
 	publish(index, path, level - 1, below.slot);
 }
 
-void index_insert(struct index *index, uint64_t first, uint64_t last, uint64_t tie, void *item)
+void index_insert(struct index *index, uint64_t first, uint64_t last, void *item, const void *hint)
 {
-	struct part part = { first, last, tie, item };
+	struct part part = { first, last, (uintptr_t)item, (uintptr_t)hint, item };
 	struct index_node *leaf;
 	struct path path;
 	uint32_t level, i;
@@ -320,9 +333,9 @@ void index_insert(struct index *index, uint64_t first, uint64_t last, uint64_t t
 
 /* ---- remove ---- */
 
-void index_remove(struct index *index, uint64_t first, uint64_t tie, const void *item)
+void index_remove(struct index *index, uint64_t first, const void *item)
 {
-	struct part key = { .first = first, .tie = tie }, left;
+	struct part key = { .first = first, .tie = (uintptr_t)item }, left;
 	struct index_node *node;
 	struct path path;
 	uint32_t level, i;

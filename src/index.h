@@ -4,23 +4,24 @@
 /*
  * An index of ranges: which items overlap a range, while others insert and remove
  *
- * Terms.  An item is a range [first, last], both inclusive, a number that no other item has
- * (tie), and a pointer that the index never follows.  A node is a leaf or has children; each of
+ * Terms.  An item is a range [first, last], both inclusive, a pointer that no other item has and
+ * that the index never follows, and a hint: what its finder will look at besides, fetched early.  A node is a leaf or has children; each of
  * its slots has the bounds of what is in it.
  *
  * State.  One thread at a time changes the index, under a lock of its owner's.  Any number read
  * it meanwhile, each within a section of the owner's; a node that they may still see is retired
  * instead of freed.
  *   node->used          grows; published by release
- *   first[], tie[]      in a leaf the item's; above, no item below is smaller
+ *   first[]             in a leaf the item's; above, no item below is smaller
+ *   aside[]             in a leaf the item's hint; above, the pointer that goes with first[]
  *   last[]              in a leaf the item's; above, no item below ends later
  *   slot[]              an item or a child, NULL where there is none
- * All but used change in place.  Above the leaves, slots are sorted by (first, tie).  In a leaf they are in no order.
+ * All but used change in place.  Above the leaves, slots are sorted by (first, pointer).  In a leaf they are in no order.
  *
  * Algorithm
  *   1. Find goes down every slot whose bounds overlap.
  *   2. Insert widens the bounds on the way down, and puts the item in an empty slot of the leaf that
- *      its (first, tie) leads to: keys first, pointer last.
+ *      its (first, pointer) leads to: keys first, pointer last.
  *   3. Where the leaf is full, two new ones share its items; the node above is replaced by a copy
  *      with one slot more, which may split it too; one store in the lowest node that is not
  *      replaced, or in the root, publishes them all.  The replaced nodes are retired.
@@ -64,7 +65,7 @@ struct index_node {
 	uint64_t first[INDEX_WIDTH];
 	uint64_t last[INDEX_WIDTH];
 	void *slot[INDEX_WIDTH];
-	uint64_t tie[INDEX_WIDTH];
+	uint64_t aside[INDEX_WIDTH];
 };
 
 struct index {
@@ -83,9 +84,9 @@ static inline uint32_t index_needs(const struct index *index)
 
 void index_give_spare(struct index *index, struct index_node *node);
 /* With at least index_needs() spare nodes. */
-void index_insert(struct index *index, uint64_t first, uint64_t last, uint64_t tie, void *item);
+void index_insert(struct index *index, uint64_t first, uint64_t last, void *item, const void *hint);
 /* The very item that was inserted with these. */
-void index_remove(struct index *index, uint64_t first, uint64_t tie, const void *item);
+void index_remove(struct index *index, uint64_t first, const void *item);
 /* Call @report for all that overlap [@first, @last], in no order.  @root: load_acquire(&index->root) */
 void index_find(const struct index_node *root, uint64_t first, uint64_t last,
 		void (*report)(void *arg, void *item), void *arg);

@@ -54,7 +54,7 @@ void unlink_(struct mirror_list *list, struct mirror *m)
 	const struct mirror__entry *e = m->mirror__entry;
 
 	if (m->mirror__place == IN_INDEX) {
-		index_remove(&list->index, e->first, (uintptr_t)e, e);
+		index_remove(&list->index, e->first, e);
 		retire_nodes_(list);
 	} else {
 		store_release(&list->roll->slot[m->mirror__place], NULL);
@@ -92,7 +92,7 @@ static int make_entries(struct mirror_list *list, struct mirror *const *mirrors,
 		m->mirror__place = IN_INDEX;
 		store_relaxed(&m->mirror__entry, e);
 		if (range)
-			index_insert(&list->index, e->first, e->last, (uintptr_t)e, e);
+			index_insert(&list->index, e->first, e->last, e, m);
 	}
 	retire_nodes_(list);
 	return ranges ? 0 : get_slots_(list, count);
@@ -135,7 +135,7 @@ static void take_back(struct mirror_list *list, struct mirror *const *mirrors, b
 		struct mirror__entry *e = mirrors[i]->mirror__entry;
 
 		if (in_index)
-			index_remove(&list->index, e->first, (uintptr_t)e, e);
+			index_remove(&list->index, e->first, e);
 		retire_entry_(list, e);
 	}
 	retire_nodes_(list);

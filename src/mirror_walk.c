@@ -230,17 +230,52 @@ static struct view view_of(const struct mirror_range *r, uint64_t before)
 	return (struct view){ r->mirror__seq, r->mirror__first, r->mirror__last, before };
 }
 
+/*
+ * A pass under way.  An exception out of a callback of a start undoes the start, as a refusal does;
+ * one out of an end leaves the others to get theirs.
+ */
+struct attempt {
+	const struct walk *walk;        /* NULL: it has come to its end */
+	const struct mirror_range *range;
+	struct mirror__entry *calling;  /* that is being called, and counted open */
+	uint64_t before;                /* those that joined before this are to get their end */
+};
+
+static void end_all(const struct walk *walk, const struct mirror_range *r, uint64_t before);
+
+static void undo(struct attempt *attempt)
+{
+	const struct walk *walk = attempt->walk;
+	struct mirror__entry *pinned;
+
+	if (!walk)
+		return;
+	attempt->walk = NULL;
+	pinned = load_relaxed(walk->pin);
+	if (pinned)
+		unpin_(walk, pinned);
+	if (attempt->calling && load_relaxed(&attempt->calling->fills_from) <= attempt->range->mirror__seq)
+		fill_ended_(attempt->calling);
+	end_all(walk, attempt->range, attempt->before);
+}
+
 /* Backwards, those that joined before @before. */
 static void end_all(const struct walk *walk, const struct mirror_range *r, uint64_t before)
 {
 	struct order order __attribute__((cleanup(order_end)));
+	struct attempt attempt __attribute__((cleanup(undo))) = { walk, r, NULL, 0 };
 	struct view view = view_of(r, before);
 	struct tally tally = { 0 };
 	struct mirror__entry *e;
 
+	store_relaxed(&walk->walker->what[walk->walker->depth - 1], END);
 	order_begin(&order, walk->list, &view, true);
-	while ((e = order_next(&order)))
+	while ((e = order_next(&order))) {
+		attempt.calling = e;
+		attempt.before = e->joined;
 		end_one(walk, e, r, &tally);
+	}
+	attempt.walk = NULL;
 	count(&walk->walker->walks, 1);
 	count(&walk->walker->callbacks, tally.calls);
 }
@@ -268,30 +303,6 @@ static void finish_all(const struct walk *walk, const struct mirror_range *r, ui
 		unpin_(walk, e);
 	}
 	count(&walk->walker->callbacks, tally.calls);
-}
-
-/* A start under way: an exception out of a mirror's callback undoes it, as a refusal does. */
-struct attempt {
-	const struct walk *walk;        /* NULL: it has come to its end */
-	const struct mirror_range *range;
-	struct mirror__entry *calling;  /* that is being started, and counted open */
-	uint64_t before;                /* those that joined before this have started */
-};
-
-static void undo(struct attempt *attempt)
-{
-	const struct walk *walk = attempt->walk;
-	struct mirror__entry *pinned;
-
-	if (!walk)
-		return;
-	attempt->walk = NULL;
-	pinned = load_relaxed(walk->pin);
-	if (pinned)
-		unpin_(walk, pinned);
-	if (attempt->calling && load_relaxed(&attempt->calling->fills_from) <= attempt->range->mirror__seq)
-		fill_ended_(attempt->calling);
-	end_all(walk, attempt->range, attempt->before);
 }
 
 static int start_all(const struct walk *walk, struct mirror_range *r)

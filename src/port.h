@@ -148,6 +148,9 @@ static inline bool port_spin(uint64_t deadline_ns)
 	return port_now_ns() < deadline_ns;
 }
 
+/* The cache line of @p will be read soon; @p may be anything. */
+#define port_prefetch(p) __builtin_prefetch(p)
+
 /* ---- locks for the slow paths; held for short, bounded stretches, never across a callback ---- */
 
 struct port_mutex {

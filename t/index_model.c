@@ -34,13 +34,13 @@ static void insert(struct index *index, struct item *item)
 	while (index->nr_spare < index_needs(index))
 		index_give_spare(index, new_node());
 	item->in = true;
-	index_insert(index, item->first, item->last, (uintptr_t)item, item);
+	index_insert(index, item->first, item->last, item, item);
 }
 
 static void removed(struct index *index, struct item *item)
 {
 	item->in = false;
-	index_remove(index, item->first, (uintptr_t)item, item);
+	index_remove(index, item->first, item);
 }
 
 static void free_retired(struct index *index)

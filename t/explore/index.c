@@ -27,7 +27,7 @@ static void insert(int i, uint64_t first, uint64_t last)
 {
 	item[i].first = first;
 	item[i].last = last;
-	index_insert(&tree, first, last, (uint64_t)i, &item[i]);
+	index_insert(&tree, first, last, &item[i], &item[i]);
 	store_release(&item[i].there, 1);
 }
 
@@ -35,7 +35,7 @@ static void take_out(int i)
 {
 	/* As an owner that waits until walks that began before are over. */
 	exchange(&item[i].leaving, 1);
-	index_remove(&tree, item[i].first, (uint64_t)i, &item[i]);
+	index_remove(&tree, item[i].first, &item[i]);
 	store_release(&item[i].left, 1);
 }
 

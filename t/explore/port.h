@@ -100,6 +100,7 @@ static inline uint64_t port_deadline(uint64_t timeout_ns)
 	return timeout_ns > PORT_FOREVER - now ? PORT_FOREVER : now + timeout_ns;
 }
 
+#define port_prefetch(p) ((void)(p))
 #define port_relax() x_relax(X_SITE("port_relax()"))
 void x_relax(const struct x_site *site);
 #define port_spin(deadline_ns) x_spin(X_SITE("port_spin(" #deadline_ns ")"), deadline_ns)
