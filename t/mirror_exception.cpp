@@ -134,7 +134,7 @@ void test(const char *name, const mirror_sync *sync, unsigned flags)
 	a.throws_end = true;
 	is_int(mirror_invalidate_range_start(list, &r), 0, "a bracket starts (%s)", name);
 	ok(throws([&] { mirror_invalidate_range_end(list, &r); }), "an exception in an end reaches the publisher (%s)", name);
-	leave(name, "end", list, &a, &b, false);
+	leave(name, "end", list, &a, &b, true);
 
 	/* Through several brackets at once. */
 	list = list_new(sync, flags);
