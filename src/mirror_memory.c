@@ -7,8 +7,8 @@
  * Terms.  Garbage is memory that is no longer in the list, but which a walk may still see.
  *
  * Algorithm
- *   1. Entries and nodes come from pools, which take chunks from the allocator, each a 16th of
- *      the pool, or from 8 MiB on a huge page, and give them back when the list is destroyed.
+ *   1. Entries and nodes come from pools, which take chunks from the allocator, each a 32nd of
+ *      the pool, or from 16 MiB on a huge page, and give them back when the list is destroyed.
  *   2. What is retired waits in two batches.  One is due when the sync's cookie says so; the
  *      other collects what is retired meanwhile, and gets its cookie then.  Registrations and
  *      unregistrations poll, once a 128th of what is live is retired; nobody waits.
@@ -91,12 +91,12 @@ static void pool_put(struct pool *pool, void *memory)
 	pool->vacant = object;
 }
 
-/* A 16th of what there is, so that little is unused; whole huge pages once that is much. */
+/* A 32nd of what there is, so that little is unused; whole huge pages once that is much. */
 static size_t chunk_bytes(const struct pool *pool)
 {
-	size_t bytes = (pool->total_bytes / 16 + SMALLEST_CHUNK) & ~(size_t)(SMALLEST_CHUNK - 1);
+	size_t bytes = (pool->total_bytes / 32 + SMALLEST_CHUNK) & ~(size_t)(SMALLEST_CHUNK - 1);
 
-	return pool->total_bytes < 4 * LARGEST_CHUNK ? bytes : LARGEST_CHUNK;
+	return pool->total_bytes < 8 * LARGEST_CHUNK ? bytes : LARGEST_CHUNK;
 }
 
 /* Under lock, given up meanwhile. */

@@ -28,18 +28,31 @@ static void sink(struct order *o, size_t i, size_t nr)
 	o->hits[i] = e;
 }
 
-static void rise(struct order *o, size_t i)
+static void make_heap(struct order *o)
 {
-	struct mirror__entry *e = o->hits[i];
-
-	for (; i && key(o, o->hits[(i - 1) / 2]) < key(o, e); i = (i - 1) / 2)
-		o->hits[i] = o->hits[(i - 1) / 2];
-	o->hits[i] = e;
+	for (size_t i = o->nr_hits / 2; i-- > 0; )
+		sink(o, i, o->nr_hits);
 }
 
 static void sort(struct order *o)
 {
-	for (size_t nr = o->nr_hits; nr > 1; nr--) {
+	size_t nr = o->nr_hits;
+
+	/* Ranges are often registered by address: then they were found in order, or the reverse. */
+	if (o->ascending)
+		return;
+	if (o->descending) {
+		for (size_t i = 0; i < nr / 2; i++) {
+			struct mirror__entry *e = o->hits[i];
+
+			o->hits[i] = o->hits[nr - 1 - i];
+			o->hits[nr - 1 - i] = e;
+		}
+		return;
+	}
+	if (!o->is_heap)
+		make_heap(o);
+	for (; nr > 1; nr--) {
 		struct mirror__entry *hindmost = o->hits[0];
 
 		o->hits[0] = o->hits[nr - 1];
@@ -50,6 +63,17 @@ static void sort(struct order *o)
 
 /* ---- passes over the index ---- */
 
+static void append(struct order *o, struct mirror__entry *e)
+{
+	if (o->nr_hits) {
+		bool after = key(o, o->hits[o->nr_hits - 1]) < key(o, e);
+
+		o->ascending = o->ascending && after;
+		o->descending = o->descending && !after;
+	}
+	o->hits[o->nr_hits++] = e;
+}
+
 static void keep(void *arg, void *item)
 {
 	struct mirror__entry *e = item;
@@ -59,9 +83,15 @@ static void keep(void *arg, void *item)
 		return;
 	o->nr_found++;
 	if (o->nr_hits < o->room) {
-		o->hits[o->nr_hits] = e;
-		rise(o, o->nr_hits++);
-	} else if (key(o, e) < key(o, o->hits[0])) {
+		append(o, e);
+		return;
+	}
+	if (!o->is_heap) {
+		make_heap(o);
+		o->is_heap = true;
+		o->ascending = o->descending = false;
+	}
+	if (key(o, e) < key(o, o->hits[0])) {
 		o->hits[0] = e;
 		sink(o, 0, o->nr_hits);
 	}
@@ -73,6 +103,8 @@ static void pass(struct order *o)
 	o->nr_hits = 0;
 	o->nr_found = 0;
 	o->next = 0;
+	o->ascending = o->descending = true;
+	o->is_heap = false;
 	index_find(o->root, o->view.first, o->view.last, keep, o);
 }
 

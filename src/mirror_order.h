@@ -9,7 +9,7 @@
  *
  * Algorithm.  Hits are put in order of registration, or the reverse, and merged with the roll.
  * They are taken from the index in batches: one pass keeps the foremost of those that are still
- * to come, in a heap of bounded size, and sorts it.  A few fit on the stack.  When there are
+ * to come, in a heap once they are more than it has room for, and sorts them.  A few fit on the stack.  When there are
  * more, pages straight from the kernel hold all of them; where there are none to be had, further
  * passes go on with the few.  So a walk of h hits costs O(log n + h log h), allocates nothing
  * that a program's hooks could see, and cannot fail.
@@ -37,7 +37,9 @@ struct order {
 	struct mirror__entry *from_roll;
 	/* The index. */
 	const struct index_node *root;
-	struct mirror__entry **hits;    /* a heap, then in order */
+	struct mirror__entry **hits;    /* as found, or a heap once they are too many; then in order */
+	bool ascending, descending;     /* as found */
+	bool is_heap;
 	size_t nr_hits, room, next;
 	uint64_t nr_found;              /* in the last pass, kept or not */
 	uint64_t done;                  /* hits with keys below this have been given out */

@@ -5,7 +5,7 @@
 
 #include "mirror_test.h"
 
-#define MAX_MIRRORS 300
+#define MAX_MIRRORS 600
 
 struct subscriber {
 	struct mirror mirror;
