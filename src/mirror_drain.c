@@ -71,6 +71,8 @@
  * | D | the look at the pins | the pins before what follows the drain | acquire | B | as B | drain-walk |
  * | E | unpin | the empty pin before the look at the state | light | C | a drain sleeps for ever | drain-sleep |
  * | F | before looking for others' pins, async | my empty pin before theirs | heavy | F | nobody calls done() | drain-async |
+ * | G | marking an entry dead | mirror__done before ASYNC | release | H | done() is called through an old pointer | drain-async, mirror_torture under TSan |
+ * | H | unpin of a dead entry | ASYNC before mirror__done | acquire | G | as G | drain-async, mirror_torture under TSan |
  *
  * Sources: Michael, "Hazard Pointers", 2004; Linux mm/mmu_notifier.c v6.12 (what is promised).
  */
@@ -188,9 +190,12 @@ static void mark_dead(struct mirror_list *list, struct mirror *m, uint32_t how)
 {
 	struct mirror__entry *e = m->mirror__entry;
 
-	/* Nobody else writes it until it is ASYNC; the drain's heavy fence follows. */
+	/*
+	 * Nobody else writes it until it is ASYNC; the drain's heavy fence follows.
+	 * G (pairs with H): done before ASYNC.
+	 */
 	if (!MUTANT(DEAD_AFTER_SCAN))
-		store_relaxed(&e->state, e->state | how);
+		store_release(&e->state, load_relaxed(&e->state) | how);
 	if (get_state_(m) == STATE_CLAIMED)
 		unlink_(list, m);
 }
@@ -393,7 +398,7 @@ void unpinned_dead_(struct mirror_list *list, struct mirror__entry *e)
 {
 	fetch_add(&e->wakes, 1);
 	port_futex_wake(&e->wakes, INT_MAX);
-	if (!(load_acquire(&e->state) & ENTRY_ASYNC))
+	if (!(load_acquire(&e->state) & ENTRY_ASYNC)) /* H (pairs with G): ASYNC before done */
 		return;
 	/* F (pairs with F): my empty pin before the look at theirs.  Where the fence fails,
 	 * barrier tries again. */

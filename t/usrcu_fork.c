@@ -310,7 +310,7 @@ static void names(void)
  * a cycle, when a fork takes them in one order and, both used again, another in the other: it does
  * not see that the registry's lock is held around both.
  */
-const char *__tsan_default_options(void);
+const char *__tsan_default_options(void) __attribute__((visibility("default")));
 const char *__tsan_default_options(void)
 {
 	return "die_after_fork=0:detect_deadlocks=0";
