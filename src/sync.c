@@ -60,32 +60,23 @@ static bool srcu_poll_state(void *state, uint64_t cookie)
 	return usrcu_poll_state(state, cookie);
 }
 
-const struct mirror_sync mirror_sync_srcu = {
-	.size = sizeof(struct mirror_sync),
-	.name = "srcu",
-	.kind = MIRROR_SYNC_GRACE_PERIOD,
-	.create = srcu_create,
-	.destroy = srcu_destroy,
-	.read_lock = srcu_read_lock,
-	.read_unlock = srcu_read_unlock,
-	.synchronize = srcu_synchronize,
-	.get_state = srcu_get_state,
-	.poll_state = srcu_poll_state,
-};
+#define SRCU(create_)                                   \
+	{                                               \
+		.size = sizeof(struct mirror_sync),     \
+		.name = "srcu",                         \
+		.kind = MIRROR_SYNC_GRACE_PERIOD,       \
+		.create = create_,                      \
+		.destroy = srcu_destroy,                \
+		.read_lock = srcu_read_lock,            \
+		.read_unlock = srcu_read_unlock,        \
+		.synchronize = srcu_synchronize,        \
+		.get_state = srcu_get_state,            \
+		.poll_state = srcu_poll_state,          \
+	}
 
+const struct mirror_sync mirror_sync_srcu = SRCU(srcu_create);
 /* The same for MIRROR_LIST_FULL_FENCE: no membarrier(2) for its memory either. */
-const struct mirror_sync sync_srcu_fenced_ = {
-	.size = sizeof(struct mirror_sync),
-	.name = "srcu",
-	.kind = MIRROR_SYNC_GRACE_PERIOD,
-	.create = srcu_fenced_create,
-	.destroy = srcu_destroy,
-	.read_lock = srcu_read_lock,
-	.read_unlock = srcu_read_unlock,
-	.synchronize = srcu_synchronize,
-	.get_state = srcu_get_state,
-	.poll_state = srcu_poll_state,
-};
+const struct mirror_sync sync_srcu_fenced_ = SRCU(srcu_fenced_create);
 
 /* ---- a urwsem, held for reading across the callbacks ---- */
 
