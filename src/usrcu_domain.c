@@ -59,7 +59,6 @@ static void before_fork(struct cells *cells)
 static void after_fork(struct cells *cells, bool in_child)
 {
 	struct usrcu *d = domain_of(cells);
-
 	struct usrcu_cell *mine = cells_mine(cells);
 
 	if (in_child) {
