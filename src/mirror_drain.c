@@ -14,7 +14,7 @@
  *   entry->wakes      read-modify-writes; sleepers compare
  *   mirror__state     under list->lock
  *   waits             mirror_waits.c
- *   list->pending     under list->lock
+ *   list->pending     under list->lock: mirror_async.c
  *
  * The states of a mirror:
  *
@@ -37,7 +37,7 @@
  *   6. Mark each entry dead and take it out of the roll; one heavy fence C for all.
  *   7. Sleep on each entry while a pin shows it, D.
  *   8. Retire the entry: its memory is freed after a grace period, which nobody waits for.
- * Asynchronously, instead of 5, 7 and 8: after C, and after each unpinning of such an entry and
+ * Asynchronously (mirror_async.c), instead of 5, 7 and 8: after C, and after each unpinning of such an entry and
  * one more heavy fence F, whoever sees no pin and is the first to set FINISHED retires the entry
  * and calls done().
  *
@@ -56,7 +56,9 @@
  *      that waits was set before it took the lock.  (drain-circle)
  *   6. done() exactly once: FINISHED is set by a read-modify-write.  At least once: of the
  *      threads that unpin last, each makes a heavy fence between its empty pin and its look at
- *      the others', so one of them sees none.  (drain-async)
+ *      the others', so one of them sees none.  It is heavy,
+ *      because who sees the mark may come before the C of who made it.  (drain-async; mutant
+ *      UNPIN_ASYNC_NO_FENCE)
  *   7. Where C fails the entry is dead, the mirror DYING, and nobody was told that it is free.
  *
  * With MIRROR_LIST_DRAIN_DOMAIN, or a sync that cannot be polled, 5 and 7 are the sync's
@@ -65,14 +67,16 @@
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
- * | A | pin | my pin before the look at the state | light | C | a callback runs on a freed mirror | drain-walk |
+ * | A | pin | my pin before the look at the state | light | C, F | a callback runs on a freed mirror | drain-walk |
  * | B | unpin | the callback before the empty pin | release | D | freed before the callback's last store | drain-walk |
- * | C | after marking dead | dead before the look at the pins | heavy | A, E | as A; a drain sleeps for ever | drain-walk, drain-sleep |
+ * | C | after marking dead | dead before the look at the pins | heavy; full where all walks fence | A, E | as A; a drain sleeps for ever | drain-walk, drain-sleep |
  * | D | the look at the pins | the pins before what follows the drain | acquire | B | as B | drain-walk |
  * | E | unpin | the empty pin before the look at the state | light | C | a drain sleeps for ever | drain-sleep |
- * | F | before looking for others' pins, async | my empty pin before theirs | heavy | F | nobody calls done() | drain-async |
+ * | F | before looking for others' pins, async | my empty pin, and the mark, before theirs | as C | A, F | nobody calls done(); done() beside a callback | drain-async |
  * | G | marking an entry dead | mirror__done before ASYNC | release | H | done() is called through an old pointer | drain-async, mirror_torture under TSan |
  * | H | unpin of a dead entry | ASYNC before mirror__done | acquire | G | as G | drain-async, mirror_torture under TSan |
+ *
+ * A and E are full fences, and C and F interrupt nobody, where all walks fence: mirror_fence.c.
  *
  * Sources: Michael, "Hazard Pointers", 2004; Linux mm/mmu_notifier.c v6.12 (what is promised).
  */
@@ -83,12 +87,6 @@
 #include <limits.h>
 
 /* ---- pins ---- */
-
-/* Over a lock there is nobody to order with. */
-static int heavy_fence(const struct mirror_list *list)
-{
-	return MUTANT(DRAIN_NO_FENCE) || !list->grace_period ? 0 : fence_heavy(list->membarrier);
-}
 
 int pin_level_(const struct walker *w, const struct mirror__entry *e)
 {
@@ -147,33 +145,52 @@ bool any_pin_(struct mirror_list *list)
 
 /* ---- taking mirrors out ---- */
 
-/* Make @m ours to unregister; CLAIMED, or DRAINING where an earlier wait has timed out. */
-static int claim(struct mirror *m, bool to_wait)
+/* What @m is in while an unregister is at it; or -errno: none can begin. */
+static int claimed_state(const struct mirror *m)
 {
-	struct mirror_list *list;
-	int rc = 0;
-
 	if (!m)
 		return -EINVAL;
-	if (get_state_(m) == STATE_NONE || get_state_(m) == STATE_JOINING)
+	switch (get_state_(m)) {
+	case STATE_REGISTERED:
+		return STATE_CLAIMED;
+	case STATE_DYING: /* an earlier wait has ended early */
+		return STATE_DRAINING;
+	case STATE_NONE:
+	case STATE_JOINING:
 		return -ENOENT;
-	if (get_state_(m) == STATE_GONE)
+	default:
 		return -EALREADY;
-	list = m->mirror__list;
-	if ((to_wait ? !is_targeted_(list) : !list->grace_period) && in_callback_(list))
-		return -EDEADLK;
-	port_mutex_lock(&list->lock);
-	if (get_state_(m) == STATE_REGISTERED)
-		set_state_(m, STATE_CLAIMED);
-	else if (get_state_(m) == STATE_DYING)
-		set_state_(m, STATE_DRAINING);
-	else
-		rc = -EALREADY;
-	port_mutex_unlock(&list->lock);
-	return rc;
+	}
 }
 
-static void give_back(struct mirror *m)
+/* Claim those of the first one's list, up to one that cannot be: how many; @rc: why no more. */
+static size_t claim_run(struct mirror *const *m, size_t count, bool to_wait, int *rc)
+{
+	int state = claimed_state(m[0]);
+	struct mirror_list *list;
+	size_t claimed = 0;
+
+	if (state >= 0) {
+		list = m[0]->mirror__list;
+		if ((to_wait ? !is_targeted_(list) : !list->grace_period) && in_callback_(list))
+			state = -EDEADLK;
+	}
+	*rc = state < 0 ? state : 0;
+	if (*rc)
+		return 0;
+	port_mutex_lock(&list->lock);
+	for (; claimed < count; claimed++) {
+		state = claimed_state(m[claimed]);
+		if (state < 0 || m[claimed]->mirror__list != list)
+			break;
+		set_state_(m[claimed], (enum mirror_state)state);
+	}
+	port_mutex_unlock(&list->lock);
+	*rc = state < 0 ? state : 0;
+	return claimed;
+}
+
+void give_back_(struct mirror *m)
 {
 	struct mirror_list *list = m->mirror__list;
 
@@ -185,23 +202,41 @@ static void give_back(struct mirror *m)
 	port_mutex_unlock(&list->lock);
 }
 
-/* Under lock: no callback starts any more, but where a walk has pinned the entry already. */
-static void mark_dead(struct mirror_list *list, struct mirror *m, uint32_t how)
+int claim_(struct mirror *const *mirrors, size_t count, bool to_wait)
 {
-	struct mirror__entry *e = m->mirror__entry;
+	size_t claimed = 0;
+	int rc = 0;
 
-	/*
-	 * Nobody else writes it until it is ASYNC; the drain's heavy fence follows.
-	 * G (pairs with H): done before ASYNC.
-	 */
-	if (!MUTANT(DEAD_AFTER_SCAN))
-		store_release(&e->state, load_relaxed(&e->state) | how);
-	if (get_state_(m) == STATE_CLAIMED)
-		unlink_(list, m);
+	while (claimed < count && !rc)
+		claimed += claim_run(mirrors + claimed, count - claimed, to_wait, &rc);
+	while (rc && claimed > 0)
+		give_back_(mirrors[--claimed]);
+	return rc;
 }
 
-/* Nobody will call them: forget them.  Entries are used again when no walk can see them. */
-static void forget(struct mirror_list *list, struct mirror *const *mirrors, size_t count)
+size_t mark_dead_(struct mirror_list *list, struct mirror *const *mirrors, size_t count, uint32_t how)
+{
+	size_t i;
+
+	for (i = 0; i < count && mirrors[i]->mirror__list == list; i++) {
+		struct mirror *m = mirrors[i];
+		struct mirror__entry *e = m->mirror__entry;
+
+		/*
+		 * Nobody else writes it until it is ASYNC; the drain's fence follows.
+		 * G (pairs with H): done before ASYNC.
+		 */
+		if (!MUTANT(DEAD_AFTER_SCAN))
+			store_release(&e->state, load_relaxed(&e->state) | how);
+		if (get_state_(m) == STATE_CLAIMED)
+			unlink_(list, m);
+		set_state_(m, how & ENTRY_ASYNC ? STATE_ASYNC : STATE_DRAINING);
+	}
+	return i;
+}
+
+/* Entries are used again when no walk can see them. */
+void forget_(struct mirror_list *list, struct mirror *const *mirrors, size_t count)
 {
 	struct garbage garbage = { 0 };
 
@@ -221,35 +256,36 @@ static void forget(struct mirror_list *list, struct mirror *const *mirrors, size
 	free_rolls_(list, &garbage);
 }
 
-/* @count claimed mirrors of one list, over a lock. */
-static int remove_locked(struct mirror_list *list, struct mirror *const *m, size_t count,
-			 uint64_t timeout_ns)
+/* Over a lock: those of @list that come first in @m, at most @count; how many. */
+static size_t remove_locked(struct mirror_list *list, struct mirror *const *m, size_t count,
+			    uint64_t timeout_ns, int *rc)
 {
-	int rc = list->sync->write_lock(list->sync_state, timeout_ns);
+	size_t nr;
 
-	if (rc)
-		return rc;
+	*rc = list->sync->write_lock(list->sync_state, timeout_ns);
+	if (*rc)
+		return 0;
 	port_mutex_lock(&list->lock);
-	for (size_t i = 0; i < count; i++)
-		unlink_(list, m[i]);
+	for (nr = 0; nr < count && m[nr]->mirror__list == list; nr++)
+		unlink_(list, m[nr]);
 	port_mutex_unlock(&list->lock);
-	forget(list, m, count);
+	forget_(list, m, nr);
 	list->sync->write_unlock(list->sync_state);
-	return 0;
+	return nr;
 }
 
-/* Forget those that are drained, also where another is not. */
-static int drain_all(struct mirror_list *list, struct mirror *const *m, size_t count,
+/* Forget those of the @count marked that are drained, also where another is not. */
+static int drain_all(struct mirror_list *list, struct mirror *const *m, size_t count, bool interrupt,
 		     uint64_t deadline_ns)
 {
-	int rc = heavy_fence(list); /* C (pairs with A, E): dead before the look at the pins */
+	int rc = order_walks_(interrupt); /* C (pairs with A, E): dead before the look at the pins */
 	size_t drained = 0;
 
 	if (rc == 0 && !any_pin_(list))
 		drained = count;
 	for (; drained < count && rc == 0; drained += rc == 0)
 		rc = drain(list, m[drained], deadline_ns);
-	forget(list, m, drained);
+	forget_(list, m, drained);
 	return rc;
 }
 
@@ -272,69 +308,67 @@ static int synchronize(struct mirror_list *list, struct mirror *const *m, size_t
 	port_mutex_unlock(&list->lock);
 	free_rolls_(list, &garbage);
 	if (rc == 0)
-		forget(list, m, count);
+		forget_(list, m, count);
 	return rc;
 }
 
-/* @count claimed mirrors of one list.  What is not removed stays claimed. */
-static int remove_from(struct mirror_list *list, struct mirror *const *m, size_t count,
-		       uint64_t timeout_ns)
+/* The same over a grace period. */
+static size_t remove_marked(struct mirror_list *list, struct mirror *const *m, size_t count,
+			    uint64_t timeout_ns, int *rc)
 {
-	uint64_t begin = port_now_ns(), took_ns;
-	int rc;
+	bool interrupt;
+	size_t nr;
 
-	if (!list->grace_period) {
-		rc = remove_locked(list, m, count, timeout_ns);
-	} else {
-		port_mutex_lock(&list->lock);
-		for (size_t i = 0; i < count; i++) {
-			mark_dead(list, m[i], ENTRY_DEAD);
-			set_state_(m[i], STATE_DRAINING);
-		}
-		port_mutex_unlock(&list->lock);
-		rc = is_targeted_(list) ? drain_all(list, m, count, port_deadline(timeout_ns)) :
-					 synchronize(list, m, count, timeout_ns);
-	}
+	if (MUTANT(FENCING_DECIDED_EARLY))
+		interrupt = must_interrupt_(list);
+	port_mutex_lock(&list->lock);
+	nr = mark_dead_(list, m, count, ENTRY_DEAD);
+	if (!MUTANT(FENCING_DECIDED_EARLY))
+		interrupt = must_interrupt_(list);
+	port_mutex_unlock(&list->lock);
+	*rc = is_targeted_(list) ? drain_all(list, m, nr, interrupt, port_deadline(timeout_ns)) :
+				   synchronize(list, m, nr, timeout_ns);
+	return nr;
+}
+
+/* Claimed mirrors of the first one's list, up to one of another: how many.  What is not removed stays claimed. */
+static size_t remove_run(struct mirror *const *m, size_t count, uint64_t timeout_ns, int *rc)
+{
+	struct mirror_list *list = m[0]->mirror__list;
+	uint64_t begin = port_now_ns(), took_ns;
+	size_t nr = (list->grace_period ? remove_marked : remove_locked)(list, m, count, timeout_ns, rc);
+
 	took_ns = port_now_ns() - begin;
 	port_mutex_lock(&list->lock);
 	list->nr_drains++;
 	if (list->longest_drain_ns < took_ns)
 		list->longest_drain_ns = took_ns;
 	port_mutex_unlock(&list->lock);
-	return rc;
+	return nr;
 }
 
 static int unregister(struct mirror *const *mirrors, size_t count, uint64_t timeout_ns)
 {
 	struct wait wait = { .mirrors = mirrors, .count = count };
 	int cancel = port_cancel_disable(); /* a wait that vanished would stay shown */
-	size_t claimed, i, end;
-	int rc = 0;
+	size_t i;
+	int rc = claim_(mirrors, count, true);
 
-	for (claimed = 0; claimed < count; claimed++) {
-		rc = claim(mirrors[claimed], true);
-		if (rc)
-			break;
-	}
-	if (!rc)
+	if (!rc) {
 		rc = show_wait_(&wait);
+		for (i = 0; rc && i < count; i++)
+			give_back_(mirrors[i]);
+	}
 	if (rc) {
-		for (i = 0; i < claimed; i++)
-			give_back(mirrors[i]);
 		port_cancel_restore(cancel);
 		return rc;
 	}
-	for (i = 0; i < count && rc == 0; i = end) {
-		struct mirror_list *list = mirrors[i]->mirror__list;
-
-		for (end = i + 1; end < count && mirrors[end]->mirror__list == list; )
-			end++;
-		rc = remove_from(list, mirrors + i, end - i, timeout_ns);
-	}
+	for (i = 0; i < count && rc == 0; )
+		i += remove_run(mirrors + i, count - i, timeout_ns, &rc);
 	end_wait_(&wait);
 	for (i = 0; rc && i < count; i++)
 		if (get_state_(mirrors[i]) != STATE_GONE)
-			give_back(mirrors[i]);
+			give_back_(mirrors[i]);
 	port_cancel_restore(cancel);
 	return rc;
 }
@@ -356,139 +390,10 @@ int mirror_unregister_many(struct mirror *const *mirrors, size_t count)
 	return count ? unregister(mirrors, count, PORT_FOREVER) : 0;
 }
 
-/* ---- without waiting ---- */
-
-/* Under lock. */
-static void unpend(struct mirror *m)
-{
-	*m->mirror__link = m->mirror__next;
-	if (m->mirror__next)
-		m->mirror__next->mirror__link = m->mirror__link;
-}
-
-/* Drained, and FINISHED by us: tell the owner.  Within a walk, so that done() is known as one. */
-static void finish(struct mirror_list *list, struct mirror *m)
-{
-	void (*done)(struct mirror *m) = m->mirror__done;
-	int cancel = port_cancel_disable(); /* barrier waits for it */
-
-	port_mutex_lock(&list->lock);
-	unpend(m);
-	port_mutex_unlock(&list->lock);
-	forget(list, &m, 1);
-	done(m);
-	port_mutex_lock(&list->lock);
-	list->nr_pending--;
-	fetch_add(&list->wakes, 1);
-	if (list->nr_barriers)
-		port_futex_wake(&list->wakes, INT_MAX);
-	port_mutex_unlock(&list->lock);
-	port_cancel_restore(cancel);
-}
-
-/* Whether @e is drained, and it falls to us to finish it; after a heavy fence. */
-static bool may_finish(struct mirror_list *list, struct mirror__entry *e)
-{
-	int level;
-
-	return !pinned_(list, e, &level) && !(fetch_or(&e->state, ENTRY_FINISHED) & ENTRY_FINISHED);
-}
-
 void unpinned_dead_(struct mirror_list *list, struct mirror__entry *e)
 {
 	fetch_add(&e->wakes, 1);
 	port_futex_wake(&e->wakes, INT_MAX);
-	if (!(load_acquire(&e->state) & ENTRY_ASYNC)) /* H (pairs with G): ASYNC before done */
-		return;
-	/* F (pairs with F): my empty pin before the look at theirs.  Where the fence fails,
-	 * barrier tries again. */
-	if (heavy_fence(list) == 0 && may_finish(list, e))
-		finish(list, e->mirror);
-}
-
-/* One of the pending that it falls to us to finish, or NULL. */
-static struct mirror *one_to_finish(struct mirror_list *list)
-{
-	struct mirror *m;
-
-	/* Under the lock, because who finishes an entry takes it out before it is retired. */
-	port_mutex_lock(&list->lock);
-	for (m = list->pending; m; m = m->mirror__next)
-		if (may_finish(list, m->mirror__entry))
-			break;
-	port_mutex_unlock(&list->lock);
-	return m;
-}
-
-/* Finish what no pin shows any more; the others are left to those who unpin them.  0 or -errno. */
-static int finish_pending(struct mirror_list *list)
-{
-	struct walk walk __attribute__((cleanup(leave_))) = { .walker = NULL };
-	struct mirror *m;
-	int rc = enter_(&walk, list, "done", MAX_PINS, true);
-
-	if (!rc)
-		rc = heavy_fence(list); /* C, and F for who unpinned one meanwhile */
-	while (!rc && (m = one_to_finish(list)))
-		finish(list, m);
-	return rc;
-}
-
-int mirror_unregister_async(struct mirror *m, void (*done)(struct mirror *m))
-{
-	struct mirror_list *list;
-	int rc;
-
-	if (!m || !done)
-		return -EINVAL;
-	rc = claim(m, false);
-	if (rc)
-		return rc;
-	list = m->mirror__list;
-	if (!list->grace_period) {
-		rc = list->sync->write_lock(list->sync_state, PORT_FOREVER);
-		if (rc) {
-			give_back(m);
-			return rc;
-		}
-	}
-	port_mutex_lock(&list->lock);
-	m->mirror__done = done;
-	m->mirror__link = &list->pending;
-	m->mirror__next = list->pending;
-	if (m->mirror__next)
-		m->mirror__next->mirror__link = &m->mirror__next;
-	list->pending = m;
-	list->nr_pending++;
-	mark_dead(list, m, ENTRY_DEAD | ENTRY_ASYNC);
-	set_state_(m, STATE_ASYNC);
-	port_mutex_unlock(&list->lock);
-	if (!list->grace_period)
-		list->sync->write_unlock(list->sync_state);
-	finish_pending(list); /* an error is found again by barrier */
-	return 0;
-}
-
-int mirror_barrier(struct mirror_list *list)
-{
-	uint32_t seen;
-	int rc = 0;
-
-	if (!list)
-		return -EINVAL;
-	if (in_callback_(list))
-		return -EDEADLK;
-	port_mutex_lock(&list->lock);
-	list->nr_barriers++;
-	while (list->nr_pending && !rc) {
-		seen = load_acquire(&list->wakes);
-		port_mutex_unlock(&list->lock);
-		rc = finish_pending(list);
-		if (!rc)
-			port_futex_wait(&list->wakes, seen, PORT_FOREVER);
-		port_mutex_lock(&list->lock);
-	}
-	list->nr_barriers--;
-	port_mutex_unlock(&list->lock);
-	return rc;
+	if (load_acquire(&e->state) & ENTRY_ASYNC) /* H (pairs with G): ASYNC before done */
+		unpinned_async_(list, e);
 }

@@ -10,6 +10,8 @@
  *   mirror_order.c   which mirrors a walk calls, and in what order
  *   index.c          the index of range mirrors
  *   mirror_drain.c   unregister: pins, and the wait for them
+ *   mirror_async.c   unregister without waiting
+ *   mirror_fence.c   who pays for the fence between pins and drains
  *   mirror_waits.c   who waits for whom
  *   mirror_stall.c   callbacks that take too long
  *   mirror_fill.c    fills that retry when a bracket races them
@@ -34,6 +36,11 @@
 
 #define NEVER UINT64_MAX
 
+/* Memory that is not in use, in a list of such. */
+struct link {
+	struct link *next;
+};
+
 /* ---- what walkers look at ---- */
 
 /*
@@ -43,7 +50,7 @@
 struct mirror__entry {
 	union {
 		struct mirror *mirror;          /* read by who has pinned the live entry */
-		struct mirror__entry *next;     /* retired: the list of such */
+		struct link link;               /* retired: the list of such */
 	};
 	uint64_t first, last;           /* bytes, both inclusive; constant */
 	uint64_t joined;                /* list->seq since it is registered; NEVER until then */
@@ -68,7 +75,7 @@ enum {
 /* Entries in order of registration; NULL where one was taken out.  Copied when it is full. */
 struct roll {
 	uint64_t room;
-	uint64_t used;                  /* written under list->lock; slots below it are readable */
+	uint64_t used;                  /* written under list->lock; no entry is in a slot from there on */
 	struct roll *next;              /* retired: the list of such */
 	struct mirror__entry *slot[];
 };
@@ -88,6 +95,7 @@ struct walker {
 	const void *thread;                     /* port_homeless() of its thread */
 	uint64_t tid;
 	uint64_t walks, callbacks, refusals;    /* totals */
+	uint64_t marks_seen;                    /* list->nr_marks when it last looked */
 } __attribute__((aligned(64)));                 /* whole cache lines: others write the next */
 
 /* ---- the list ---- */
@@ -95,7 +103,7 @@ struct walker {
 /* Objects of one size; under list->lock. */
 struct pool {
 	size_t object_bytes;
-	void *vacant;                   /* given back, linked */
+	struct link *vacant;            /* given back */
 	char *fresh;                    /* never used: of the newest chunk */
 	size_t fresh_bytes;
 	size_t total_bytes;             /* of its chunks */
@@ -103,20 +111,28 @@ struct pool {
 
 /* Memory that is not in the list any more: mirror_memory.c. */
 struct garbage {
-	struct mirror__entry *entries;
+	struct link *entries, *oldest_entry;
 	struct roll *rolls;
 	struct index_node *nodes;
 	size_t bytes;
 };
 
+/* mirror_fence.c */
+enum {
+	FENCING_OFF,                    /* walks leave fences to membarrier(2) */
+	FENCING_BEGUN,                  /* those that begin from now on fence */
+	FENCING_ALL,                    /* all that run do */
+};
+
 struct mirror_list {
-	/* Read by every walk; only these three change, under lock. */
+	/* Read by every walk; only these three and fencing change, under lock. */
 	struct roll *roll;              /* whole-list mirrors */
 	struct index index;             /* range mirrors: walks read its root */
 	uint64_t seq;                   /* counts registrations and what else divides brackets */
 	const struct mirror_sync *sync;
 	void *sync_state;
-	bool membarrier;                /* pins go without fences, drains use membarrier(2) */
+	bool membarrier;                /* pins go without fences, drains use membarrier(2); unless fencing */
+	uint32_t fencing;               /* FENCING_...; written under lock */
 	bool grace_period;              /* the kind of sync */
 	bool targeted;                  /* drains wait for pins, else for a grace period */
 	struct cells walkers;           /* struct walker for each thread */
@@ -134,6 +150,8 @@ struct mirror_list {
 	struct garbage retired;         /* since due got its cookie */
 	struct garbage due;             /* to be freed when ... */
 	uint64_t due_cookie;            /* ... this cookie of the sync's is over */
+	uint64_t fencing_cookie;        /* of the sync's: whether FENCING_BEGUN is FENCING_ALL by now */
+	uint64_t nr_marks;              /* how often entries were marked dead; walkers read it */
 	uint64_t nr_drains, longest_drain_ns;
 
 	uint32_t nr_barriers;           /* calls of mirror_barrier that may sleep */
@@ -161,7 +179,15 @@ struct mirror__entry *get_entry_(struct mirror_list *list);
 int get_nodes_(struct mirror_list *list);
 int get_slots_(struct mirror_list *list, size_t nr);
 /* Keep what walks may still see: an entry; the index's retired nodes. */
-void retire_entry_(struct mirror_list *list, struct mirror__entry *e);
+static inline void retire_entry_(struct mirror_list *list, struct mirror__entry *e)
+{
+	if (!list->retired.entries)
+		list->retired.oldest_entry = &e->link;
+	e->link.next = list->retired.entries;
+	list->retired.entries = &e->link;
+	list->retired.bytes += sizeof(*e);
+}
+
 void retire_nodes_(struct mirror_list *list);
 /* Use again what no walk can see any more.  What comes back is for free_rolls_. */
 void reclaim_(struct mirror_list *list, struct garbage *garbage);
@@ -183,15 +209,47 @@ extern const struct mirror_sync sync_srcu_fenced_;
 
 /* Under lock: a number greater than that of every bracket so far. */
 void next_seq_(struct mirror_list *list);
-/* Under lock: no walk that begins from now on sees @m. */
-void unlink_(struct mirror_list *list, struct mirror *m);
 void misuse_(const struct mirror_list *list, const char *function, const char *rule);
 
 /* A mirror's own state: the address is mixed in, so that uninitialised memory is not mistaken. */
 enum mirror_state { STATE_NONE, STATE_JOINING, STATE_REGISTERED, STATE_CLAIMED, STATE_DYING, STATE_DRAINING,
 		    STATE_ASYNC, STATE_GONE };
-enum mirror_state get_state_(const struct mirror *m);
-void set_state_(struct mirror *m, enum mirror_state state);
+static inline uintptr_t state_mark_(const struct mirror *m)
+{
+	return ((uintptr_t)m << 4) ^ (uintptr_t)0x6d6972726f724000;
+}
+
+static inline enum mirror_state get_state_(const struct mirror *m)
+{
+	uintptr_t state = load_acquire(&m->mirror__state) ^ state_mark_(m);
+
+	return state <= STATE_GONE ? (enum mirror_state)state : STATE_NONE;
+}
+
+static inline void set_state_(struct mirror *m, enum mirror_state state)
+{
+	store_release(&m->mirror__state, state_mark_(m) ^ (uintptr_t)state);
+}
+
+/* mirror__place of a mirror that is in the index, not in the roll. */
+#define IN_INDEX UINT64_MAX
+
+/* Under lock: no walk that begins from now on sees @m. */
+static inline void unlink_(struct mirror_list *list, const struct mirror *m)
+{
+	const struct mirror__entry *e = m->mirror__entry;
+
+	if (m->mirror__place == IN_INDEX) {
+		index_remove(&list->index, e->first, e);
+		retire_nodes_(list);
+		return;
+	}
+	store_release(&list->roll->slot[m->mirror__place], NULL);
+	list->nr_live--;
+	/* Slots behind the last entry are used again: walks ask each entry when it joined. */
+	while (list->roll->used && !list->roll->slot[list->roll->used - 1])
+		store_relaxed(&list->roll->used, list->roll->used - 1);
+}
 
 /* mirror_walk.c */
 
@@ -202,7 +260,7 @@ struct walk {
 	struct mirror_list *list;
 	struct walker *walker;          /* NULL: not begun, or ended */
 	struct mirror__entry **pin;     /* walker's, of this level */
-	bool membarrier;                /* list->membarrier, at hand */
+	bool membarrier;                /* its pins go without fences */
 	bool timed;                     /* whether stalls are reported */
 };
 /*
@@ -241,8 +299,39 @@ void end_timing_(const struct walk *walk, struct mirror__entry *e);
 /* The callback that holds up the drain of @m. */
 void report_drain_(struct mirror_list *list, struct mirror *m);
 
+/* mirror_fence.c */
+
+/* Walks between two looks of a walker at how many drains there were; 0: it never looks. */
+#ifndef WEIGH_PERIOD
+#define WEIGH_PERIOD 8192
+#endif
+/* Where drains are frequent let walks fence; where there are none, no more. */
+void weigh_fences_(struct mirror_list *list, struct walker *w);
+/* Under lock. */
+void begin_fencing_(struct mirror_list *list);
+void end_fencing_(struct mirror_list *list);
+/* Under lock, the entries marked: whether a drain must interrupt the walks to order them with that. */
+bool must_interrupt_(struct mirror_list *list);
+/* C of mirror_drain.c, as must_interrupt_ said: 0 or -errno. */
+int order_walks_(bool interrupt);
+
+/* mirror_async.c */
+
+/* The drains of those that went without waiting: this entry is not pinned here any more. */
+void unpinned_async_(struct mirror_list *list, struct mirror__entry *e);
+
 /* mirror_drain.c; barriers are explained at the top of src/mirror_drain.c */
 
+/* Make @count mirrors ours to unregister; where one cannot be, the others are given back. */
+int claim_(struct mirror *const *mirrors, size_t count, bool to_wait);
+void give_back_(struct mirror *m);
+/*
+ * Under lock: no callback of those of @list that come first in @mirrors starts any more, but where a walk has
+ * pinned the entry already; how many they are.
+ */
+size_t mark_dead_(struct mirror_list *list, struct mirror *const *mirrors, size_t count, uint32_t how);
+/* Nobody will call them: forget them. */
+void forget_(struct mirror_list *list, struct mirror *const *mirrors, size_t count);
 void unpinned_dead_(struct mirror_list *list, struct mirror__entry *e);
 /* Whether an unregister waits for callbacks of its own mirror alone. */
 static inline bool is_targeted_(const struct mirror_list *list)
@@ -288,7 +377,7 @@ static inline bool pin_(const struct walk *walk, struct mirror__entry *e)
 	if (walk->timed)
 		begin_timing_(walk);
 	store_relaxed(walk->pin, e);
-	fence_light(walk->membarrier || MUTANT(PIN_NO_FENCE)); /* A (pairs with C): the pin before the state */
+	fence_light(walk->membarrier || MUTANT(PIN_NO_FENCE)); /* A (pairs with C, F): the pin before the state */
 	if (MUTANT(PIN_AFTER_CHECK) || !(load_acquire(&e->state) & ENTRY_DEAD))
 		return true;
 	unpin_(walk, e);

@@ -41,25 +41,9 @@
 
 /* ---- the roll and the index; all under list->lock ---- */
 
-/* mirror__place of a mirror that is in the index. */
-#define IN_INDEX UINT64_MAX
-
 void next_seq_(struct mirror_list *list)
 {
 	store_release(&list->seq, list->seq + 1);
-}
-
-void unlink_(struct mirror_list *list, struct mirror *m)
-{
-	const struct mirror__entry *e = m->mirror__entry;
-
-	if (m->mirror__place == IN_INDEX) {
-		index_remove(&list->index, e->first, e);
-		retire_nodes_(list);
-	} else {
-		store_release(&list->roll->slot[m->mirror__place], NULL);
-		list->nr_live--;
-	}
 }
 
 /* ---- register ---- */
@@ -310,25 +294,6 @@ int mirror_list_release(struct mirror_list *list)
 	while ((e = order_next(&order)))
 		release_one(&walk, e);
 	return 0;
-}
-
-/* ---- mirrors ---- */
-
-static uintptr_t state_mark(const struct mirror *m)
-{
-	return ((uintptr_t)m << 4) ^ (uintptr_t)0x6d6972726f724000;
-}
-
-enum mirror_state get_state_(const struct mirror *m)
-{
-	uintptr_t state = load_acquire(&m->mirror__state) ^ state_mark(m);
-
-	return state <= STATE_GONE ? (enum mirror_state)state : STATE_NONE;
-}
-
-void set_state_(struct mirror *m, enum mirror_state state)
-{
-	store_release(&m->mirror__state, state_mark(m) ^ (uintptr_t)state);
 }
 
 void misuse_(const struct mirror_list *list, const char *function, const char *rule)

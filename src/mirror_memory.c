@@ -11,7 +11,7 @@
  *      the pool, or from 16 MiB on a huge page, and give them back when the list is destroyed.
  *   2. What is retired waits in two batches.  One is due when the sync's cookie says so; the
  *      other collects what is retired meanwhile, and gets its cookie then.  Registrations and
- *      unregistrations poll, once a 128th of what is live is retired; nobody waits.
+ *      unregistrations poll, once 256 KiB and a 128th of what is live are retired; nobody waits.
  *   3. A sync without cookies: all that was retired before a synchronize is free after it.
  *
  * Why it is safe
@@ -38,6 +38,10 @@
 #define SMALLEST_CHUNK 4096u
 #endif
 #define LARGEST_CHUNK (2u << 20)
+/* Each grace period may interrupt all publishers, so that a small list does not ask for too many. */
+#ifndef SMALLEST_GARBAGE
+#define SMALLEST_GARBAGE (256u << 10)
+#endif
 
 static void *list_alloc(struct mirror_list *list, size_t bytes)
 {
@@ -64,13 +68,9 @@ struct chunk {
 	char pad[48];                   /* objects begin on a cache line of their own */
 };
 
-struct vacant_object {
-	struct vacant_object *next;
-};
-
 static void *pool_get(struct pool *pool)
 {
-	struct vacant_object *object = pool->vacant;
+	struct link *object = pool->vacant;
 
 	if (object) {
 		pool->vacant = object->next;
@@ -85,7 +85,7 @@ static void *pool_get(struct pool *pool)
 
 static void pool_put(struct pool *pool, void *memory)
 {
-	struct vacant_object *object = memory;
+	struct link *object = memory;
 
 	object->next = pool->vacant;
 	pool->vacant = object;
@@ -220,13 +220,6 @@ int get_slots_(struct mirror_list *list, size_t nr)
 
 /* ---- garbage ---- */
 
-void retire_entry_(struct mirror_list *list, struct mirror__entry *e)
-{
-	e->next = list->retired.entries;
-	list->retired.entries = e;
-	list->retired.bytes += sizeof(*e);
-}
-
 void retire_nodes_(struct mirror_list *list)
 {
 	struct index_node *node;
@@ -245,7 +238,7 @@ static bool is_worth_it(const struct mirror_list *list)
 	size_t live_bytes = list->nr_mirrors * sizeof(struct mirror__entry) +
 			    list->index.nr_nodes * sizeof(struct index_node);
 
-	return list->retired.bytes >= SMALLEST_CHUNK + live_bytes / 128;
+	return list->retired.bytes >= SMALLEST_GARBAGE + live_bytes / 128;
 }
 
 void take_garbage_(struct mirror_list *list, struct garbage *garbage)
@@ -256,12 +249,12 @@ void take_garbage_(struct mirror_list *list, struct garbage *garbage)
 
 void recycle_(struct mirror_list *list, struct garbage *garbage)
 {
-	struct mirror__entry *e;
 	struct index_node *node;
 
-	while ((e = garbage->entries)) {
-		garbage->entries = e->next;
-		pool_put(&list->entries, e);
+	if (garbage->entries) {
+		garbage->oldest_entry->next = list->entries.vacant;
+		list->entries.vacant = garbage->entries;
+		garbage->entries = NULL;
 	}
 	while ((node = garbage->nodes)) {
 		garbage->nodes = node->next;
@@ -294,13 +287,13 @@ void reclaim_(struct mirror_list *list, struct garbage *garbage)
 
 void put_garbage_back_(struct mirror_list *list, struct garbage *garbage)
 {
-	struct mirror__entry *e;
+	struct link *entry;
 	struct index_node *node;
 	struct roll *roll;
 
-	while ((e = garbage->entries)) {
-		garbage->entries = e->next;
-		retire_entry_(list, e);
+	while ((entry = garbage->entries)) {
+		garbage->entries = entry->next;
+		retire_entry_(list, (struct mirror__entry *)entry);
 	}
 	while ((node = garbage->nodes)) {
 		garbage->nodes = node->next;

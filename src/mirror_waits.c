@@ -68,7 +68,8 @@ int show_wait_(struct wait *wait)
 
 	wait->thread = port_homeless();
 	port_mutex_lock(&waits_lock);
-	circle = !MUTANT(CIRCLE_UNSEEN) && leads_to(wait->thread, wait->mirrors, wait->count);
+	/* Nobody waits for a thread that is in no callback. */
+	circle = *port_walks() && !MUTANT(CIRCLE_UNSEEN) && leads_to(wait->thread, wait->mirrors, wait->count);
 	if (!circle) {
 		wait->link = &waits;
 		wait->next = waits;

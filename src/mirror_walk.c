@@ -16,7 +16,8 @@
  *
  * Algorithm
  *   1. The bracket becomes a handed-over section of list->brackets (for fills, and destroy).
- *   2. enter: at depth 0 the sync's read_lock; deeper, the walk stands under what is held.
+ *   2. enter: at depth 0 the sync's read_lock; deeper, the walk stands under what is held.  Then
+ *      whether pins are to fence (mirror_fence.c).
  *   3. The start reads seq once and keeps it in the range: S.
  *   4. An entry takes part in the bracket if joined <= S < released and the ranges overlap
  *      (takes_part, mirror_order.h).
@@ -45,6 +46,7 @@
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
  * | A | start | seq before the roll and the index | acquire | mirror_list.c:A | a bracket misses a mirror that it should call | list-register |
+ * | B | enter | whether to fence before the look at the state of entries | acquire | mirror_fence.c:A | a callback runs on a freed mirror | fence-end |
  *
  * Sources: Linux mm/mmu_notifier.c v6.12; differences: doc/mirror.md.
  */
@@ -133,10 +135,12 @@ int enter_(struct walk *walk, struct mirror_list *list, const char *what, uint32
 		.list = list,
 		.walker = w,
 		.pin = &w->pin[w->depth],
-		.membarrier = list->membarrier,
+		/* B (pairs with mirror_fence.c:A): before the look at the state of entries. */
+		.membarrier = list->membarrier && load_acquire(&list->fencing) == FENCING_OFF,
 		.timed = list->stall_ns != 0,
 	};
 	w->depth++;
+	++*port_walks();
 	return 0;
 }
 
@@ -152,6 +156,7 @@ void leave_(struct walk *walk)
 	if (pinned)
 		unpin_(walk, pinned);
 	walk->walker = NULL;
+	--*port_walks();
 	if (--w->depth == 0 && list->sync->read_unlock)
 		list->sync->read_unlock(list->sync_state, w->token);
 	if (w == &list->homeless)
@@ -334,6 +339,8 @@ static int start_all(const struct walk *walk, struct mirror_range *r)
 	}
 	count(&walk->walker->walks, 1);
 	count(&walk->walker->callbacks, tally.calls);
+	if (WEIGH_PERIOD && walk->walker->walks % WEIGH_PERIOD == 0)
+		weigh_fences_(walk->list, walk->walker);
 	if (tally.finishes)
 		finish_all(walk, r, attempt.before);
 	if (!refused) {

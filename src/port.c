@@ -208,6 +208,7 @@ void port_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(voi
 }
 
 __thread uint32_t port_homeless_count;
+__thread uint32_t port_walks_count;
 
 void port_fatal(const char *function, const char *rule, const void *object)
 {

@@ -248,6 +248,9 @@ extern __thread void **usrcu__cells __attribute__((tls_model("initial-exec"), vi
  */
 extern __thread uint32_t port_homeless_count __attribute__((tls_model("initial-exec")));
 #define port_homeless() (&port_homeless_count)
+/* How many walks of mirror lists, of whatever lists, this thread is in. */
+extern __thread uint32_t port_walks_count __attribute__((tls_model("initial-exec")));
+#define port_walks() (&port_walks_count)
 
 /*
  * ---- the read side of usrcu, as <mirror/usrcu_inline.h> wants it ----

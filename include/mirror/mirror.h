@@ -302,7 +302,8 @@ int mirror_register_many(struct mirror_list *list, struct mirror *const *mirrors
  *           must not be freed; call again
  * Context:  may sleep
  * Ordering: everything that @m's callbacks wrote is visible on return
- * Cost:     one membarrier(2) and one pass over the cells of the threads that have published
+ * Cost:     one pass over the cells of the threads that have published, and one membarrier(2), but
+ *           none where unregisters are frequent: publishers then execute fences instead
  * Source:   Linux mm/mmu_notifier.c v6.12 mmu_notifier_unregister; differences: does not call
  *           release, waits for @m's callbacks alone
  */

@@ -113,7 +113,7 @@ struct fiber {
 	void **cells;
 	void *(*run)(void *arg);
 	void *arg;
-	uint32_t homeless;
+	uint32_t homeless, walks;
 	uint32_t arena_used;
 	uint16_t nr_chunks;
 	void (*hook[X_MAX_HOOKS])(void);

@@ -207,7 +207,7 @@ static void unregister_circle_first(void)
 const struct x_scenario x_scenarios[] = {
 	{ MIRROR, .name = "drain-async", .claim = "M8: done() once, after the last callback (F)",
 	  .setup = one_device, .thread = { publish, publish, unregister_first_async }, .check = gone_once,
-	  .quick = 2, .full = 4 },
+	  .quick = 3, .full = 4 },
 	{ MIRROR, .name = "drain-async-fenced", .claim = "M8: the same with full fences (F)",
 	  .setup = one_device_fenced, .thread = { publish, publish, unregister_first_async },
 	  .check = gone_once, .quick = 2, .full = 4 },

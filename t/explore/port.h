@@ -172,6 +172,7 @@ void **x_my_cells(const struct x_site *site);
 void x_set_my_cells(const struct x_site *site, void **table);
 
 uint32_t *port_homeless(void);
+uint32_t *port_walks(void);
 
 /*
  * ---- the read side of usrcu ----

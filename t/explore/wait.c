@@ -352,6 +352,11 @@ uint32_t *port_homeless(void)
 	return &E.cur->homeless;
 }
 
+uint32_t *port_walks(void)
+{
+	return &E.cur->walks;
+}
+
 void port_fatal(const char *function, const char *rule, const void *object)
 {
 	x_fail("%s stops the program: %s (%p)", function, rule, object);

@@ -1,0 +1,156 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Unregister without waiting: who finds out that a mirror is drained, and tells its owner
+ *
+ * The mark and the pins are those of mirror_drain.c, which says why this is safe; its
+ * barriers are explained at the top of src/mirror_drain.c.  A mirror is pending from its mark until
+ * somebody has taken upon himself to call its done().
+ */
+
+#include "mirror_impl.h"
+
+#include <errno.h>
+#include <limits.h>
+
+/* Under lock. */
+static void unpend(struct mirror *m)
+{
+	*m->mirror__link = m->mirror__next;
+	if (m->mirror__next)
+		m->mirror__next->mirror__link = m->mirror__link;
+}
+
+/* Drained, and FINISHED by us: tell the owner.  Within a walk, so that done() is known as one. */
+static void finish(struct mirror_list *list, struct mirror *m)
+{
+	void (*done)(struct mirror *m) = m->mirror__done;
+	int cancel = port_cancel_disable(); /* barrier waits for it */
+
+	port_mutex_lock(&list->lock);
+	unpend(m);
+	port_mutex_unlock(&list->lock);
+	forget_(list, &m, 1);
+	done(m);
+	port_mutex_lock(&list->lock);
+	list->nr_pending--;
+	fetch_add(&list->wakes, 1);
+	if (list->nr_barriers)
+		port_futex_wake(&list->wakes, INT_MAX);
+	port_mutex_unlock(&list->lock);
+	port_cancel_restore(cancel);
+}
+
+/* Whether @e is drained, and it falls to us to finish it; after C or F. */
+static bool may_finish(struct mirror_list *list, struct mirror__entry *e)
+{
+	int level;
+
+	return !pinned_(list, e, &level) && !(fetch_or(&e->state, ENTRY_FINISHED) & ENTRY_FINISHED);
+}
+
+void unpinned_async_(struct mirror_list *list, struct mirror__entry *e)
+{
+	bool interrupt;
+
+	port_mutex_lock(&list->lock);
+	interrupt = must_interrupt_(list);
+	port_mutex_unlock(&list->lock);
+	/*
+	 * F (pairs with A, F): my empty pin before the look at theirs; and the mark, whose own C may be
+	 * still to come, before it too.  Where the fence fails, barrier tries again.
+	 */
+	if ((MUTANT(UNPIN_ASYNC_NO_FENCE) || order_walks_(interrupt) == 0) && may_finish(list, e))
+		finish(list, e->mirror);
+}
+
+/* One of the pending that it falls to us to finish, or NULL. */
+static struct mirror *one_to_finish(struct mirror_list *list)
+{
+	struct mirror *m;
+
+	/* Under the lock, because who finishes an entry takes it out before it is retired. */
+	port_mutex_lock(&list->lock);
+	for (m = list->pending; m; m = m->mirror__next)
+		if (may_finish(list, m->mirror__entry))
+			break;
+	port_mutex_unlock(&list->lock);
+	return m;
+}
+
+/* Finish what no pin shows any more; the others are left to those who unpin them.  0 or -errno. */
+static int finish_pending(struct mirror_list *list, bool interrupt)
+{
+	struct walk walk __attribute__((cleanup(leave_))) = { .walker = NULL };
+	struct mirror *m;
+	int rc = enter_(&walk, list, "done", MAX_PINS, true);
+
+	if (!rc)
+		rc = order_walks_(interrupt); /* C (pairs with A, E): dead before the look at the pins */
+	while (!rc && (m = one_to_finish(list)))
+		finish(list, m);
+	return rc;
+}
+
+int mirror_unregister_async(struct mirror *m, void (*done)(struct mirror *m))
+{
+	struct mirror_list *list;
+	bool interrupt;
+	int rc;
+
+	if (!done)
+		return -EINVAL;
+	rc = claim_(&m, 1, false);
+	if (rc)
+		return rc;
+	list = m->mirror__list;
+	if (!list->grace_period) {
+		rc = list->sync->write_lock(list->sync_state, PORT_FOREVER);
+		if (rc) {
+			give_back_(m);
+			return rc;
+		}
+	}
+	port_mutex_lock(&list->lock);
+	m->mirror__done = done;
+	m->mirror__link = &list->pending;
+	m->mirror__next = list->pending;
+	if (m->mirror__next)
+		m->mirror__next->mirror__link = &m->mirror__next;
+	list->pending = m;
+	list->nr_pending++;
+	mark_dead_(list, &m, 1, ENTRY_DEAD | ENTRY_ASYNC);
+	interrupt = must_interrupt_(list);
+	port_mutex_unlock(&list->lock);
+	if (!list->grace_period)
+		list->sync->write_unlock(list->sync_state);
+	finish_pending(list, interrupt); /* an error is found again by barrier */
+	return 0;
+}
+
+int mirror_barrier(struct mirror_list *list)
+{
+	bool interrupt;
+	uint32_t seen;
+	int rc = 0;
+
+	if (!list)
+		return -EINVAL;
+	if (in_callback_(list))
+		return -EDEADLK;
+	port_mutex_lock(&list->lock);
+	list->nr_barriers++;
+	while (list->nr_pending && !rc) {
+		seen = load_acquire(&list->wakes);
+		interrupt = must_interrupt_(list);
+		port_mutex_unlock(&list->lock);
+		rc = finish_pending(list, interrupt);
+		if (!rc)
+			port_futex_wait(&list->wakes, seen, PORT_FOREVER);
+		port_mutex_lock(&list->lock);
+	}
+	list->nr_barriers--;
+	port_mutex_unlock(&list->lock);
+	return rc;
+}

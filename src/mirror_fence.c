@@ -1,0 +1,97 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Who pays for the fence between the pins of walks and the marks of drains
+ *
+ * A drain marks entries dead and then looks at pins; a walk pins and then looks for the mark.
+ * Both sides need a full fence between the two (A, C and E of mirror_drain.c).  There are two
+ * ways to have that.  With membarrier(2) walks execute none, and each drain makes all threads of
+ * the process that run execute one, by an interrupt that costs each of them microseconds.  Or
+ * walks fence: a few nanoseconds for each mirror called, and a drain interrupts nobody.  The
+ * first is right where drains are rare, the second where they are frequent.
+ *
+ * State
+ *   list->fencing         written under list->lock; each walk reads it once, within its section
+ *   list->fencing_cookie  under list->lock
+ *   list->nr_marks        written under list->lock; walkers read it
+ *   walker->marks_seen    its thread's own
+ *
+ * Algorithm
+ *   1. Publishers are those whom drains interrupt, so they decide: each looks, every WEIGH_PERIOD
+ *      walks, how many drains there were since its last look.  A few: fencing has BEGUN.  None: it
+ *      is OFF again.  So where nobody publishes, nothing changes.
+ *   2. Walks that read BEGUN or ALL fence.  Those that read OFF before may still run, so that
+ *      drains go on to interrupt until a grace period of the list's sync is over; then ALL do.
+ *   3. A drain decides under the lock under which it marks its entries: only where ALL walks fence
+ *      it interrupts nobody.
+ *
+ * Why it is safe.  A walk that does not fence has read OFF in its section.
+ *   1. It read the OFF from before the last BEGUN: its section began before the cookie of 2, which
+ *      was taken after BEGUN was stored.  It is over when fencing is ALL.  (fence-begin; mutant
+ *      FENCING_UNSETTLED)
+ *   2. It read an OFF that was stored after a drain found ALL: that OFF was stored under the lock
+ *      after the drain's marks were, so that the walk sees the marks, A.  (fence-end; mutant
+ *      FENCING_DECIDED_EARLY)
+ *   3. It read an OFF that was stored before the drain took the lock: then the drain sees OFF, or
+ *      a BEGUN that is later, and interrupts, or is in case 1.
+ *
+ * Cost.  A walk: one load of a line that it reads anyway.  A drain: nothing.
+ *
+ * Barriers
+ * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
+ * |---|---|---|---|---|---|---|
+ * | A | end_fencing | marks of earlier drains before OFF | release, and the lock | mirror_walk.c:B | a callback runs on a freed mirror | fence-end |
+ */
+
+#include "mirror_impl.h"
+
+/* Drains in a period that make fences the cheaper way: an interrupt costs what some hundred walks' fences do. */
+#define FREQUENT 4
+
+void begin_fencing_(struct mirror_list *list)
+{
+	store_relaxed(&list->fencing, FENCING_BEGUN);
+	/* As all that comes before a cookie, BEGUN is seen by every section that its grace period does not wait for. */
+	list->fencing_cookie = list->sync->get_state(list->sync_state);
+}
+
+void end_fencing_(struct mirror_list *list)
+{
+	/* A (pairs with mirror_walk.c:B): who reads this sees the marks of drains that found ALL. */
+	store_release(&list->fencing, FENCING_OFF);
+}
+
+void weigh_fences_(struct mirror_list *list, struct walker *w)
+{
+	uint64_t marks = load_relaxed(&list->nr_marks), since = marks - w->marks_seen;
+	bool fences = load_relaxed(&list->fencing) != FENCING_OFF;
+
+	w->marks_seen = marks;
+	if (!list->membarrier || !is_targeted_(list) || (fences ? since != 0 : since < FREQUENT))
+		return;
+	/* Publishers wait for no lock: it will be as true next time. */
+	if (!port_mutex_trylock(&list->lock))
+		return;
+	if (!fences && list->fencing == FENCING_OFF)
+		begin_fencing_(list);
+	else if (fences)
+		end_fencing_(list);
+	port_mutex_unlock(&list->lock);
+}
+
+bool must_interrupt_(struct mirror_list *list)
+{
+	const struct mirror_sync *sync = list->sync;
+
+	store_relaxed(&list->nr_marks, list->nr_marks + 1);
+	if (list->fencing == FENCING_BEGUN &&
+	    (MUTANT(FENCING_UNSETTLED) || sync->poll_state(list->sync_state, list->fencing_cookie)))
+		store_relaxed(&list->fencing, FENCING_ALL);
+	return list->membarrier && list->grace_period && list->fencing != FENCING_ALL;
+}
+
+int order_walks_(bool interrupt)
+{
+	return MUTANT(DRAIN_NO_FENCE) ? 0 : fence_heavy(interrupt);
+}

@@ -1,0 +1,94 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/* Scenarios over src/mirror_fence.c: walks and drains while fences begin and end to be the walks' part. */
+
+#include "mirror_impl.h"
+#include "mirror_scenarios.h"
+
+static void begin_fencing(void)
+{
+	port_mutex_lock(&list->lock);
+	begin_fencing_(list);
+	port_mutex_unlock(&list->lock);
+}
+
+static void end_fencing(void)
+{
+	port_mutex_lock(&list->lock);
+	end_fencing_(list);
+	port_mutex_unlock(&list->lock);
+}
+
+static void begin_and_end(void)
+{
+	begin_fencing();
+	end_fencing();
+}
+
+/* What publishers do, but that it does not depend on how often they have published. */
+static void weigh(void)
+{
+	struct walker w = { .marks_seen = 0 };
+
+	weigh_fences_(list, &w);
+}
+
+static void devices_fenced(int nr)
+{
+	list_with(NULL, 0);
+	devices(nr + 1, &device_ops);
+	begin_fencing();
+	unregister(nr); /* which finds that no walk from before is left */
+	x_assert(list->fencing == FENCING_ALL);
+}
+
+static void one_all_fenced(void)
+{
+	devices_fenced(1);
+}
+
+static void two_all_fenced(void)
+{
+	devices_fenced(2);
+}
+
+static void unregister_both_in_turn(void)
+{
+	unregister(0);
+	unregister(1);
+}
+
+static void first_gone(void)
+{
+	destroyed();
+	x_assert(gone == 1);
+}
+
+const struct x_scenario x_scenarios[] = {
+	{ MIRROR, .name = "fence-begin", .claim = "M5: no callback after unregister while fencing begins",
+	  .setup = one_device, .thread = { publish, begin_fencing, unregister_first }, .check = destroyed,
+	  .quick = 3, .full = 5 },
+	{ MIRROR, .name = "fence-begin-two", .claim = "M5: the same for the one that finds that all walks fence",
+	  .setup = two_devices, .thread = { publish, begin_fencing, unregister_both_in_turn }, .check = destroyed,
+	  .quick = 2, .full = 3 },
+	{ MIRROR, .name = "fence-end", .claim = "M5: the same while fencing ends (A)",
+	  .setup = one_all_fenced, .thread = { publish, end_fencing, unregister_first }, .check = destroyed,
+	  .quick = 3, .full = 5 },
+	{ MIRROR, .name = "fence-begin-end", .claim = "M5: the same while it begins and ends at once",
+	  .setup = two_all_fenced, .thread = { publish, begin_and_end, unregister_both_in_turn }, .check = destroyed,
+	  .quick = 2, .full = 3 },
+	{ MIRROR, .name = "fence-weigh", .claim = "M5: the same where a publisher's count ends it",
+	  .setup = one_all_fenced, .thread = { publish, weigh, unregister_first }, .check = destroyed,
+	  .quick = 2, .full = 4 },
+	{ MIRROR_WITH(X_SPURIOUS), .name = "fence-sleep", .claim = "no drain sleeps for ever where all walks fence (C, E)",
+	  .setup = one_all_fenced, .thread = { publish_twice, unregister_first }, .check = destroyed,
+	  .quick = 3, .full = 6 },
+	{ MIRROR, .name = "fence-async", .claim = "M8: done() once where all walks fence (F)",
+	  .setup = one_all_fenced, .thread = { publish, publish, unregister_first_async }, .check = first_gone,
+	  .quick = 1, .full = 3 },
+	{ MIRROR_WITH(X_MEMBARRIER_DIES), .name = "fence-denied",
+	  .claim = "M5: where all walks fence membarrier is not needed", .setup = one_all_fenced,
+	  .thread = { publish, unregister_first }, .quick = 3, .full = 6 },
+	{ .name = NULL },
+};
