@@ -238,17 +238,21 @@ static inline void set_state_(struct mirror *m, enum mirror_state state)
 static inline void unlink_(struct mirror_list *list, const struct mirror *m)
 {
 	const struct mirror__entry *e = m->mirror__entry;
+	struct roll *roll = list->roll;
+	uint64_t used;
 
 	if (m->mirror__place == IN_INDEX) {
 		index_remove(&list->index, e->first, e);
 		retire_nodes_(list);
 		return;
 	}
-	store_release(&list->roll->slot[m->mirror__place], NULL);
-	list->nr_live--;
+	store_release(&roll->slot[m->mirror__place], NULL);
 	/* Slots behind the last entry are used again: walks ask each entry when it joined. */
-	while (list->roll->used && !list->roll->slot[list->roll->used - 1])
-		store_relaxed(&list->roll->used, list->roll->used - 1);
+	used = --list->nr_live ? roll->used : 0;
+	while (used && !roll->slot[used - 1])
+		used--;
+	if (used != roll->used)
+		store_relaxed(&roll->used, used);
 }
 
 /* mirror_walk.c */
