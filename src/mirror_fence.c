@@ -15,12 +15,12 @@
  *   list->fencing         written under list->lock; each walk reads it once, within its section
  *   list->fencing_cookie  under list->lock
  *   list->nr_marks        written under list->lock; walkers read it
- *   walker->marks_seen    its thread's own
+ *   walker->marks_before  its thread's own
  *
  * Algorithm
- *   1. Publishers are those whom drains interrupt, so they decide: each looks, every WEIGH_PERIOD
- *      walks, how many drains there were since its last look.  A few: fencing has BEGUN.  None: it
- *      is OFF again.  So where nobody publishes, nothing changes.
+ *   1. Publishers are those whom drains interrupt, so they decide: each counts drains, and looks
+ *      now and then.  A few within some thousand walks: fencing has BEGUN.  None: it is OFF again.
+ *      So where nobody publishes, nothing changes.
  *   2. Walks that read BEGUN or ALL fence.  Those that read OFF before may still run, so that
  *      drains go on to interrupt until a grace period of the list's sync is over; then ALL do.
  *   3. A drain decides under the lock under which it marks its entries: only where ALL walks fence
@@ -46,8 +46,12 @@
 
 #include "mirror_impl.h"
 
-/* Drains in a period that make fences the cheaper way: an interrupt costs what some hundred walks' fences do. */
+/*
+ * So many drains within so many walks make fences the cheaper way: an interrupt costs what some
+ * hundred walks' fences do, and is late for all that wait behind it.
+ */
 #define FREQUENT 4
+#define WINDOW 8192
 
 void begin_fencing_(struct mirror_list *list)
 {
@@ -64,19 +68,21 @@ void end_fencing_(struct mirror_list *list)
 
 void weigh_fences_(struct mirror_list *list, struct walker *w)
 {
-	uint64_t marks = load_relaxed(&list->nr_marks), since = marks - w->marks_seen;
-	bool fences = load_relaxed(&list->fencing) != FENCING_OFF;
+	uint64_t marks = load_relaxed(&list->nr_marks), drains = marks - w->marks_before;
+	bool fencing = load_relaxed(&list->fencing) != FENCING_OFF;
+	bool over = w->walks % WINDOW == 0, wrong = fencing ? over && !drains : drains >= FREQUENT;
 
-	w->marks_seen = marks;
-	if (!list->membarrier || !is_targeted_(list) || (fences ? since != 0 : since < FREQUENT))
+	if (over || wrong)
+		w->marks_before = marks;
+	if (!wrong || !list->membarrier || !is_targeted_(list))
 		return;
 	/* Publishers wait for no lock: it will be as true next time. */
 	if (!port_mutex_trylock(&list->lock))
 		return;
-	if (!fences && list->fencing == FENCING_OFF)
-		begin_fencing_(list);
-	else if (fences)
+	if (fencing)
 		end_fencing_(list);
+	else if (list->fencing == FENCING_OFF)
+		begin_fencing_(list);
 	port_mutex_unlock(&list->lock);
 }
 

@@ -95,7 +95,7 @@ struct walker {
 	const void *thread;                     /* port_homeless() of its thread */
 	uint64_t tid;
 	uint64_t walks, callbacks, refusals;    /* totals */
-	uint64_t marks_seen;                    /* list->nr_marks when it last looked */
+	uint64_t marks_before;                  /* list->nr_marks when it began to count them */
 } __attribute__((aligned(64)));                 /* whole cache lines: others write the next */
 
 /* ---- the list ---- */
@@ -305,9 +305,9 @@ void report_drain_(struct mirror_list *list, struct mirror *m);
 
 /* mirror_fence.c */
 
-/* Walks between two looks of a walker at how many drains there were; 0: it never looks. */
+/* How many starts a walker lets pass between two looks at how many drains there were; 0: it never looks. */
 #ifndef WEIGH_PERIOD
-#define WEIGH_PERIOD 8192
+#define WEIGH_PERIOD 256
 #endif
 /* Where drains are frequent let walks fence; where there are none, no more. */
 void weigh_fences_(struct mirror_list *list, struct walker *w);
