@@ -151,7 +151,7 @@ struct mirror_list {
 	struct garbage due;             /* to be freed when ... */
 	uint64_t due_cookie;            /* ... this cookie of the sync's is over */
 	uint64_t fencing_cookie;        /* of the sync's: whether FENCING_BEGUN is FENCING_ALL by now */
-	uint64_t nr_marks;              /* how often entries were marked dead; walkers read it */
+	uint64_t nr_marks;              /* how often a drain had to fence; walkers read it */
 	uint64_t nr_drains, longest_drain_ns;
 
 	uint32_t nr_barriers;           /* calls of mirror_barrier that may sleep */

@@ -56,6 +56,7 @@ enum {
 	MUTANT_DRAIN_NO_FENCE,
 	MUTANT_NO_WAKE_AFTER_UNPIN,
 	MUTANT_UNPIN_ASYNC_NO_FENCE,    /* mirror_async.c: F off */
+	MUTANT_FINISH_UNFENCED,         /* finishes what was marked after its fence */
 	MUTANT_FENCING_UNSETTLED,       /* mirror_fence.c: relies on fences before all walks execute them */
 	MUTANT_FENCING_DECIDED_EARLY,   /* decides whom to interrupt before it marks */
 	MUTANT_CIRCLE_UNSEEN,           /* lets unregisters wait for each other */
