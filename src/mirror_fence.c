@@ -15,7 +15,7 @@
  *   list->fencing         written under list->lock; each walk reads it once, within its section
  *   list->fencing_cookie  under list->lock
  *   list->nr_marks        written under list->lock; walkers read it
- *   walker->marks_seen    its thread's own
+ *   walker->marks_seen, looks_at    its thread's own
  *
  * Algorithm
  *   1. Publishers are those whom drains interrupt, so they decide: each looks, every WEIGH_PERIOD
@@ -65,10 +65,12 @@ void end_fencing_(struct mirror_list *list)
 void weigh_fences_(struct mirror_list *list, struct walker *w)
 {
 	uint64_t marks = load_relaxed(&list->nr_marks), since = marks - w->marks_seen;
-	bool fences = load_relaxed(&list->fencing) != FENCING_OFF;
+	bool fences = load_relaxed(&list->fencing) != FENCING_OFF, is_first = !w->looks_at;
 
 	w->marks_seen = marks;
-	if (!list->membarrier || !is_targeted_(list) || (fences ? since != 0 : since < FREQUENT))
+	w->looks_at = w->walks + WEIGH_PERIOD;
+	/* At first the count is that of the list's whole life. */
+	if (is_first || !list->membarrier || !is_targeted_(list) || (fences ? since != 0 : since < FREQUENT))
 		return;
 	/* Publishers wait for no lock: it will be as true next time. */
 	if (!port_mutex_trylock(&list->lock))

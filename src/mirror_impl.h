@@ -95,7 +95,8 @@ struct walker {
 	const void *thread;                     /* port_homeless() of its thread */
 	uint64_t tid;
 	uint64_t walks, callbacks, refusals;    /* totals */
-	uint64_t marks_seen;                    /* list->nr_marks when it last looked */
+	uint64_t marks_seen;                    /* list->nr_marks when it last looked, mirror_fence.c */
+	uint64_t looks_at;                      /* the number of walks at which it looks next; 0: it never has */
 } __attribute__((aligned(64)));                 /* whole cache lines: others write the next */
 
 /* ---- the list ---- */

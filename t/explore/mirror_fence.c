@@ -29,7 +29,7 @@ static void begin_and_end(void)
 /* What publishers do, but that it does not depend on how often they have published. */
 static void weigh(void)
 {
-	struct walker w = { .marks_seen = 0 };
+	struct walker w = { .looks_at = 1 };
 
 	weigh_fences_(list, &w);
 }
