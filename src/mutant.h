@@ -45,6 +45,8 @@ enum {
 	MUTANT_URWSEM_SLEEP_BLIND,      /* O off: sleeps whatever the word says by then */
 	/* the mirror list */
 	MUTANT_REGISTER_NO_RELEASE,     /* mirror_list.c: A off */
+	MUTANT_SLOT_NO_RELEASE,         /* mirror_list.c: B off */
+	MUTANT_SLOT_TRUSTED,            /* an end does not ask when the entry in a slot joined */
 	MUTANT_RECLAIM_EARLY,           /* uses memory again without a grace period */
 	MUTANT_UNLINK_BEFORE_RELEASE,
 	MUTANT_RELEASE_TWICE,
