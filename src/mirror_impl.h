@@ -90,7 +90,7 @@ struct walker {
 	struct mirror__entry *pin[MAX_PINS];    /* the callback that runs at each depth, or NULL */
 	const char *what[MAX_PINS];             /* its name */
 	uint64_t since[MAX_PINS];               /* when it began, ns; where stalls are reported */
-	uint32_t depth;
+	uint32_t depth;                         /* how many walks it is in; others read it to find circles */
 	int token;                              /* of the sync's read_lock, taken at depth 0 */
 	const void *thread;                     /* port_homeless() of its thread */
 	uint64_t tid;
