@@ -358,11 +358,9 @@ bool any_pin_(struct mirror_list *list);
 /* A walker that shows a pin of @e, and at which level; NULL: none does. */
 struct walker *pinned_(struct mirror_list *list, const struct mirror__entry *e, int *level);
 
-/* No callback of @e runs here any more. */
-static inline void unpin_(const struct walk *walk, struct mirror__entry *e)
+/* Take the pin of @e away. */
+static inline void clear_pin_(const struct walk *walk, struct mirror__entry *e)
 {
-	if (walk->timed)
-		end_timing_(walk, e);
 	if (MUTANT(UNPIN_NO_RELEASE))
 		store_relaxed(walk->pin, NULL);
 	else
@@ -372,6 +370,14 @@ static inline void unpin_(const struct walk *walk, struct mirror__entry *e)
 		if (load_relaxed(&e->state) & ENTRY_DEAD)
 			unpinned_dead_(walk->list, e);
 	}
+}
+
+/* No callback of @e runs here any more. */
+static inline void unpin_(const struct walk *walk, struct mirror__entry *e)
+{
+	if (walk->timed)
+		end_timing_(walk, e);
+	clear_pin_(walk, e);
 }
 
 /* A callback of @e is about to run here; false: @e is dead, and none may. */
@@ -385,7 +391,7 @@ static inline bool pin_(const struct walk *walk, struct mirror__entry *e)
 	fence_light(walk->membarrier || MUTANT(PIN_NO_FENCE)); /* A (pairs with C, F): the pin before the state */
 	if (MUTANT(PIN_AFTER_CHECK) || !(load_acquire(&e->state) & ENTRY_DEAD))
 		return true;
-	unpin_(walk, e);
+	clear_pin_(walk, e); /* there was no callback to be timed, and there may be no mirror */
 	return false;
 }
 
