@@ -21,8 +21,9 @@
  *   1. Publishers are those whom drains interrupt, so they decide: each looks, every WEIGH_PERIOD
  *      walks, how many drains there were since its last look.  A few: fencing has BEGUN.  None: it
  *      is OFF again.  So where nobody publishes, nothing changes.
- *   2. Walks that read BEGUN or ALL fence.  Those that read OFF before may still run, so that
- *      drains go on to interrupt until a grace period of the list's sync is over; then ALL do.
+ *   2. Walks that read anything but OFF fence.  Those that read OFF before may still run, so that
+ *      drains go on to interrupt until a grace period of the list's sync is over, for which the first
+ *      of them asks; then ALL do.  Publishers ask the sync for nothing.
  *   3. A drain decides under the lock under which it marks its entries: only where ALL walks fence
  *      it interrupts nobody.
  *
@@ -34,7 +35,7 @@
  *      after the drain's marks were, so that the walk sees the marks, A.  (fence-end; mutant
  *      FENCING_DECIDED_EARLY)
  *   3. It read an OFF that was stored before the drain took the lock: then the drain sees OFF, or
- *      a BEGUN that is later, and interrupts, or is in case 1.
+ *      what came later, and interrupts, or is in case 1.
  *
  * Cost.  A walk: one load of a line that it reads anyway.  A drain: nothing.
  *
@@ -52,8 +53,6 @@
 void begin_fencing_(struct mirror_list *list)
 {
 	store_relaxed(&list->fencing, FENCING_BEGUN);
-	/* As all that comes before a cookie, BEGUN is seen by every section that its grace period does not wait for. */
-	list->fencing_cookie = list->sync->get_state(list->sync_state);
 }
 
 void end_fencing_(struct mirror_list *list)
@@ -87,7 +86,12 @@ bool must_interrupt_(struct mirror_list *list)
 	const struct mirror_sync *sync = list->sync;
 
 	store_relaxed(&list->nr_marks, list->nr_marks + 1);
-	if (list->fencing == FENCING_BEGUN &&
+	if (list->fencing == FENCING_BEGUN) {
+		/* As all before a cookie, BEGUN is seen by every section that its grace period does not wait for. */
+		list->fencing_cookie = sync->get_state(list->sync_state);
+		store_relaxed(&list->fencing, FENCING_SETTLES);
+	}
+	if (list->fencing == FENCING_SETTLES &&
 	    (MUTANT(FENCING_UNSETTLED) || sync->poll_state(list->sync_state, list->fencing_cookie)))
 		store_relaxed(&list->fencing, FENCING_ALL);
 	return list->membarrier && list->grace_period && list->fencing != FENCING_ALL;

@@ -122,6 +122,7 @@ struct garbage {
 enum {
 	FENCING_OFF,                    /* walks leave fences to membarrier(2) */
 	FENCING_BEGUN,                  /* those that begin from now on fence */
+	FENCING_SETTLES,                /* the same, and fencing_cookie says when those from before are over */
 	FENCING_ALL,                    /* all that run do */
 };
 
@@ -151,7 +152,7 @@ struct mirror_list {
 	struct garbage retired;         /* since due got its cookie */
 	struct garbage due;             /* to be freed when ... */
 	uint64_t due_cookie;            /* ... this cookie of the sync's is over */
-	uint64_t fencing_cookie;        /* of the sync's: whether FENCING_BEGUN is FENCING_ALL by now */
+	uint64_t fencing_cookie;        /* of the sync's: whether FENCING_SETTLES is FENCING_ALL by now */
 	uint64_t nr_marks;              /* how often a drain had to fence; walkers read it */
 	uint64_t nr_drains, longest_drain_ns;
 
