@@ -7,6 +7,10 @@
  * The mark and the pins are those of mirror_drain.c, which says why this is safe; its
  * barriers are explained at the top of src/mirror_drain.c.  A mirror is pending from its mark until
  * somebody has taken upon himself to call its done().
+ *
+ * A fence serves the marks that came before it.  So marks are numbered, and who has fenced leaves
+ * pending what was marked since: he may not see the pin of a walk that has not seen that mark.
+ * (drain-async-both; mutant FINISH_UNFENCED)
  */
 
 #include "mirror_impl.h"
@@ -65,22 +69,25 @@ void unpinned_async_(struct mirror_list *list, struct mirror__entry *e)
 		finish(list, e->mirror);
 }
 
-/* One of the pending that it falls to us to finish, or NULL. */
-static struct mirror *one_to_finish(struct mirror_list *list)
+/* One of the pending that it falls to us to finish, marked no later than @mark; or NULL. */
+static struct mirror *one_to_finish(struct mirror_list *list, uint64_t mark)
 {
 	struct mirror *m;
 
 	/* Under the lock, because who finishes an entry takes it out before it is retired. */
 	port_mutex_lock(&list->lock);
 	for (m = list->pending; m; m = m->mirror__next)
-		if (may_finish(list, m->mirror__entry))
+		if ((m->mirror__mark <= mark || MUTANT(FINISH_UNFENCED)) && may_finish(list, m->mirror__entry))
 			break;
 	port_mutex_unlock(&list->lock);
 	return m;
 }
 
-/* Finish what no pin shows any more; the others are left to those who unpin them.  0 or -errno. */
-static int finish_pending(struct mirror_list *list, bool interrupt)
+/*
+ * Finish what was marked by then and no pin shows any more; the others are left to those who unpin
+ * them, or have marked them.  0 or -errno.
+ */
+static int finish_pending(struct mirror_list *list, bool interrupt, uint64_t mark)
 {
 	struct walk walk __attribute__((cleanup(leave_))) = { .walker = NULL };
 	struct mirror *m;
@@ -88,7 +95,7 @@ static int finish_pending(struct mirror_list *list, bool interrupt)
 
 	if (!rc)
 		rc = order_walks_(interrupt); /* C (pairs with A, E): dead before the look at the pins */
-	while (!rc && (m = one_to_finish(list)))
+	while (!rc && (m = one_to_finish(list, mark)))
 		finish(list, m);
 	return rc;
 }
@@ -96,6 +103,7 @@ static int finish_pending(struct mirror_list *list, bool interrupt)
 int mirror_unregister_async(struct mirror *m, void (*done)(struct mirror *m))
 {
 	struct mirror_list *list;
+	uint64_t mark;
 	bool interrupt;
 	int rc;
 
@@ -122,15 +130,17 @@ int mirror_unregister_async(struct mirror *m, void (*done)(struct mirror *m))
 	list->nr_pending++;
 	mark_dead_(list, &m, 1, ENTRY_DEAD | ENTRY_ASYNC);
 	interrupt = must_interrupt_(list);
+	mark = m->mirror__mark = list->nr_marks;
 	port_mutex_unlock(&list->lock);
 	if (!list->grace_period)
 		list->sync->write_unlock(list->sync_state);
-	finish_pending(list, interrupt); /* an error is found again by barrier */
+	finish_pending(list, interrupt, mark); /* an error is found again by barrier */
 	return 0;
 }
 
 int mirror_barrier(struct mirror_list *list)
 {
+	uint64_t mark;
 	bool interrupt;
 	uint32_t seen;
 	int rc = 0;
@@ -144,8 +154,9 @@ int mirror_barrier(struct mirror_list *list)
 	while (list->nr_pending && !rc) {
 		seen = load_acquire(&list->wakes);
 		interrupt = must_interrupt_(list);
+		mark = list->nr_marks;
 		port_mutex_unlock(&list->lock);
-		rc = finish_pending(list, interrupt);
+		rc = finish_pending(list, interrupt, mark);
 		if (!rc)
 			port_futex_wait(&list->wakes, seen, PORT_FOREVER);
 		port_mutex_lock(&list->lock);

@@ -15,14 +15,15 @@
  *   list->fencing         written under list->lock; each walk reads it once, within its section
  *   list->fencing_cookie  under list->lock
  *   list->nr_marks        written under list->lock; walkers read it
- *   walker->marks_before  its thread's own
+ *   walker->marks_before, looks_at, window_ends    its thread's own
  *
  * Algorithm
  *   1. Publishers are those whom drains interrupt, so they decide: each counts drains, and looks
  *      now and then.  A few within some thousand walks: fencing has BEGUN.  None: it is OFF again.
  *      So where nobody publishes, nothing changes.
- *   2. Walks that read BEGUN or ALL fence.  Those that read OFF before may still run, so that
- *      drains go on to interrupt until a grace period of the list's sync is over; then ALL do.
+ *   2. Walks that read anything but OFF fence.  Those that read OFF before may still run, so that
+ *      drains go on to interrupt until a grace period of the list's sync is over, for which the first
+ *      of them asks; then ALL do.  Publishers ask the sync for nothing.
  *   3. A drain decides under the lock under which it marks its entries: only where ALL walks fence
  *      it interrupts nobody.
  *
@@ -34,7 +35,7 @@
  *      after the drain's marks were, so that the walk sees the marks, A.  (fence-end; mutant
  *      FENCING_DECIDED_EARLY)
  *   3. It read an OFF that was stored before the drain took the lock: then the drain sees OFF, or
- *      a BEGUN that is later, and interrupts, or is in case 1.
+ *      what came later, and interrupts, or is in case 1.
  *
  * Cost.  A walk: one load of a line that it reads anyway.  A drain: nothing.
  *
@@ -47,17 +48,14 @@
 #include "mirror_impl.h"
 
 /*
- * So many drains within so many walks make fences the cheaper way: an interrupt costs what some
+ * So many drains in a window make fences the cheaper way: an interrupt costs what some
  * hundred walks' fences do, and is late for all that wait behind it.
  */
 #define FREQUENT 4
-#define WINDOW 8192
 
 void begin_fencing_(struct mirror_list *list)
 {
 	store_relaxed(&list->fencing, FENCING_BEGUN);
-	/* As all that comes before a cookie, BEGUN is seen by every section that its grace period does not wait for. */
-	list->fencing_cookie = list->sync->get_state(list->sync_state);
 }
 
 void end_fencing_(struct mirror_list *list)
@@ -70,10 +68,15 @@ void weigh_fences_(struct mirror_list *list, struct walker *w)
 {
 	uint64_t marks = load_relaxed(&list->nr_marks), drains = marks - w->marks_before;
 	bool fencing = load_relaxed(&list->fencing) != FENCING_OFF;
-	bool over = w->walks % WINDOW == 0, wrong = fencing ? over && !drains : drains >= FREQUENT;
+	/* At first the count is that of the list's whole life. */
+	bool is_first = !w->window_ends, over = w->walks >= w->window_ends;
+	bool wrong = !is_first && (fencing ? over && !drains : drains >= FREQUENT);
 
-	if (over || wrong)
+	w->looks_at = w->walks + WEIGH_PERIOD;
+	if (over || wrong) {
 		w->marks_before = marks;
+		w->window_ends = w->walks + WEIGH_WINDOW;
+	}
 	if (!wrong || !list->membarrier || !is_targeted_(list))
 		return;
 	/* Publishers wait for no lock: it will be as true next time. */
@@ -91,7 +94,12 @@ bool must_interrupt_(struct mirror_list *list)
 	const struct mirror_sync *sync = list->sync;
 
 	store_relaxed(&list->nr_marks, list->nr_marks + 1);
-	if (list->fencing == FENCING_BEGUN &&
+	if (list->fencing == FENCING_BEGUN) {
+		/* As all before a cookie, BEGUN is seen by every section that its grace period does not wait for. */
+		list->fencing_cookie = sync->get_state(list->sync_state);
+		store_relaxed(&list->fencing, FENCING_SETTLES);
+	}
+	if (list->fencing == FENCING_SETTLES &&
 	    (MUTANT(FENCING_UNSETTLED) || sync->poll_state(list->sync_state, list->fencing_cookie)))
 		store_relaxed(&list->fencing, FENCING_ALL);
 	return list->membarrier && list->grace_period && list->fencing != FENCING_ALL;

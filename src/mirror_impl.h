@@ -90,12 +90,14 @@ struct walker {
 	struct mirror__entry *pin[MAX_PINS];    /* the callback that runs at each depth, or NULL */
 	const char *what[MAX_PINS];             /* its name */
 	uint64_t since[MAX_PINS];               /* when it began, ns; where stalls are reported */
-	uint32_t depth;
+	uint32_t depth;                         /* how many walks it is in; others read it to find circles */
 	int token;                              /* of the sync's read_lock, taken at depth 0 */
 	const void *thread;                     /* port_homeless() of its thread */
 	uint64_t tid;
 	uint64_t walks, callbacks, refusals;    /* totals */
-	uint64_t marks_before;                  /* list->nr_marks when it began to count them */
+	/* mirror_fence.c */
+	uint64_t marks_before;                  /* list->nr_marks when its window began */
+	uint64_t looks_at, window_ends;         /* numbers of walks; 0: it never has looked */
 } __attribute__((aligned(64)));                 /* whole cache lines: others write the next */
 
 /* ---- the list ---- */
@@ -121,6 +123,7 @@ struct garbage {
 enum {
 	FENCING_OFF,                    /* walks leave fences to membarrier(2) */
 	FENCING_BEGUN,                  /* those that begin from now on fence */
+	FENCING_SETTLES,                /* the same, and fencing_cookie says when those from before are over */
 	FENCING_ALL,                    /* all that run do */
 };
 
@@ -150,8 +153,8 @@ struct mirror_list {
 	struct garbage retired;         /* since due got its cookie */
 	struct garbage due;             /* to be freed when ... */
 	uint64_t due_cookie;            /* ... this cookie of the sync's is over */
-	uint64_t fencing_cookie;        /* of the sync's: whether FENCING_BEGUN is FENCING_ALL by now */
-	uint64_t nr_marks;              /* how often entries were marked dead; walkers read it */
+	uint64_t fencing_cookie;        /* of the sync's: whether FENCING_SETTLES is FENCING_ALL by now */
+	uint64_t nr_marks;              /* how often a drain had to fence; walkers read it */
 	uint64_t nr_drains, longest_drain_ns;
 
 	uint32_t nr_barriers;           /* calls of mirror_barrier that may sleep */
@@ -309,6 +312,8 @@ void report_drain_(struct mirror_list *list, struct mirror *m);
 #ifndef WEIGH_PERIOD
 #define WEIGH_PERIOD 256
 #endif
+/* And over how many it counts them. */
+#define WEIGH_WINDOW (32 * WEIGH_PERIOD)
 /* Where drains are frequent let walks fence; where there are none, no more. */
 void weigh_fences_(struct mirror_list *list, struct walker *w);
 /* Under lock. */
@@ -357,11 +362,9 @@ bool any_pin_(struct mirror_list *list);
 /* A walker that shows a pin of @e, and at which level; NULL: none does. */
 struct walker *pinned_(struct mirror_list *list, const struct mirror__entry *e, int *level);
 
-/* No callback of @e runs here any more. */
-static inline void unpin_(const struct walk *walk, struct mirror__entry *e)
+/* Take the pin of @e away. */
+static inline void clear_pin_(const struct walk *walk, struct mirror__entry *e)
 {
-	if (walk->timed)
-		end_timing_(walk, e);
 	if (MUTANT(UNPIN_NO_RELEASE))
 		store_relaxed(walk->pin, NULL);
 	else
@@ -371,6 +374,14 @@ static inline void unpin_(const struct walk *walk, struct mirror__entry *e)
 		if (load_relaxed(&e->state) & ENTRY_DEAD)
 			unpinned_dead_(walk->list, e);
 	}
+}
+
+/* No callback of @e runs here any more. */
+static inline void unpin_(const struct walk *walk, struct mirror__entry *e)
+{
+	if (walk->timed)
+		end_timing_(walk, e);
+	clear_pin_(walk, e);
 }
 
 /* A callback of @e is about to run here; false: @e is dead, and none may. */
@@ -384,7 +395,7 @@ static inline bool pin_(const struct walk *walk, struct mirror__entry *e)
 	fence_light(walk->membarrier || MUTANT(PIN_NO_FENCE)); /* A (pairs with C, F): the pin before the state */
 	if (MUTANT(PIN_AFTER_CHECK) || !(load_acquire(&e->state) & ENTRY_DEAD))
 		return true;
-	unpin_(walk, e);
+	clear_pin_(walk, e); /* there was no callback to be timed, and there may be no mirror */
 	return false;
 }
 

@@ -20,7 +20,9 @@
  *
  * Why it is safe
  *   1. Who reads seq finds every entry with joined <= seq: A below.  A roll that is being replaced
- *      keeps its slots.
+ *      keeps its slots.  A slot behind the last entry may be used again under a walk that counted
+ *      it before: such a walk sees when the new entry joined, B, which is after the walk's seq.
+ *      (list-slot, list-slot-end; mutants SLOT_NO_RELEASE, SLOT_TRUSTED)
  *   2. Release happens once: released is set under the lock, by the one call that returns 0.  A
  *      mirror stays in the roll until its release has returned, so that no bracket misses it.
  *      An unregister that comes first makes it dead, and the pin fails; one that comes later
@@ -30,6 +32,7 @@
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
  * | A | register | the entry before seq | release | mirror_walk.c:A | a bracket misses a mirror that it should call | list-register |
+ * | B | register | the entry before its slot, which a walk may have counted before | release | mirror_order.h:A | a bracket calls a mirror that joined later | list-slot |
  *
  * Source: Linux mm/mmu_notifier.c v6.12 (what release is for).
  */
@@ -65,10 +68,10 @@ static int make_entries(struct mirror_list *list, struct mirror *const *mirrors,
 			.mirror = m,
 			.first = range ? range->start : 0,
 			.last = range ? range->end - 1 : UINT64_MAX,
-			.joined = NEVER,
 			.released = NEVER,
 			.fills_from = NEVER,
 		};
+		store_relaxed(&e->joined, NEVER); /* in the index walks see it before it is registered */
 		if (range && get_nodes_(list)) {
 			retire_entry_(list, e);
 			return -ENOMEM;
@@ -96,7 +99,11 @@ static void publish(struct mirror_list *list, struct mirror *const *mirrors, boo
 		store_relaxed(&e->joined, list->seq + 1 + i);
 		if (in_roll) {
 			m->mirror__place = roll->used;
-			store_relaxed(&roll->slot[roll->used], e);
+			/* B (pairs with mirror_order.h:A): the entry before its slot. */
+			if (MUTANT(SLOT_NO_RELEASE))
+				store_relaxed(&roll->slot[roll->used], e);
+			else
+				store_release(&roll->slot[roll->used], e);
 			store_release(&roll->used, roll->used + 1);
 			list->nr_live++;
 		}

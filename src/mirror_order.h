@@ -13,6 +13,11 @@
  * more, pages straight from the kernel hold all of them; where there are none to be had, further
  * passes go on with the few.  So a walk of h hits costs O(log n + h log h), allocates nothing
  * that a program's hooks could see, and cannot fail.
+ *
+ * Barriers
+ * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
+ * |---|---|---|---|---|---|---|
+ * | A | the look at a slot | the slot before its entry's joined | acquire | mirror_list.c:B | a bracket calls a mirror that joined later | list-slot |
  */
 #ifndef MIRROR_ORDER_H
 #define MIRROR_ORDER_H
@@ -79,10 +84,11 @@ static inline struct mirror__entry *order_in_roll(struct order *o)
 {
 	while (o->slot < o->nr_slots) {
 		uint64_t slot = o->flip ? o->nr_slots - 1 - o->slot : o->slot;
+		/* A (pairs with mirror_list.c:B): when the entry joined, also where the slot was used again. */
 		struct mirror__entry *e = load_acquire(&o->roll->slot[slot]);
 
 		o->slot++;
-		if (e && takes_part(e, &o->view))
+		if (e && (takes_part(e, &o->view) || (MUTANT(SLOT_TRUSTED) && o->flip)))
 			return e;
 	}
 	return NULL;

@@ -29,11 +29,11 @@ static bool waits_for(const void *thread, const void *me)
 	return false;
 }
 
-/* Whether @w holds up an unregister of @e: by a callback of it, or of any mirror. */
+/* Whether @w holds up an unregister of @e: by a callback of it; or by any walk, done() being part of one too. */
 static bool holds_up(const struct mirror_list *list, const struct walker *w,
 		     const struct mirror__entry *e)
 {
-	return is_targeted_(list) ? pin_level_(w, e) >= 0 : has_pin_(w);
+	return is_targeted_(list) ? pin_level_(w, e) >= 0 : load_relaxed(&w->depth) != 0;
 }
 
 /* Whether one who holds up an unregister of these waits for @me. */
@@ -48,7 +48,7 @@ static bool leads_to(const void *me, struct mirror *const *mirrors, size_t count
 
 		if (!e || list == idle)
 			continue; /* it is drained already, or no callback runs at all */
-		if (k == 0 && !any_pin_(list)) {
+		if (k == 0 && is_targeted_(list) && !any_pin_(list)) {
 			idle = list;
 			continue;
 		}

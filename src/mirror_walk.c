@@ -139,7 +139,7 @@ int enter_(struct walk *walk, struct mirror_list *list, const char *what, uint32
 		.membarrier = list->membarrier && load_acquire(&list->fencing) == FENCING_OFF,
 		.timed = list->stall_ns != 0,
 	};
-	w->depth++;
+	store_relaxed(&w->depth, w->depth + 1);
 	++*port_walks();
 	return 0;
 }
@@ -157,7 +157,8 @@ void leave_(struct walk *walk)
 		unpin_(walk, pinned);
 	walk->walker = NULL;
 	--*port_walks();
-	if (--w->depth == 0 && list->sync->read_unlock)
+	store_relaxed(&w->depth, w->depth - 1);
+	if (w->depth == 0 && list->sync->read_unlock)
 		list->sync->read_unlock(list->sync_state, w->token);
 	if (w == &list->homeless)
 		give_turn(list);
@@ -339,7 +340,7 @@ static int start_all(const struct walk *walk, struct mirror_range *r)
 	}
 	count(&walk->walker->walks, 1);
 	count(&walk->walker->callbacks, tally.calls);
-	if (WEIGH_PERIOD && walk->walker->walks % WEIGH_PERIOD == 0)
+	if (WEIGH_PERIOD && walk->walker->walks >= walk->walker->looks_at)
 		weigh_fences_(walk->list, walk->walker);
 	if (tally.finishes)
 		finish_all(walk, r, attempt.before);

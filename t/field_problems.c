@@ -599,6 +599,37 @@ static void shared_writes(void)
 }
 #endif
 
+/* ---- 12: work that outlives the call ---- */
+
+static struct usrcu *guest;     /* its sections are I/O under way on the guest's memory */
+
+static int run_unmap(struct call *c)
+{
+	(void)c;
+	return usrcu_synchronize(guest);
+}
+
+static int run_complete(struct call *c)
+{
+	usrcu_up_read(guest, (int)c->start);
+	return 0;
+}
+
+static void submitted(void)
+{
+	struct call unmap = { .list = NULL }, complete = { .list = NULL };
+
+	if (usrcu_create(&guest, NULL))
+		bail_out("no domain");
+	complete.start = (uint64_t)usrcu_down_read(guest); /* submit, and return */
+	call_begin(&unmap, run_unmap);
+	ok(call_blocks(&unmap), "row 12: who unmaps waits for I/O that was submitted");
+	call_begin(&complete, run_complete);
+	call_end(&complete);
+	is_int(call_end(&unmap), 0, "row 12: ... until another thread has seen it complete");
+	is_int(usrcu_destroy(guest), 0, "row 12: and nothing is left open");
+}
+
 /* ---- 16, 17: when callbacks have run ---- */
 
 static void promptness(void)
@@ -626,6 +657,23 @@ static void promptness(void)
 
 /* ---- 18: no membarrier ---- */
 
+/* Unregisters that are frequent, in a thread that publishes. */
+static void storm(struct mirror_list *list, unsigned nr)
+{
+	struct mirror m;
+
+	memset(&m, 0, sizeof(m));
+	while (nr--) {
+		if (mirror_register(list, &m, &plain_ops))
+			bail_out("no registration");
+		for (int i = 0; i < 10; i++)
+			if (mirror_invalidate_range(list, 0, 10))
+				bail_out("no bracket");
+		if (mirror_unregister(&m))
+			bail_out("no unregister");
+	}
+}
+
 static void full_fences(void)
 {
 	struct usrcu_attr attr = { .size = sizeof(attr), .flags = USRCU_FULL_FENCE };
@@ -636,7 +684,7 @@ static void full_fences(void)
 	unsigned before, sent;
 
 	if (!HOOKED) {
-		skip(3, "the system calls are not seen");
+		skip(4, "the system calls are not seen");
 		return;
 	}
 	before = membarriers();
@@ -663,6 +711,14 @@ static void full_fences(void)
 		bail_out("no domain");
 	ok(!usrcu_uses_membarrier(domain) || sent > 0, "row 18: the test sees those of others");
 	usrcu_destroy(domain);
+	if (mirror_list_create(&list, NULL))
+		bail_out("no list");
+	storm(list, 3000); /* publishers look every 8192 walks */
+	before = membarriers();
+	storm(list, 1000);
+	sent = membarriers() - before;
+	ok(sent < 10, "row 18: 1000 unregisters beside busy publishers send %u, since walks fence by then", sent);
+	list_gone(list);
 }
 
 /* ---- 19, 20 ---- */
@@ -737,6 +793,7 @@ int main(void)
 	recursion();
 	no_gap();
 	after_fork();
+	submitted();
 	promptness();
 	full_fences();
 	strangers();

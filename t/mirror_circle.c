@@ -226,6 +226,63 @@ static void test_across(void)
 	list_gone(lists[1]);
 }
 
+/* ---- the same in done(), which runs as part of a walk ---- */
+
+static struct leaver {
+	struct probe m, idle;
+	struct gate in_done;
+	int rc;
+} leavers[2];
+
+static void done_unregisters(struct mirror *m)
+{
+	struct leaver *l = m == &leavers[0].m.m ? &leavers[0] : &leavers[1], *other = &leavers[l == leavers];
+
+	gate_open(&l->in_done);
+	gate_wait(&other->in_done);
+	l->rc = mirror_unregister(&other->idle.m);
+}
+
+static int run_async(struct call *c)
+{
+	return mirror_unregister_async(c->m, done_unregisters);
+}
+
+static void test_across_done(void)
+{
+	struct mirror_list *lists[2];
+	struct call calls[2];
+	int deadlks = 0, zeros = 0;
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct leaver *l = &leavers[i];
+
+		lists[i] = list_new();
+		gate_init(&l->in_done);
+		l->m = (struct probe){ .name = 'M' };
+		l->idle = (struct probe){ .name = 'I' };
+		mirror_register(lists[i], &l->m.m, &probe_ops);
+		mirror_register(lists[i], &l->idle.m, &probe_ops);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		calls[i] = (struct call){ .m = &leavers[i].m.m };
+		call_begin(&calls[i], run_async);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		call_end(&calls[i]);
+		deadlks += leavers[i].rc == -EDEADLK;
+		zeros += leavers[i].rc == 0;
+	}
+	if (v->targeted)
+		isv(zeros, 2, "M6, M8: so do two done()");
+	else
+		okv(deadlks >= 1 && deadlks + zeros == 2, "M7, M8: ... and of two done() one does");
+	for (unsigned i = 0; i < 2; i++)
+		mirror_unregister(&leavers[i].idle.m);
+	list_gone(lists[0]);
+	list_gone(lists[1]);
+}
+
 /* A chain is no circle: the last just works, and all others wait for it. */
 static void test_chain(void)
 {
@@ -302,6 +359,7 @@ int main(void)
 		test_self_below();
 		test_circles();
 		test_across();
+		test_across_done();
 		test_chain();
 		test_outsider();
 	}

@@ -10,7 +10,12 @@
  * where the library does not order them.  Half of the rounds keep a history that is checked
  * afterwards (history.h); the others go without, as looking at the clock gets in the way of races.
  * A disturber sends signals, whose handler lets the thread lose the CPU at any instruction.
+ *
+ * Walks begin and end to fence all the time (src/mirror_fence.c): the library's sources are built into
+ * this program with a small WEIGH_PERIOD, and the workers take turns of a millisecond in which they
+ * leave the mirrors alone.
  */
+#include "mirror_impl.h"
 #include "torture.h"
 
 /* ---- brackets ---- */
@@ -118,11 +123,19 @@ static void fill(void)
 	mirror_read_retry(&g->m, seq);
 }
 
+/* Atomic: nobody is to register or unregister, so that no drain is seen. */
+static bool calm;
+
+static bool is_calm(void)
+{
+	return __atomic_load_n(&calm, __ATOMIC_RELAXED);
+}
+
 static void act_in_callback(struct guest *g, const struct bracket *b)
 {
 	unsigned depth = b ? b->depth + 1 : 1;
 
-	switch (rng_below(&me->rng, 32)) {
+	switch (rng_below(&me->rng, is_calm() ? 2 : 32)) {
 	case 0:
 		sched_yield();
 		break;
@@ -152,7 +165,7 @@ static void *work(void *arg)
 	while (tap_now_ns() < end_ns) {
 		uint32_t what = rng_below(&me->rng, 100);
 
-		if (what < 50)
+		if (what < 50 || is_calm())
 			publish(0);
 		else if (what < 88)
 			come_or_go();
@@ -207,6 +220,8 @@ static void release_lists(void)
 static struct {
 	unsigned rounds, checked, bad;
 	uint64_t mirrors, brackets, callbacks, deadlks, timeouts, records;
+	bool may_fence;                         /* drains interrupt where walks do not */
+	unsigned begun, ended;                  /* how often walks were seen to fence, all of them, and no more */
 	char why[256];
 } sum;
 
@@ -228,8 +243,21 @@ static void check_history(void)
 	free(all.record);
 }
 
+/* Whether walks of the list @i fence, as seen now and then; they and drains go on meanwhile. */
+static void look_at_fencing(unsigned i, uint32_t *before)
+{
+	uint32_t fencing = __atomic_load_n(&lists[i]->fencing, __ATOMIC_RELAXED);
+
+	if (fencing == FENCING_ALL && *before != FENCING_ALL)
+		sum.begun++;
+	else if (fencing == FENCING_OFF && *before == FENCING_ALL)
+		sum.ended++;
+	*before = fencing;
+}
+
 static void run_round(unsigned ms)
 {
+	uint32_t fencing[LISTS] = { FENCING_OFF };
 	struct timespec pause = { 0 };
 	pthread_t disturber;
 
@@ -240,6 +268,7 @@ static void run_round(unsigned ms)
 	nr_lists = v->lock ? 1 : LISTS;
 	for (unsigned i = 0; i < nr_lists; i++)
 		lists[i] = list_new();
+	sum.may_fence = lists[0]->membarrier && lists[0]->targeted;
 	release_ns = tap_now_ns() + ms * UINT64_C(800000);
 	end_ns = tap_now_ns() + ms * UINT64_C(1000000);
 	for (unsigned i = 0; i < THREADS; i++) {
@@ -254,10 +283,14 @@ static void run_round(unsigned ms)
 	if (pthread_create(&disturber, NULL, disturb, workers))
 		bail_out("no thread");
 #endif
-	while (tap_now_ns() < release_ns) {
+	for (unsigned turn = 0; tap_now_ns() < release_ns; turn++) {
 		pause.tv_nsec = 100000;
 		nanosleep(&pause, NULL);
+		for (unsigned i = 0; i < nr_lists; i++)
+			look_at_fencing(i, &fencing[i]);
+		__atomic_store_n(&calm, turn % 20 >= 10, __ATOMIC_RELAXED);
 	}
+	__atomic_store_n(&calm, false, __ATOMIC_RELAXED);
 	release_lists();
 #ifndef UNDER_TSAN
 	pthread_join(disturber, NULL);
@@ -321,6 +354,9 @@ int main(void)
 		}
 		for (int f = 0; f < NR_FAULTS; f++)
 			okv(faults[f] == 0, "%s", fault_names[f]);
+		if (sum.may_fence)
+			okv(sum.begun && sum.ended, "walks were seen to begin to fence %u times, and to end %u times",
+			    sum.begun, sum.ended);
 		if (sum.checked)
 			okv(sum.bad == 0, "M1, M2, M4, M5, M8, M10: the histories of %u rounds are good", sum.checked);
 		if (sum.bad)

@@ -225,6 +225,7 @@ static const struct mirror_ops guest_ops = {
 static void join(unsigned slot)
 {
 	struct guest *g = malloc(sizeof(*g));
+	bool whole = rng_below(&me->rng, 2);    /* of the whole list */
 	uint64_t from;
 	int rc;
 
@@ -235,11 +236,12 @@ static void join(unsigned slot)
 	g->live = LIVE;
 	g->id = next_id(&last_mirror);
 	g->list = nr_lists > 1 && rng_below(&me->rng, 4) == 0;
-	g->lo = rng_below(&me->rng, 2) ? 0 : rng_below(&me->rng, SPACE - 1);
-	g->hi = g->lo + 1 + rng_below(&me->rng, SPACE - g->lo);
+	g->lo = whole || rng_below(&me->rng, 2) ? 0 : rng_below(&me->rng, SPACE - 1);
+	g->hi = whole ? SPACE : g->lo + 1 + rng_below(&me->rng, SPACE - g->lo);
 	g->owner = me;
 	from = now();
-	rc = mirror_register_range(lists[g->list], &g->m, &guest_ops, g->lo, g->hi);
+	rc = whole ? mirror_register(lists[g->list], &g->m, &guest_ops) :
+		     mirror_register_range(lists[g->list], &g->m, &guest_ops, g->lo, g->hi);
 	write_down(H_REGISTER, rc, g->id, NULL, g->list, g->lo, g->hi, from);
 	if (rc) {
 		if (rc != -ESHUTDOWN && !(rc == -EDEADLK && me->depth && v->lock))

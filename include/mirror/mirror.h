@@ -111,7 +111,10 @@ struct mirror {
 	struct mirror_list *mirror__list;
 	struct mirror__entry *mirror__entry;
 	uintptr_t mirror__state;
-	uint64_t mirror__place;
+	union {
+		uint64_t mirror__place;         /* while it can be found */
+		uint64_t mirror__mark;          /* since it was taken out asynchronously */
+	};
 	uint64_t mirror__settle;
 	void (*mirror__done)(struct mirror *m);
 	struct mirror *mirror__next, **mirror__link;

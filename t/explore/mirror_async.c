@@ -121,6 +121,17 @@ static void both_gone(void)
 	destroyed();
 }
 
+static void unregister_second_async(void)
+{
+	unregister_async(1);
+}
+
+static void async_first_and_barrier(void)
+{
+	unregister_async(0);
+	barrier();
+}
+
 /* ---- waits in callbacks ---- */
 
 /* Each device's callback unregisters another: 1 takes 2, and so on in a circle of nr_circle. */
@@ -227,6 +238,12 @@ const struct x_scenario x_scenarios[] = {
 	{ MIRROR, .name = "drain-async-two", .claim = "M8: two at once beside a bracket", .setup = two_devices,
 	  .thread = { publish, unregister_first_async, unregister_second }, .check = gone_once,
 	  .quick = 2, .full = 3 },
+	{ MIRROR, .name = "drain-async-both", .claim = "M8: the same, both asynchronously: each by its own fence (C)",
+	  .setup = two_devices, .thread = { publish, unregister_first_async, unregister_second_async },
+	  .check = both_gone, .quick = 2, .full = 3 },
+	{ MIRROR, .name = "drain-async-both-barrier", .claim = "M8: the same beside a barrier",
+	  .setup = two_devices, .thread = { publish, async_first_and_barrier, unregister_second_async },
+	  .check = both_gone, .quick = 1, .full = 3 },
 	{ MIRROR_WITH(X_MEMBARRIER_DIES), .name = "drain-async-membarrier",
 	  .claim = "M8: membarrier refused: not done early", .setup = one_device,
 	  .thread = { publish, unregister_first_async }, .quick = 3, .full = 6 },

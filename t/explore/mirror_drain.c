@@ -46,6 +46,31 @@ static void final(void)
 	destroyed();
 }
 
+/* ---- stalls: whom a report names is there, and runs a callback ---- */
+
+static void on_stall(void *arg, const struct mirror_stall *stall)
+{
+	(void)arg;
+	store_relaxed(&((struct device *)stall->mirror)->work, 6);
+}
+
+static void one_watched(void)
+{
+	struct mirror_list_attr attr = { .size = sizeof(attr), .stall_ns = 1000, .stall = on_stall };
+
+	x_assert(mirror_list_create(&list, &attr) == 0);
+	devices(1, &device_ops);
+}
+
+/* A second later, wherever the others are. */
+static void let_time_pass(void)
+{
+	uint64_t begin = port_now_ns();
+
+	while (port_now_ns() == begin)
+		port_relax();
+}
+
 /* ---- several ---- */
 
 static void unregister_both(void)
@@ -271,6 +296,9 @@ const struct x_scenario x_scenarios[] = {
 	{ MIRROR_WITH(X_TIMEOUTS), .name = "drain-timeout", .claim = "M9: a timeout, then the rest",
 	  .setup = one_device, .thread = { publish_twice, unregister_in_time }, .check = destroyed,
 	  .quick = 3, .full = 6 },
+	{ MIRROR_WITH(X_IMPATIENT), .name = "drain-stall", .claim = "M15: a report names a mirror that is there",
+	  .setup = one_watched, .thread = { publish, unregister_first, let_time_pass }, .check = destroyed,
+	  .quick = 2, .full = 4 },
 	{ MIRROR_WITH(X_MEMBARRIER_DIES), .name = "drain-membarrier-fails",
 	  .claim = "M5: membarrier refused: an error, nothing freed early", .setup = one_device,
 	  .thread = { publish, unregister_if_possible }, .check = check_denied, .quick = 4, .full = 8 },

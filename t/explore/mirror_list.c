@@ -194,6 +194,41 @@ static void publish_with_first_twice(void)
 	publish_with_first();
 }
 
+/* A bracket that another thread ends. */
+static struct bracket handed = BRACKET(&handed);
+
+/* ---- the roll's last slot is used again beside walks that count it ---- */
+
+static void change_second(void)
+{
+	unregister(1);
+	enroll(2);
+}
+
+/* The one that joins may be called from the start on, or not at all. */
+static void publish_beside_change(void)
+{
+	struct bracket b = BRACKET(&b);
+
+	x_assert(mirror_invalidate_range_start(list, &b.range) == 0);
+	x_assert(b.started & 1);
+	mirror_invalidate_range_end(list, &b.range);
+	x_assert(!(b.open & ~UINT64_C(2)));
+}
+
+/* An end goes over the roll backwards: of a bracket that began before the change. */
+static void two_and_open(void)
+{
+	two_devices();
+	x_assert(mirror_invalidate_range_start(list, &handed.range) == 0);
+}
+
+static void end_two(void)
+{
+	mirror_invalidate_range_end(list, &handed.range);
+	x_assert(handed.started == 3 && !(handed.open & ~UINT64_C(2)));
+}
+
 /* ---- in a callback ---- */
 
 static int enroll_in_callback(struct mirror *m, const struct mirror_range *r)
@@ -235,7 +270,6 @@ static void publish_enrolls(void)
 
 /* ---- M3: brackets overlap, and end in another thread ---- */
 
-static struct bracket handed = BRACKET(&handed);
 static uint64_t is_handed;
 
 static void start_and_hand(void)
@@ -393,6 +427,11 @@ const struct x_scenario x_scenarios[] = {
 	{ MIRROR, .name = "list-reclaim", .claim = "M13: memory is used again when no walk can see it",
 	  .setup = one_device, .thread = { publish_with_first, come_and_go }, .check = destroyed,
 	  .quick = 1, .full = 3 },
+	{ MIRROR, .name = "list-slot", .claim = "M1: a slot used again is not that of who left (B)",
+	  .setup = two_devices, .thread = { publish_beside_change, change_second }, .check = destroyed,
+	  .quick = 3, .full = 6 },
+	{ MIRROR, .name = "list-slot-end", .claim = "M2: nor in an end, which goes backwards", .setup = two_and_open,
+	  .prepare = NULL, .thread = { end_two, change_second }, .check = destroyed, .quick = 3, .full = 6 },
 	{ MIRROR, .name = "list-unregister", .claim = "M2: a bracket beside unregister ends whom it started",
 	  .setup = three_devices, .thread = { publish_with_first_twice, unregister_second }, .check = destroyed,
 	  .quick = 3, .full = 6 },
