@@ -5,8 +5,8 @@
  * An index of ranges: which items overlap a range, while others insert and remove
  *
  * Terms.  An item is a range [first, last], both inclusive, a pointer that no other item has and
- * that the index never follows, and a hint: what its finder will look at besides, fetched early.  A node is a leaf or has children; each of
- * its slots has the bounds of what is in it.
+ * that the index never follows, and a hint: what its finder will look at besides, fetched early.
+ * A node is a leaf or has children; each of its slots has the bounds of what is in it.
  *
  * State.  One thread at a time changes the index, under a lock of its owner's.  Any number read
  * it meanwhile, each within a section of the owner's; a node that they may still see is retired
@@ -19,7 +19,8 @@
  * All but used change in place.  Above the leaves, slots are sorted by (first, pointer).  In a leaf they are in no order.
  *
  * Algorithm
- *   1. Find goes down every slot whose bounds overlap.
+ *   1. Find goes down every slot whose bounds overlap.  It compares all slots of a node without a branch, and
+ *      has what it will look at next fetched: the node's pointers, the items and their hints.
  *   2. Insert widens the bounds on the way down, and puts the item in an empty slot of the leaf that
  *      its (first, pointer) leads to: keys first, pointer last.
  *   3. Where the leaf is full, two new ones share its items; the node above is replaced by a copy
@@ -56,6 +57,8 @@
 #ifndef INDEX_WIDTH
 #define INDEX_WIDTH 15
 #endif
+/* log of 2^64 items, to the base of half a node. */
+#define INDEX_LEVELS 24
 
 struct index_node {
 	uint32_t level;                 /* 0: a leaf */
@@ -87,8 +90,25 @@ void index_give_spare(struct index *index, struct index_node *node);
 void index_insert(struct index *index, uint64_t first, uint64_t last, void *item, const void *hint);
 /* The very item that was inserted with these. */
 void index_remove(struct index *index, uint64_t first, const void *item);
-/* Call @report for all that overlap [@first, @last], in no order.  @root: load_acquire(&index->root) */
-void index_find(const struct index_node *root, uint64_t first, uint64_t last,
-		void (*report)(void *arg, void *item), void *arg);
+/*
+ * A find under way: all items that overlap [first, last], in no order.
+ *
+ *	struct index_find find;
+ *
+ *	index_find_begin(&find, load_acquire(&index->root), first, last);
+ *	do
+ *		nr = index_find_more(&find, items, room);
+ *	while (nr == room);
+ */
+struct index_find {
+	uint64_t first, last;
+	uint32_t level, top;            /* where it is; the root's */
+	const struct index_node *node[INDEX_LEVELS];    /* by level: the way there */
+	uint32_t left[INDEX_LEVELS];    /* of each: the slots still to be entered */
+};
+
+void index_find_begin(struct index_find *find, const struct index_node *root, uint64_t first, uint64_t last);
+/* The next @room items, less only where they are the last. */
+size_t index_find_more(struct index_find *find, void **items, size_t room);
 
 #endif /* MIRROR_INDEX_H */

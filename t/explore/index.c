@@ -41,37 +41,42 @@ static void take_out(int i)
 
 /* ---- find ---- */
 
-struct found {
-	uint64_t first, last;
-	unsigned times[NR_ITEMS];
-};
-
-static void report(void *arg, void *what)
+/* How often each item was found. */
+static void find_items(uint64_t first, uint64_t last, unsigned times[NR_ITEMS])
 {
-	struct found *found = arg;
-	const struct item *it = what;
+	struct index_find find;
+	void *found[2];
+	size_t nr;
 
-	x_assert(it >= item && it < item + NR_ITEMS);
-	if (it->first > found->last || it->last < found->first)
-		return; /* keys of the slot's last item: the owner asks each item itself */
-	found->times[it - item]++;
+	index_find_begin(&find, load_acquire(&tree.root), first, last);
+	do {
+		nr = index_find_more(&find, found, 2);
+		for (size_t i = 0; i < nr; i++) {
+			const struct item *it = found[i];
+
+			x_assert(it >= item && it < item + NR_ITEMS);
+			if (it->first > last || it->last < first)
+				continue; /* keys of the slot's last item: the owner asks each item itself */
+			times[it - item]++;
+		}
+	} while (nr == 2);
 }
 
 static void find(uint64_t first, uint64_t last)
 {
-	struct found found = { .first = first, .last = last };
+	unsigned times[NR_ITEMS] = { 0 };
 	bool there[NR_ITEMS], gone[NR_ITEMS];
 
 	for (int i = 0; i < NR_ITEMS; i++) {
 		there[i] = load_acquire(&item[i].there);
 		gone[i] = load_acquire(&item[i].left);
 	}
-	index_find(load_acquire(&tree.root), first, last, report, &found);
+	find_items(first, last, times);
 	for (int i = 0; i < NR_ITEMS; i++) {
-		x_assert(found.times[i] <= 1);
-		x_assert(!found.times[i] || !gone[i]);
+		x_assert(times[i] <= 1);
+		x_assert(!times[i] || !gone[i]);
 		if (there[i] && item[i].first <= last && first <= item[i].last)
-			x_assert(found.times[i] || load_acquire(&item[i].leaving));
+			x_assert(times[i] || load_acquire(&item[i].leaving));
 	}
 }
 
