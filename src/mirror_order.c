@@ -9,69 +9,69 @@
 
 /* How many are taken from the index at once, so that their memory comes while the next are found. */
 #define BATCH 32
-/* Runs of so many are sorted by counting. */
-#define RUN 16
+#define BUCKETS 128
+/* So many in a bucket are left to insertion. */
+#define CROWD 16
 
 /* ---- in order ---- */
 
-/* Where a hit belongs among @nr is how many come before it: no two joined at once. */
-static void sort_run(const struct hit *hits, size_t nr, struct hit *sorted)
+/*
+ * Put each hit in the bucket of its key, of as many as divide what there is from the least key to the greatest
+ * evenly.  After that only those of one bucket, CROWD at most, may be out of order.
+ */
+static void distribute(struct hit *hits, size_t nr, struct hit *spare)
 {
-	for (size_t i = 0; i < nr; i++) {
-		size_t before = 0;
+	size_t end[BUCKETS] = { 0 }, begin = 0, size;
+	uint64_t least = UINT64_MAX, span = 0;
+	unsigned shift = 0;
 
-		for (size_t k = 0; k < nr; k++)
-			before += hits[k].key < hits[i].key;
-		sorted[before] = hits[i];
+	for (size_t i = 0; i < nr; i++)
+		least = hits[i].key < least ? hits[i].key : least;
+	for (size_t i = 0; i < nr; i++)
+		span |= hits[i].key - least;
+	while (span >> shift >= BUCKETS)
+		shift++;
+	for (size_t i = 0; i < nr; i++)
+		end[(hits[i].key - least) >> shift]++;
+	for (size_t i = 0; i < BUCKETS; i++) {
+		size = end[i];
+		end[i] = begin;
+		begin += size;
+	}
+	for (size_t i = 0; i < nr; i++)
+		spare[end[(hits[i].key - least) >> shift]++] = hits[i];
+	memcpy(hits, spare, nr * sizeof(hits[0]));
+	begin = 0;
+	for (size_t i = 0; i < BUCKETS; begin = end[i++])
+		if (end[i] - begin > CROWD)
+			distribute(hits + begin, end[i] - begin, spare);
+}
+
+static void insertion_sort(struct hit *hits, size_t nr)
+{
+	for (size_t i = 1; i < nr; i++) {
+		struct hit hit = hits[i];
+		size_t k = i;
+
+		for (; k > 0 && hits[k - 1].key > hit.key; k--)
+			hits[k] = hits[k - 1];
+		hits[k] = hit;
 	}
 }
 
-/* Without a branch on a comparison, which would be mispredicted every second time. */
-static void merge(const struct hit *a, const struct hit *b, const struct hit *end, struct hit *merged)
+/* @spare: as much room again. */
+static void sort_in(struct hit *hits, size_t nr, struct hit *spare)
 {
-	const struct hit *end_of_a = b;
-
-	while (a < end_of_a && b < end) {
-		bool second = b->key < a->key;
-
-		*merged++ = second ? *b : *a;
-		b += second;
-		a += !second;
-	}
-	while (a < end_of_a)
-		*merged++ = *a++;
-	while (b < end)
-		*merged++ = *b++;
-}
-
-static size_t smaller(size_t a, size_t b)
-{
-	return a < b ? a : b;
-}
-
-/* @spare: as much room again.  Returns where they are in order: here or there. */
-static struct hit *sort_in(struct hit *hits, size_t nr, struct hit *spare)
-{
-	struct hit *from = spare, *to = hits, *swap;
-
-	for (size_t i = 0; i < nr; i += RUN)
-		sort_run(hits + i, smaller(RUN, nr - i), spare + i);
-	for (size_t run = RUN; run < nr; run *= 2) {
-		for (size_t i = 0; i < nr; i += 2 * run)
-			merge(from + i, from + smaller(i + run, nr), from + smaller(i + 2 * run, nr), to + i);
-		swap = from;
-		from = to;
-		to = swap;
-	}
-	return from;
+	if (nr > CROWD)
+		distribute(hits, nr, spare);
+	insertion_sort(hits, nr);
 }
 
 static __attribute__((noinline)) void sort_few(struct order *o)
 {
 	struct hit spare[FEW_HITS];
 
-	if (sort_in(o->hits, o->nr_hits, spare) == spare)
-		memcpy(o->hits, spare, o->nr_hits * sizeof(spare[0]));
+	sort_in(o->few, o->nr_hits, spare);
 }
 
 static void sort(struct order *o)
@@ -80,7 +80,7 @@ static void sort(struct order *o)
 	if (o->is_sorted)
 		return;
 	if (o->pages)
-		o->hits = sort_in(o->hits, o->nr_hits, o->pages + o->room);
+		sort_in(o->pages, o->nr_hits, o->pages + o->room);
 	else
 		sort_few(o);
 }

@@ -9,11 +9,11 @@
  *
  * Algorithm.  Hits are put in order of registration, or the reverse, and merged with the roll.
  * One pass over the index keeps them, each with its key: it takes items in batches, so that the
- * memory of a batch's entries and mirrors comes at once.  Where they were not found in order they are sorted:
- * short runs by counting, which are merged in pairs.  A few fit on the stack.  When there are more, pages
- * straight from the kernel hold all of them; where there are none to be had, a pass keeps the foremost of those
- * that are still to come, in a heap, and further passes go on from there.  So a walk of h hits costs
- * O(log n + h log h), allocates nothing that a program's hooks could see, and cannot fail.
+ * memory of a batch's entries and mirrors comes at once.  Where they were not found in order they are
+ * distributed over buckets by key, which leaves little to an insertion sort.  A few fit on the stack.  When
+ * there are more, pages straight from the kernel hold all of them; where there are none to be had, a pass keeps
+ * the foremost of those that are still to come, in a heap, and further passes go on from there.  So a walk of h
+ * hits costs O(log n + h log h), allocates nothing that a program's hooks could see, and cannot fail.
  */
 #ifndef MIRROR_ORDER_H
 #define MIRROR_ORDER_H
