@@ -269,7 +269,7 @@ static struct part fill(struct index *index, uint32_t level, const struct part *
 
 /* Parts in order, and whether the last of them came last: keys that ascend leave nodes full. */
 struct sorted {
-	struct part part[INDEX_WIDTH + 1];
+	struct part part[2 * INDEX_WIDTH];      /* never one slot wide */
 	uint32_t nr;
 	bool ascending;
 };
@@ -284,13 +284,15 @@ static void add(struct sorted *sorted, const struct part *part)
 	sorted->part[i] = *part;
 }
 
-/* What is in @node, but for slot @but. */
-static void add_all(struct sorted *sorted, const struct index_node *node, uint32_t but)
+#define NONE INDEX_WIDTH
+
+/* What is in @node, but for the slots @but and @nor. */
+static void add_all(struct sorted *sorted, const struct index_node *node, uint32_t but, uint32_t nor)
 {
 	for (uint32_t i = 0; i < node->used; i++) {
 		struct part part = part_of(node, i);
 
-		if (i != but && part.slot)
+		if (i != but && i != nor && part.slot)
 			add(sorted, &part);
 	}
 }
@@ -300,7 +302,7 @@ static uint32_t share(struct index *index, uint32_t level, const struct sorted *
 		      struct part made[2])
 {
 	uint32_t half = sorted->nr <= INDEX_WIDTH ? sorted->nr :
-			sorted->ascending ? INDEX_WIDTH : sorted->nr / 2;
+			sorted->ascending && sorted->nr == INDEX_WIDTH + 1 ? INDEX_WIDTH : sorted->nr / 2;
 
 	made[0] = fill(index, level, sorted->part, half);
 	if (half == sorted->nr)
@@ -309,20 +311,59 @@ static uint32_t share(struct index *index, uint32_t level, const struct sorted *
 	return 2;
 }
 
-/* The leaf on the way is full: replace it, and above it what must be. */
+static uint32_t nr_in(const struct index_node *node)
+{
+	uint32_t nr = 0;
+
+	for (uint32_t i = 0; i < node->used; i++)
+		nr += node->slot[i] != NULL;
+	return nr;
+}
+
+/* The slot of @above with a leaf, beside the one in slot @full, that has room for a part of it; @full: none has. */
+static uint32_t with_room(const struct index_node *above, uint32_t full)
+{
+	uint32_t most = INDEX_WIDTH - (INDEX_WIDTH + 3) / 4, best = full;
+
+	for (uint32_t i = full ? full - 1 : 1; i <= full + 1 && i < above->used; i += 2) {
+		const struct index_node *leaf = above->slot[i];
+
+		if (leaf && nr_in(leaf) <= most) {
+			most = nr_in(leaf);
+			best = i;
+		}
+	}
+	return best;
+}
+
+/*
+ * The leaf on the way is full: two new ones share what is in it, and in one beside it that has room; then above there
+ * are no more than before.  Replace what must be.
+ */
 static void split(struct index *index, const struct path *path, const struct part *new)
 {
-	uint32_t level, top = index->root->level, nr;
+	uint32_t level, top = index->root->level, nr, full = top ? path->at[1] : 0;
+	uint32_t beside = top ? with_room(path->node[1], full) : full;
+	struct index_node *other = beside != full ? path->node[1]->slot[beside] : NULL, *root;
 	struct sorted sorted = { .nr = 0 };
-	struct index_node *root;
 	struct part made[2];
 
-	add_all(&sorted, path->node[0], INDEX_WIDTH);
+	add_all(&sorted, path->node[0], NONE, NONE);
 	add(&sorted, new);
+	if (other) {
+		add_all(&sorted, other, NONE, NONE);
+		retire(index, other);
+	}
 	nr = share(index, 0, &sorted, made);
+	if (MUTANT(INDEX_SHARE_IN_PLACE) && other) {
+		put(path->node[1], full < beside ? full : beside, &made[0]);
+		put(path->node[1], full < beside ? beside : full, &made[1]);
+		retire(index, path->node[0]);
+		return;
+	}
 	for (level = 1; nr == 2 && level <= top; level++) {
 		sorted.nr = 0;
-		add_all(&sorted, path->node[level], path->at[level]);
+		add_all(&sorted, path->node[level], path->at[level], level == 1 ? beside : NONE);
 		add(&sorted, &made[0]);
 		add(&sorted, &made[1]);
 		nr = share(index, level, &sorted, made);

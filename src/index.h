@@ -23,9 +23,10 @@
  *      has what it will look at next fetched: the node's pointers, the items and their hints.
  *   2. Insert widens the bounds on the way down, and puts the item in an empty slot of the leaf that
  *      its (first, pointer) leads to: keys first, pointer last.
- *   3. Where the leaf is full, two new ones share its items; the node above is replaced by a copy
- *      with one slot more, which may split it too; one store in the lowest node that is not
- *      replaced, or in the root, publishes them all.  The replaced nodes are retired.
+ *   3. Where the leaf is full, two new ones share its items, and those of the leaf beside it if that has room; the
+ *      node above is replaced by a copy, with one slot more where no leaf beside had room, which may split it too; one
+ *      store in the lowest node that is not replaced, or in the root, publishes them all.  The replaced nodes are
+ *      retired.
  *   4. Remove empties the slot and narrows last on the way up.  A node with nothing in it is
  *      taken out of the one above, and retired.  It needs no memory.
  *
@@ -35,18 +36,18 @@
  *      it puts, 4 narrows to what is left; and a split publishes nodes that hold the same items.
  *   2. It may report others: items that come and go meanwhile, an item under the keys of the one
  *      that had its slot before.  The owner asks each item itself.  None is reported twice: an
- *      item changes its leaf only by a split, and a find is on one side of that or the other.
- *   (t/index_model against brute force; explorer: index-insert, index-split)
+ *      item changes its leaf only by 3, and a find is on one side of that or the other.
+ *   (t/index_model against brute force; explorer: index-insert, index-split, index-share; mutants INDEX_NO_WIDEN,
+ *   INDEX_SHARE_IN_PLACE)
  *
  * Cost.  Find: O(log n + what it reports) where ranges do not nest deeply.  Insert: the same,
- * and rarely two new nodes a level.  Memory: 512 bytes for each 15 items, at least half full
- * when made by splits of random insertions, full when keys ascend; a leaf stays until its last
- * item is gone.
+ * and now and then two new nodes a level.  Memory: 512 bytes for each 15 items, three quarters full where keys come at
+ * random, full when keys ascend; a leaf stays until its last item is gone.
  *
  * Barriers: the owner's.  It publishes insertions (mirror_list.c:A), and frees after a grace
  * period.  Only insert's own order of keys and pointer is here.
  *
- * Sources: Bayer and McCreight, 1972; Edelsbrunner's interval trees for last.
+ * Sources: Bayer and McCreight, 1972 (B-trees, and leaves that share); Edelsbrunner's interval trees for last.
  */
 #ifndef MIRROR_INDEX_H
 #define MIRROR_INDEX_H

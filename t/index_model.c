@@ -197,6 +197,6 @@ int main(void)
 	ascending = bytes_per_item(MAX_ITEMS, true);
 	random = bytes_per_item(MAX_ITEMS, false);
 	ok(ascending < 42, "M13: %.1f bytes of nodes an item, where keys ascend", ascending);
-	ok(random < 64, "M13: %.1f bytes of nodes an item, where they come at random", random);
+	ok(random < 54, "M13: %.1f bytes of nodes an item, where they come at random", random);
 	return done_testing();
 }

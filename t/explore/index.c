@@ -124,6 +124,15 @@ static void five(void)
 	insert(4, 20, 25);
 }
 
+/* A full leaf beside one with room. */
+static void half(void)
+{
+	two();
+	insert(2, 50, 59);
+	insert(3, 15, 18);
+	take_out(2);
+}
+
 /* ---- changes ---- */
 
 static void insert_one(void)
@@ -141,6 +150,18 @@ static void insert_two(void)
 static void insert_long(void)
 {
 	insert(5, 12, 100);
+}
+
+/* Into the full leaf: both are shared anew, and items go from one to the other. */
+static void insert_low(void)
+{
+	insert(5, 12, 13);
+}
+
+static void insert_low_and_remove(void)
+{
+	insert_low();
+	take_out(3);
 }
 
 static void remove_first(void)
@@ -194,6 +215,10 @@ const struct x_scenario x_scenarios[] = {
 	  .thread = { insert_two, find_all }, .quick = 3, .full = 6 },
 	{ INDEX, .name = "index-split-deep", .claim = "M13: the same at several levels", .setup = five,
 	  .thread = { insert_two, find_all }, .quick = 2, .full = 4 },
+	{ INDEX, .name = "index-share", .claim = "M13: two leaves that are shared anew lose nothing and double nothing",
+	  .setup = half, .thread = { insert_low, find_all }, .quick = 4, .full = 8 },
+	{ INDEX, .name = "index-share-remove", .claim = "M13: the same, and a removal from the new ones",
+	  .setup = half, .thread = { insert_low_and_remove, find_all }, .quick = 3, .full = 6 },
 	{ INDEX, .name = "index-widen", .claim = "M13: bounds are wide enough before an item is there",
 	  .setup = five, .thread = { insert_long, find_high }, .quick = 4, .full = 8 },
 	{ INDEX, .name = "index-empty", .claim = "M13: a node that became empty goes, and one comes in its gap",
