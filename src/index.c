@@ -5,45 +5,95 @@
 
 #include "index.h"
 
-/* log of 2^64 items, to the base of half a node. */
-#define MAX_LEVELS 24
-
 /* ---- find ---- */
 
-static void find_in_leaf(const struct index_node *node, uint64_t first, uint64_t last,
-			 void (*report)(void *arg, void *item), void *arg)
+/* The slots of @node that overlap, a bit each; slots never used may be among them.  A branch would be mispredicted. */
+static uint32_t overlapping(const struct index_node *node, uint64_t first, uint64_t last)
 {
-	uint32_t i, used = load_acquire(&node->used);
+	uint32_t begins_after = 0, ends_before = 0;
 
-	for (i = 0; i < used; i++) {
-		void *item;
-
-		/* Keys that were the slot's before are no harm: 2 of index.h. */
-		if (load_relaxed(&node->first[i]) > last || load_relaxed(&node->last[i]) < first)
-			continue;
-		item = load_acquire(&node->slot[i]);
-		if (!item)
-			continue;
-		port_prefetch((const void *)(uintptr_t)load_relaxed(&node->aside[i]));
-		report(arg, item);
+	/* Keys that were the slot's before are no harm: 2 of index.h. */
+#pragma GCC unroll 32
+	for (int i = INDEX_WIDTH - 1; i >= 0; i--) {
+		begins_after = add_if_above(begins_after, &node->first[i], last);
+		ends_before = add_if_below(ends_before, &node->last[i], first);
 	}
+	return ~(begins_after | ends_before) & ((1u << INDEX_WIDTH) - 1);
 }
 
-void index_find(const struct index_node *node, uint64_t first, uint64_t last,
-		void (*report)(void *arg, void *item), void *arg)
+static uint32_t take_lowest(uint32_t *mask)
 {
-	uint32_t i, used;
+	uint32_t lowest = (uint32_t)__builtin_ctz(*mask);
 
-	if (!node)
-		return;
-	if (node->level == 0) {
-		find_in_leaf(node, first, last, report, arg);
-		return;
+	*mask &= *mask - 1;
+	return lowest;
+}
+
+/* The keys are looked at now, the pointers next. */
+static void enter(struct index_find *find, uint32_t level, const struct index_node *node)
+{
+	for (size_t line = offsetof(struct index_node, slot) / 64; line < sizeof(*node) / 64; line++)
+		port_prefetch((const char *)node + 64 * line);
+	find->level = level;
+	find->node[level] = node;
+	find->left[level] = overlapping(node, find->first, find->last);
+}
+
+void index_find_begin(struct index_find *find, const struct index_node *root, uint64_t first, uint64_t last)
+{
+	find->first = first;
+	find->last = last;
+	find->level = 0;
+	find->left[0] = 0;
+	find->top = root ? root->level : 0;
+	if (root)
+		enter(find, root->level, root);
+}
+
+/* On to the next leaf; false: there is none. */
+static bool next_leaf(struct index_find *find)
+{
+	uint32_t level = find->level;
+
+	while (level <= find->top) {
+		const struct index_node *child;
+
+		if (!find->left[level]) {
+			level++;
+			continue;
+		}
+		child = load_acquire(&find->node[level]->slot[take_lowest(&find->left[level])]);
+		if (!child)
+			continue;
+		enter(find, --level, child);
+		if (level == 0)
+			return true;
 	}
-	used = load_acquire(&node->used);
-	for (i = 0; i < used && load_relaxed(&node->first[i]) <= last; i++)
-		if (load_acquire(&node->last[i]) >= first)
-			index_find(load_acquire(&node->slot[i]), first, last, report, arg);
+	find->level = level;
+	return false;
+}
+
+size_t index_find_more(struct index_find *find, void **items, size_t room)
+{
+	size_t nr = 0;
+
+	do {
+		while (find->level == 0 && find->left[0]) {
+			uint32_t i;
+			void *item;
+
+			if (nr == room)
+				return nr;
+			i = take_lowest(&find->left[0]);
+			item = load_acquire(&find->node[0]->slot[i]);
+			if (!item)
+				continue;
+			port_prefetch(item);
+			port_prefetch((const void *)(uintptr_t)load_relaxed(&find->node[0]->aside[i]));
+			items[nr++] = item;
+		}
+	} while (next_leaf(find));
+	return nr;
 }
 
 /* ---- nodes ---- */
@@ -131,8 +181,8 @@ static bool bounds(const struct index_node *node, struct part *part)
 /* ---- the way down ---- */
 
 struct path {
-	struct index_node *node[MAX_LEVELS];    /* by level */
-	uint32_t at[MAX_LEVELS];                /* the slot of node[level] that leads down */
+	struct index_node *node[INDEX_LEVELS];    /* by level */
+	uint32_t at[INDEX_LEVELS];                /* the slot of node[level] that leads down */
 };
 
 /* Above the leaves: the last slot that is not after the key; the first where there is none. */
@@ -219,7 +269,7 @@ static struct part fill(struct index *index, uint32_t level, const struct part *
 
 /* Parts in order, and whether the last of them came last: keys that ascend leave nodes full. */
 struct sorted {
-	struct part part[INDEX_WIDTH + 1];
+	struct part part[2 * INDEX_WIDTH];      /* never one slot wide */
 	uint32_t nr;
 	bool ascending;
 };
@@ -234,13 +284,15 @@ static void add(struct sorted *sorted, const struct part *part)
 	sorted->part[i] = *part;
 }
 
-/* What is in @node, but for slot @but. */
-static void add_all(struct sorted *sorted, const struct index_node *node, uint32_t but)
+#define NONE INDEX_WIDTH
+
+/* What is in @node, but for the slots @but and @nor. */
+static void add_all(struct sorted *sorted, const struct index_node *node, uint32_t but, uint32_t nor)
 {
 	for (uint32_t i = 0; i < node->used; i++) {
 		struct part part = part_of(node, i);
 
-		if (i != but && part.slot)
+		if (i != but && i != nor && part.slot)
 			add(sorted, &part);
 	}
 }
@@ -250,7 +302,7 @@ static uint32_t share(struct index *index, uint32_t level, const struct sorted *
 		      struct part made[2])
 {
 	uint32_t half = sorted->nr <= INDEX_WIDTH ? sorted->nr :
-			sorted->ascending ? INDEX_WIDTH : sorted->nr / 2;
+			sorted->ascending && sorted->nr == INDEX_WIDTH + 1 ? INDEX_WIDTH : sorted->nr / 2;
 
 	made[0] = fill(index, level, sorted->part, half);
 	if (half == sorted->nr)
@@ -259,20 +311,59 @@ static uint32_t share(struct index *index, uint32_t level, const struct sorted *
 	return 2;
 }
 
-/* The leaf on the way is full: replace it, and above it what must be. */
+static uint32_t nr_in(const struct index_node *node)
+{
+	uint32_t nr = 0;
+
+	for (uint32_t i = 0; i < node->used; i++)
+		nr += node->slot[i] != NULL;
+	return nr;
+}
+
+/* The slot of @above with a leaf, beside the one in slot @full, that has room for a part of it; @full: none has. */
+static uint32_t with_room(const struct index_node *above, uint32_t full)
+{
+	uint32_t most = INDEX_WIDTH - (INDEX_WIDTH + 3) / 4, best = full;
+
+	for (uint32_t i = full ? full - 1 : 1; i <= full + 1 && i < above->used; i += 2) {
+		const struct index_node *leaf = above->slot[i];
+
+		if (leaf && nr_in(leaf) <= most) {
+			most = nr_in(leaf);
+			best = i;
+		}
+	}
+	return best;
+}
+
+/*
+ * The leaf on the way is full: two new ones share what is in it, and in one beside it that has room; then above there
+ * are no more than before.  Replace what must be.
+ */
 static void split(struct index *index, const struct path *path, const struct part *new)
 {
-	uint32_t level, top = index->root->level, nr;
+	uint32_t level, top = index->root->level, nr, full = top ? path->at[1] : 0;
+	uint32_t beside = top ? with_room(path->node[1], full) : full;
+	struct index_node *other = beside != full ? path->node[1]->slot[beside] : NULL, *root;
 	struct sorted sorted = { .nr = 0 };
-	struct index_node *root;
 	struct part made[2];
 
-	add_all(&sorted, path->node[0], INDEX_WIDTH);
+	add_all(&sorted, path->node[0], NONE, NONE);
 	add(&sorted, new);
+	if (other) {
+		add_all(&sorted, other, NONE, NONE);
+		retire(index, other);
+	}
 	nr = share(index, 0, &sorted, made);
+	if (MUTANT(INDEX_SHARE_IN_PLACE) && other) {
+		put(path->node[1], full < beside ? full : beside, &made[0]);
+		put(path->node[1], full < beside ? beside : full, &made[1]);
+		retire(index, path->node[0]);
+		return;
+	}
 	for (level = 1; nr == 2 && level <= top; level++) {
 		sorted.nr = 0;
-		add_all(&sorted, path->node[level], path->at[level]);
+		add_all(&sorted, path->node[level], path->at[level], level == 1 ? beside : NONE);
 		add(&sorted, &made[0]);
 		add(&sorted, &made[1]);
 		nr = share(index, level, &sorted, made);

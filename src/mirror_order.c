@@ -5,148 +5,193 @@
 
 #include "mirror_order.h"
 
-static uint64_t key(const struct order *o, const struct mirror__entry *e)
+#include <string.h>
+
+/* How many are taken from the index at once, so that their memory comes while the next are found. */
+#define BATCH 32
+#define BUCKETS 128
+/* So many in a bucket are left to insertion. */
+#define CROWD 16
+
+/* ---- in order ---- */
+
+/*
+ * Put each hit in the bucket of its key, of as many as divide what there is from the least key to the greatest
+ * evenly.  After that only those of one bucket, CROWD at most, may be out of order.
+ */
+static void distribute(struct hit *hits, size_t nr, struct hit *spare)
 {
-	return e->joined ^ o->flip;
+	size_t end[BUCKETS] = { 0 }, begin = 0, size;
+	uint64_t least = UINT64_MAX, span = 0;
+	unsigned shift = 0;
+
+	for (size_t i = 0; i < nr; i++)
+		least = hits[i].key < least ? hits[i].key : least;
+	for (size_t i = 0; i < nr; i++)
+		span |= hits[i].key - least;
+	while (span >> shift >= BUCKETS)
+		shift++;
+	for (size_t i = 0; i < nr; i++)
+		end[(hits[i].key - least) >> shift]++;
+	for (size_t i = 0; i < BUCKETS; i++) {
+		size = end[i];
+		end[i] = begin;
+		begin += size;
+	}
+	for (size_t i = 0; i < nr; i++)
+		spare[end[(hits[i].key - least) >> shift]++] = hits[i];
+	memcpy(hits, spare, nr * sizeof(hits[0]));
+	begin = 0;
+	for (size_t i = 0; i < BUCKETS; begin = end[i++])
+		if (end[i] - begin > CROWD)
+			distribute(hits + begin, end[i] - begin, spare);
+}
+
+static void insertion_sort(struct hit *hits, size_t nr)
+{
+	for (size_t i = 1; i < nr; i++) {
+		struct hit hit = hits[i];
+		size_t k = i;
+
+		for (; k > 0 && hits[k - 1].key > hit.key; k--)
+			hits[k] = hits[k - 1];
+		hits[k] = hit;
+	}
+}
+
+/* @spare: as much room again. */
+static void sort_in(struct hit *hits, size_t nr, struct hit *spare)
+{
+	if (nr > CROWD)
+		distribute(hits, nr, spare);
+	insertion_sort(hits, nr);
+}
+
+static __attribute__((noinline)) void sort_few(struct order *o)
+{
+	struct hit spare[FEW_HITS];
+
+	sort_in(o->few, o->nr_hits, spare);
+}
+
+static void sort(struct order *o)
+{
+	/* Ranges are often registered by address: then they were found in order. */
+	if (o->is_sorted)
+		return;
+	if (o->pages)
+		sort_in(o->pages, o->nr_hits, o->pages + o->room);
+	else
+		sort_few(o);
 }
 
 /* ---- a heap of hits with the hindmost on top ---- */
 
-static void sink(struct order *o, size_t i, size_t nr)
+static void sink(struct order *o, size_t i)
 {
-	struct mirror__entry *e = o->hits[i];
+	struct hit hit = o->hits[i];
 	size_t child;
 
-	while ((child = 2 * i + 1) < nr) {
-		if (child + 1 < nr && key(o, o->hits[child]) < key(o, o->hits[child + 1]))
+	while ((child = 2 * i + 1) < o->nr_hits) {
+		if (child + 1 < o->nr_hits && o->hits[child].key < o->hits[child + 1].key)
 			child++;
-		if (key(o, o->hits[child]) <= key(o, e))
+		if (o->hits[child].key <= hit.key)
 			break;
 		o->hits[i] = o->hits[child];
 		i = child;
 	}
-	o->hits[i] = e;
+	o->hits[i] = hit;
 }
 
 static void make_heap(struct order *o)
 {
 	for (size_t i = o->nr_hits / 2; i-- > 0; )
-		sink(o, i, o->nr_hits);
-}
-
-static void sort(struct order *o)
-{
-	size_t nr = o->nr_hits;
-
-	/* Ranges are often registered by address: then they were found in order, or the reverse. */
-	if (o->ascending)
-		return;
-	if (o->descending) {
-		for (size_t i = 0; i < nr / 2; i++) {
-			struct mirror__entry *e = o->hits[i];
-
-			o->hits[i] = o->hits[nr - 1 - i];
-			o->hits[nr - 1 - i] = e;
-		}
-		return;
-	}
-	if (!o->is_heap)
-		make_heap(o);
-	for (; nr > 1; nr--) {
-		struct mirror__entry *hindmost = o->hits[0];
-
-		o->hits[0] = o->hits[nr - 1];
-		sink(o, 0, nr - 1);
-		o->hits[nr - 1] = hindmost;
-	}
+		sink(o, i);
+	o->is_heap = true;
+	o->is_sorted = false;
 }
 
 /* ---- passes over the index ---- */
 
-static void append(struct order *o, struct mirror__entry *e)
+static void keep(struct order *o, struct mirror__entry *e)
 {
-	if (o->nr_hits) {
-		bool after = key(o, o->hits[o->nr_hits - 1]) < key(o, e);
+	struct hit hit = { load_relaxed(&e->joined) ^ o->flip, e };
 
-		o->ascending = o->ascending && after;
-		o->descending = o->descending && !after;
-	}
-	o->hits[o->nr_hits++] = e;
-}
-
-static void keep(void *arg, void *item)
-{
-	struct mirror__entry *e = item;
-	struct order *o = arg;
-
-	if (!takes_part(e, &o->view) || key(o, e) < o->done)
+	if (!takes_part(e, &o->view) || hit.key < o->done)
 		return;
 	o->nr_found++;
 	if (o->nr_hits < o->room) {
-		append(o, e);
+		o->is_sorted &= o->nr_hits == 0 || o->hits[o->nr_hits - 1].key < hit.key;
+		o->hits[o->nr_hits++] = hit;
 		return;
 	}
-	if (!o->is_heap) {
+	if (!o->is_heap)
 		make_heap(o);
-		o->is_heap = true;
-		o->ascending = o->descending = false;
-	}
-	if (key(o, e) < key(o, o->hits[0])) {
-		o->hits[0] = e;
-		sink(o, 0, o->nr_hits);
+	if (hit.key < o->hits[0].key) {
+		o->hits[0] = hit;
+		sink(o, 0);
 	}
 }
 
 /* Keep the foremost of the hits that are still to be given out. */
 static void pass(struct order *o)
 {
+	struct index_find find;
+	void *items[BATCH];
+	size_t nr;
+
+	o->hits = o->pages ? o->pages : o->few;
 	o->nr_hits = 0;
 	o->nr_found = 0;
 	o->next = 0;
-	o->ascending = o->descending = true;
+	o->is_sorted = true;
 	o->is_heap = false;
-	index_find(o->root, o->view.first, o->view.last, keep, o);
+	index_find_begin(&find, o->root, o->view.first, o->view.last);
+	do {
+		nr = index_find_more(&find, items, BATCH);
+		for (size_t i = 0; i < nr; i++)
+			keep(o, items[i]);
+	} while (nr == BATCH);
 }
 
 void order_find_hits_(struct order *o)
 {
-	o->hits = o->few;
 	o->room = FEW_HITS;
 	o->done = 0;
 	pass(o);
 	if (o->nr_found > o->room) {
-		o->page_bytes = (o->nr_found * sizeof(o->hits[0]) + 4095) & ~(size_t)4095;
+		o->page_bytes = (2 * o->nr_found * sizeof(o->hits[0]) + 4095) & ~(size_t)4095;
 		o->pages = port_map(o->page_bytes);
 		if (o->pages) {
-			o->hits = o->pages;
-			o->room = o->page_bytes / sizeof(o->hits[0]);
+			o->room = o->page_bytes / sizeof(o->hits[0]) / 2;
 			pass(o);
 		}
 	}
 	sort(o);
 }
 
-static struct mirror__entry *next_hit(struct order *o)
+static struct hit *next_hit(struct order *o)
 {
 	if (o->next == o->nr_hits && o->nr_found > o->nr_hits) {
-		o->done = key(o, o->hits[o->nr_hits - 1]) + 1;
+		o->done = o->hits[o->nr_hits - 1].key + 1;
 		pass(o);
 		sort(o);
 	}
-	return o->next < o->nr_hits ? o->hits[o->next] : NULL;
+	return o->next < o->nr_hits ? &o->hits[o->next] : NULL;
 }
 
 struct mirror__entry *order_merge_(struct order *o)
 {
-	struct mirror__entry *hit = next_hit(o), *e;
+	struct hit *hit = next_hit(o);
+	struct mirror__entry *e;
 
 	if (!o->from_roll)
 		o->from_roll = order_in_roll(o);
-	if (hit && (!o->from_roll || key(o, hit) < key(o, o->from_roll))) {
-		o->next++;
-		return hit;
-	}
 	e = o->from_roll;
+	if (hit && (!e || hit->key < (load_relaxed(&e->joined) ^ o->flip))) {
+		o->next++;
+		return hit->entry;
+	}
 	o->from_roll = NULL;
 	return e;
 }

@@ -8,11 +8,12 @@
  * in the index, by address; those of them that a walk hits are its hits.
  *
  * Algorithm.  Hits are put in order of registration, or the reverse, and merged with the roll.
- * They are taken from the index in batches: one pass keeps the foremost of those that are still
- * to come, in a heap once they are more than it has room for, and sorts them.  A few fit on the stack.  When there are
- * more, pages straight from the kernel hold all of them; where there are none to be had, further
- * passes go on with the few.  So a walk of h hits costs O(log n + h log h), allocates nothing
- * that a program's hooks could see, and cannot fail.
+ * One pass over the index keeps them, each with its key: it takes items in batches, so that the
+ * memory of a batch's entries and mirrors comes at once.  Where they were not found in order they are
+ * distributed over buckets by key, which leaves little to an insertion sort.  A few fit on the stack.  When
+ * there are more, pages straight from the kernel hold all of them; where there are none to be had, a pass keeps
+ * the foremost of those that are still to come, in a heap, and further passes go on from there.  So a walk of h
+ * hits costs O(log n + h log h), allocates nothing that a program's hooks could see, and cannot fail.
  *
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
@@ -31,7 +32,12 @@ struct view {
 	uint64_t before;                /* only entries that joined before this; NEVER: all */
 };
 
-#define FEW_HITS 256
+#define FEW_HITS 128
+
+struct hit {
+	uint64_t key;                   /* joined, or its complement: rises in the order of the walk */
+	struct mirror__entry *entry;
+};
 
 struct order {
 	struct view view;
@@ -42,15 +48,15 @@ struct order {
 	struct mirror__entry *from_roll;
 	/* The index. */
 	const struct index_node *root;
-	struct mirror__entry **hits;    /* as found, or a heap once they are too many; then in order */
-	bool ascending, descending;     /* as found */
+	struct hit *hits;               /* as found, or a heap once they are too many; then in order */
+	bool is_sorted;                 /* as found */
 	bool is_heap;
 	size_t nr_hits, room, next;
 	uint64_t nr_found;              /* in the last pass, kept or not */
 	uint64_t done;                  /* hits with keys below this have been given out */
-	struct mirror__entry **pages;   /* or NULL */
+	struct hit *pages;              /* or NULL */
 	size_t page_bytes;
-	struct mirror__entry *few[FEW_HITS];
+	struct hit few[FEW_HITS];
 };
 
 static inline bool takes_part(const struct mirror__entry *e, const struct view *view)

@@ -73,6 +73,34 @@ OWN_INLINE bool own_dec(uint64_t *counter)
 #endif
 
 /*
+ * Comparisons without a branch, for masks: @mask twice, and 1 where *@p is below @v, or above it.
+ * The load is a relaxed one.
+ */
+#if defined(__x86_64__) && !defined(PORT_TSAN)
+OWN_INLINE uint32_t add_if_below(uint32_t mask, const uint64_t *p, uint64_t v)
+{
+	__asm__("cmpq %2, %1\n\tadcl %0, %0" : "+r"(mask) : "m"(*(const volatile uint64_t *)p), "r"(v) : "cc");
+	return mask;
+}
+
+OWN_INLINE uint32_t add_if_above(uint32_t mask, const uint64_t *p, uint64_t v)
+{
+	__asm__("cmpq %1, %2\n\tadcl %0, %0" : "+r"(mask) : "m"(*(const volatile uint64_t *)p), "r"(v) : "cc");
+	return mask;
+}
+#else
+OWN_INLINE uint32_t add_if_below(uint32_t mask, const uint64_t *p, uint64_t v)
+{
+	return 2 * mask + (load_relaxed(p) < v);
+}
+
+OWN_INLINE uint32_t add_if_above(uint32_t mask, const uint64_t *p, uint64_t v)
+{
+	return 2 * mask + (load_relaxed(p) > v);
+}
+#endif
+
+/*
  * ---- fences ----
  *
  * A light fence pairs with a heavy one.  With membarrier(2) the light one only stops the

@@ -5,6 +5,9 @@
 
 #include "mirror_test.h"
 
+#include <sys/mman.h>
+#include <sys/resource.h>
+
 #define MAX_MIRRORS 600
 
 struct subscriber {
@@ -98,6 +101,7 @@ static int enter(struct mirror_list *list, struct subscriber *s)
 static void against_a_look_at_each(uint64_t space, uint64_t turns)
 {
 	struct mirror_list *list = list_new();
+	struct rlimit was;
 	uint64_t order = 0;
 	bool good = true;
 
@@ -122,6 +126,10 @@ static void against_a_look_at_each(uint64_t space, uint64_t turns)
 	ok(good, "M2, M13: %s: calls those that overlap, in order, and back, in a space of %llu", v->name,
 	   (unsigned long long)space);
 	ok(bracket_is_right(list, 0, UINT64_MAX), "M2, M13: %s: more hits than fit on the stack", v->name);
+	good = getrlimit(RLIMIT_AS, &was) == 0 && setrlimit(RLIMIT_AS, &(struct rlimit){ 0, was.rlim_max }) == 0 &&
+	       mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED;
+	ok(bracket_is_right(list, 0, UINT64_MAX) && good, "M2, M13: %s: the same, and no page to be had", v->name);
+	setrlimit(RLIMIT_AS, &was);
 	for (int i = 0; i < MAX_MIRRORS; i++)
 		if (subscribers[i].in && mirror_unregister(&subscribers[i].mirror) == 0)
 			subscribers[i].in = false;

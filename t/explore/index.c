@@ -41,37 +41,42 @@ static void take_out(int i)
 
 /* ---- find ---- */
 
-struct found {
-	uint64_t first, last;
-	unsigned times[NR_ITEMS];
-};
-
-static void report(void *arg, void *what)
+/* How often each item was found. */
+static void find_items(uint64_t first, uint64_t last, unsigned times[NR_ITEMS])
 {
-	struct found *found = arg;
-	const struct item *it = what;
+	struct index_find find;
+	void *found[2];
+	size_t nr;
 
-	x_assert(it >= item && it < item + NR_ITEMS);
-	if (it->first > found->last || it->last < found->first)
-		return; /* keys of the slot's last item: the owner asks each item itself */
-	found->times[it - item]++;
+	index_find_begin(&find, load_acquire(&tree.root), first, last);
+	do {
+		nr = index_find_more(&find, found, 2);
+		for (size_t i = 0; i < nr; i++) {
+			const struct item *it = found[i];
+
+			x_assert(it >= item && it < item + NR_ITEMS);
+			if (it->first > last || it->last < first)
+				continue; /* keys of the slot's last item: the owner asks each item itself */
+			times[it - item]++;
+		}
+	} while (nr == 2);
 }
 
 static void find(uint64_t first, uint64_t last)
 {
-	struct found found = { .first = first, .last = last };
+	unsigned times[NR_ITEMS] = { 0 };
 	bool there[NR_ITEMS], gone[NR_ITEMS];
 
 	for (int i = 0; i < NR_ITEMS; i++) {
 		there[i] = load_acquire(&item[i].there);
 		gone[i] = load_acquire(&item[i].left);
 	}
-	index_find(load_acquire(&tree.root), first, last, report, &found);
+	find_items(first, last, times);
 	for (int i = 0; i < NR_ITEMS; i++) {
-		x_assert(found.times[i] <= 1);
-		x_assert(!found.times[i] || !gone[i]);
+		x_assert(times[i] <= 1);
+		x_assert(!times[i] || !gone[i]);
 		if (there[i] && item[i].first <= last && first <= item[i].last)
-			x_assert(found.times[i] || load_acquire(&item[i].leaving));
+			x_assert(times[i] || load_acquire(&item[i].leaving));
 	}
 }
 
@@ -119,6 +124,15 @@ static void five(void)
 	insert(4, 20, 25);
 }
 
+/* A full leaf beside one with room. */
+static void half(void)
+{
+	two();
+	insert(2, 50, 59);
+	insert(3, 15, 18);
+	take_out(2);
+}
+
 /* ---- changes ---- */
 
 static void insert_one(void)
@@ -136,6 +150,18 @@ static void insert_two(void)
 static void insert_long(void)
 {
 	insert(5, 12, 100);
+}
+
+/* Into the full leaf: both are shared anew, and items go from one to the other. */
+static void insert_low(void)
+{
+	insert(5, 12, 13);
+}
+
+static void insert_low_and_remove(void)
+{
+	insert_low();
+	take_out(3);
 }
 
 static void remove_first(void)
@@ -189,6 +215,10 @@ const struct x_scenario x_scenarios[] = {
 	  .thread = { insert_two, find_all }, .quick = 3, .full = 6 },
 	{ INDEX, .name = "index-split-deep", .claim = "M13: the same at several levels", .setup = five,
 	  .thread = { insert_two, find_all }, .quick = 2, .full = 4 },
+	{ INDEX, .name = "index-share", .claim = "M13: two leaves that are shared anew lose nothing and double nothing",
+	  .setup = half, .thread = { insert_low, find_all }, .quick = 4, .full = 8 },
+	{ INDEX, .name = "index-share-remove", .claim = "M13: the same, and a removal from the new ones",
+	  .setup = half, .thread = { insert_low_and_remove, find_all }, .quick = 3, .full = 6 },
 	{ INDEX, .name = "index-widen", .claim = "M13: bounds are wide enough before an item is there",
 	  .setup = five, .thread = { insert_long, find_high }, .quick = 4, .full = 8 },
 	{ INDEX, .name = "index-empty", .claim = "M13: a node that became empty goes, and one comes in its gap",

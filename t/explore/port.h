@@ -67,6 +67,9 @@ void x_fence(const struct x_site *site);
 #define own_dec(counter) \
 	(x_own_add(X_SITE("own_dec(" #counter ")"), counter, UINT64_MAX, X_OWN_ORDER) == 0)
 
+#define add_if_below(mask, p, v) (2 * (mask) + (load_relaxed(p) < (v)))
+#define add_if_above(mask, p, v) (2 * (mask) + (load_relaxed(p) > (v)))
+
 /* ---- fences ---- */
 
 #define fence_compiler() ((void)0)
