@@ -15,8 +15,16 @@ extern const struct bench_comparator comparator_srcu;
 extern const struct bench_comparator comparator_rwsem;
 extern const struct bench_comparator comparator_pthread_rwlock_readers;
 extern const struct bench_comparator comparator_pthread_rwlock_writers;
+extern const struct bench_comparator comparator_pthread_mutex;
 extern const struct bench_comparator comparator_urcu_memb;
+extern const struct bench_comparator comparator_urcu_mb;
+extern const struct bench_comparator comparator_urcu_bp;
+extern const struct bench_comparator comparator_urcu_qsbr;
 extern const struct bench_comparator comparator_ck_rwlock;
+extern const struct bench_comparator comparator_ck_pflock;
+extern const struct bench_comparator comparator_ck_brlock;
+extern const struct bench_comparator comparator_ck_bytelock;
+extern const struct bench_comparator comparator_ck_epoch;
 
 extern const struct bench_comparator comparator_srcu_domain;
 extern const struct bench_comparator comparator_srcu_full_fence;
