@@ -31,7 +31,7 @@ struct bench_comparator {
 	const struct mirror_sync *sync;
 	unsigned list_flags;            /* MIRROR_LIST_... */
 	bool list_is_frozen;            /* the list must not change while others walk it */
-	bool walks_exclude_walks;       /* one publisher at a time */
+	const char *hangs_for_good;     /* why nothing would dissolve the three-thread deadlock; NULL: something does */
 	bool full_only;                 /* --quick leaves it out unless a filter names it */
 	void (*thread_setup)(void);     /* in each thread before it uses the list; NULL: nothing */
 	void (*thread_teardown)(void);

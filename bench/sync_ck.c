@@ -22,6 +22,7 @@ const struct bench_comparator comparator_ck_pflock = {
 	.about = "Concurrency Kit's phase-fair lock: spins, readers and writers take turns",
 	.library = CK_PACKAGE_VERSION,
 	.sync = &mirror_sync_ck_pflock,
+	.hangs_for_good = "it deadlocks, and for good: its writers cannot give up",
 	.full_only = true,
 };
 

@@ -86,5 +86,5 @@ const struct bench_comparator comparator_pthread_mutex = {
 	.library = "C library",
 	.sync = &sync_table,
 	.full_only = true,
-	.walks_exclude_walks = true,
+	.hangs_for_good = "A and C exclude each other: the two hang without B, and for good",
 };

@@ -37,7 +37,7 @@ static const struct variant variants[] = {
 	{ "ck-epoch", &mirror_sync_ck_epoch, .targeted = true },
 	{ "ck-epoch, domain drain", &mirror_sync_ck_epoch, MIRROR_LIST_DRAIN_DOMAIN, .spins = true, .untimed = true },
 	{ "ck-rwlock", &mirror_sync_ck_rwlock, .lock = true, .spins = true, .shuts_out = true },
-	{ "ck-pflock", &mirror_sync_ck_pflock, .lock = true, .spins = true, .shuts_out = true },
+	{ "ck-pflock", &mirror_sync_ck_pflock, .lock = true, .spins = true, .shuts_out = true, .untimed = true },
 	{ "ck-brlock", &mirror_sync_ck_brlock, .lock = true, .spins = true, .shuts_out = true },
 	{ "ck-bytelock", &mirror_sync_ck_bytelock, .lock = true, .spins = true, .shuts_out = true },
 #endif

@@ -85,7 +85,13 @@ int main(void)
 {
 	for (v = variants; v < variants + NR_VARIANTS; v++) {
 		int b_rc;
-		bool passed = scenario(&b_rc);
+		bool passed;
+
+		if (v->shuts_out && v->untimed) {
+			skip(1, "M11: %s deadlocks, and B would never give up", v->name);
+			continue;
+		}
+		passed = scenario(&b_rc);
 
 		/* B may have been seen asleep a little before it queued. */
 		for (int again = 0; again < 5 && passed && v->shuts_out; again++)

@@ -12,7 +12,8 @@
  * when the list is destroyed.
  *
  * The locks spin, also while a callback sleeps: who waits for one keeps a CPU busy.  A waiting writer
- * shuts readers out in all four; so they can deadlock as Linux's rwsem did (no M11).  Timeouts are kept.
+ * shuts readers out in all four; so they can deadlock as Linux's rwsem did (no M11).  Timeouts are kept but
+ * where a table says otherwise.
  *
  * After fork a list whose lock or epoch another thread used is not usable in the child.
  */
@@ -28,7 +29,10 @@ extern "C" {
 
 /** ck_rwlock: one counter of readers. */
 extern const struct mirror_sync mirror_sync_ck_rwlock;
-/** ck_pflock: phase-fair, readers and writers take turns. */
+/**
+ * ck_pflock: phase-fair, readers and writers take turns.  Its writers cannot give up: mirror_unregister_timeout
+ * waits as long as mirror_unregister.
+ */
 extern const struct mirror_sync mirror_sync_ck_pflock;
 /** ck_brlock: a counter for each thread; a writer looks at all. */
 extern const struct mirror_sync mirror_sync_ck_brlock;
