@@ -102,6 +102,7 @@ extern const struct bench_question question_bulk;
 extern const struct bench_question question_storm;
 extern const struct bench_question question_ranges;
 extern const struct bench_question question_memory;
+extern const struct bench_question question_outside;
 /** question_replay_unload - free the traces that its plan has loaded */
 void question_replay_unload(void);
 /* All of them, in the order of the report; ends with NULL. */

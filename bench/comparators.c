@@ -44,7 +44,7 @@ const struct bench_absent bench_absent[] = {
 	{ "ck-epoch, ck-rwlock, ck-pflock, ck-brlock, ck-bytelock", "built without Concurrency Kit (Debian: libck-dev)" },
 #endif
 #ifndef HAVE_UCX
-	{ "ucs-pgtable", "built without UCX (Debian: libucx-dev)" },
+	{ "ucm, ucs-rcache, ucs-pgtable", "built without UCX (Debian: libucx-dev)" },
 #endif
 	{ NULL, NULL },
 };

@@ -3,7 +3,7 @@
 
 /*
  * The comparators: of mirror lists in sync_*.c, primitives in prim_*.c, indexes of ranges in
- * ranges_*.c.  comparators.c and the questions say which of them this build has.
+ * ranges_*.c, outside systems in outside_*.c.  comparators.c and the questions say which of them this build has.
  */
 #ifndef BENCH_COMPARATORS_H
 #define BENCH_COMPARATORS_H
@@ -45,5 +45,10 @@ extern const struct bench_comparator ranges_rwsem;
 extern const struct bench_comparator ranges_tree;
 extern const struct bench_comparator ranges_array;
 extern const struct bench_comparator ranges_ucs;
+
+extern const struct bench_comparator outside_srcu;
+extern const struct bench_comparator outside_rwsem;
+extern const struct bench_comparator outside_ucm;
+extern const struct bench_comparator outside_ucs_rcache;
 
 #endif /* BENCH_COMPARATORS_H */

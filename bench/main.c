@@ -23,6 +23,7 @@ const struct bench_question *const bench_questions[] = {
 	&question_behind,
 	&question_bulk,
 	&question_storm,
+	&question_outside,
 	&question_ranges,
 	&question_section,
 	&question_grace_period,
