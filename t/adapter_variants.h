@@ -65,7 +65,7 @@ static inline void variant_thread_end(void)
 /* For the main thread. */
 static __attribute__((__constructor__)) void variants_begin(void)
 {
-#ifdef __SANITIZE_THREAD__
+#ifdef UNDER_TSAN
 	skip_all("ThreadSanitizer does not see the fences of liburcu and Concurrency Kit");
 #endif
 	variant_thread_begin();
