@@ -138,6 +138,54 @@ static void test_crowd(void)
 	list_gone(list);
 }
 
+/* ---- a thread's first bracket, while a writer waits ---- */
+
+static int run_not_blockable(struct call *c)
+{
+	return mirror_invalidate_range_start(c->list, c->r);
+}
+
+static void test_first_try(void)
+{
+	struct mirror_range r = range(20, 30, 0);
+	struct mirror_list *list;
+	struct call publisher, leaver, c;
+	struct probe other = { .name = 'O' };
+	struct post x;
+
+	if (!v->lock)
+		return;
+	list = list_new();
+	post_init(&x);
+	mirror_register_range(list, &x.m, &post_start_ops, 0, 10);
+	mirror_register_range(list, &other.m, &probe_ops, 40, 50);
+	publisher = (struct call){ .list = list, .start = 0, .end = 10 };
+	call_begin(&publisher, run_invalidate);
+	gate_wait(&x.entered);
+	leaver = (struct call){ .m = &other.m };
+	call_begin(&leaver, run_unregister);
+	okv(call_blocks(&leaver), "a writer waits for a walk");
+	/* It may be not there yet, although its call has begun. */
+	do {
+		c = (struct call){ .list = list, .r = &r };
+		call_begin(&c, run_not_blockable);
+		if (!call_returns(&c))
+			break;
+		call_end(&c);
+		if (c.rc == 0)
+			mirror_invalidate_range_end(list, &r);
+	} while (c.rc == 0);
+	okv(call_returns(&c), "... and a thread whose first bracket may not block comes back");
+	gate_open(&x.leave);
+	isv(call_end(&leaver), 0, "... the unregister succeeds");
+	call_end(&publisher);
+	if (c.rc != -EAGAIN)
+		call_end(&c);
+	isv(c.rc, -EAGAIN, "... and the bracket got -EAGAIN");
+	mirror_unregister(&x.m);
+	list_gone(list);
+}
+
 /* ---- threads and lists that come and go ---- */
 
 struct traveller {
@@ -242,6 +290,7 @@ int main(void)
 #endif
 		test_elsewhere();
 		test_crowd();
+		test_first_try();
 		test_come_and_go();
 	}
 	return done_testing();

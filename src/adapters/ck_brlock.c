@@ -4,9 +4,10 @@
 /*
  * Concurrency Kit's big-reader lock, held for reading across the callbacks
  *
- * ck_brlock_read_register waits until no reader is left, so that a thread's first bracket would wait for
- * callbacks of others.  The writer's flag alone guards the chain of readers: that is what joining it
- * takes here.  The timed write lock is ck's own algorithm with a look at the clock; ck's write_trylock
+ * ck_brlock_read_register takes the lock for writing, so that a thread's first bracket would wait for
+ * callbacks of others and for writers.  Here a thread joins the chain of readers by an exchange at its head,
+ * from which nobody is ever taken.  A writer whose look at the chain misses it has raised its flag
+ * before, and joining comes before the thread's own look at the flag.  The timed write lock is ck's own algorithm with a look at the clock; ck's write_trylock
  * counts steps instead, and would let readers in between two tries.
  */
 #include <mirror/ck.h>
@@ -34,14 +35,10 @@ static void attach(struct records *readers, struct record *record)
 	ck_brlock_t *lock = &((struct lock *)readers)->lock;
 	ck_brlock_reader_t *reader = &((struct reader *)record)->reader;
 
-	while (ck_pr_fas_uint(&lock->writer, true) == true)
-		ck_pr_stall();
-	ck_pr_fence_lock();
-	reader->next = lock->readers;
-	if (reader->next)
-		reader->next->previous = reader;
-	lock->readers = reader;
-	ck_brlock_write_unlock(lock);
+	reader->next = ck_pr_load_ptr(&lock->readers);
+	do {
+		ck_pr_fence_store_atomic();
+	} while (!ck_pr_cas_ptr_value(&lock->readers, reader->next, reader, &reader->next));
 }
 
 static int create(void **state)

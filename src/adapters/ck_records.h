@@ -12,9 +12,9 @@
  * ck_records.c, while the thread reads its own without.
  *
  *   1. A thread's first use of an owner takes an idle record of it, or makes one and attaches it to the
- *      lock or epoch.  Attaching may have to wait for a writer of that lock; so no lock is held then.
- *   2. A thread that ends leaves its records to their owners, idle.  They stay attached: to detach one
- *      would mean to wait likewise, and a record of ck_epoch cannot be detached at all.
+ *      lock or epoch, which does not wait: who may not block comes here too.
+ *   2. A thread that ends leaves its records to their owners, idle.  They stay attached: to detach one would
+ *      mean to wait for a writer, and a record of ck_epoch cannot be detached at all.
  *   3. Destroy frees an owner's records and clears their places in the tables.
  *
  * Safe because destroy runs alone (M17): nobody is in a walk, and an idle record counts nothing.
