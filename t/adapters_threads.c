@@ -4,6 +4,8 @@
 /* What <mirror/urcu.h> and <mirror/ck.h> say of threads, beyond the list's own promises. */
 #include "mirror_test.h"
 
+#include <malloc.h>
+
 /* ---- threads that have not done what the flavour asks ---- */
 
 #ifdef HAVE_URCU
@@ -281,6 +283,125 @@ static void test_come_and_go(void)
 	isv((int)nr_heard, ROUNDS * LISTS * (SHORT + 1), "... and each bracket is heard");
 }
 
+/* ---- polling, below the list, which would only use memory too early or never ---- */
+
+struct reader {
+	void *state;
+	struct gate entered, leave;
+	pthread_t thread;
+};
+
+static void *read_section(void *arg)
+{
+	struct reader *r = arg;
+	int token;
+
+	variant_thread_begin();
+	token = v->sync->read_lock(r->state);
+	gate_open(&r->entered);
+	gate_wait(&r->leave);
+	if (token >= 0)
+		v->sync->read_unlock(r->state, token);
+	variant_thread_end();
+	return NULL;
+}
+
+static void reader_enters(struct reader *r, void *state)
+{
+	r->state = state;
+	gate_init(&r->entered);
+	gate_init(&r->leave);
+	if (pthread_create(&r->thread, NULL, read_section, r))
+		bail_out("no thread");
+	gate_wait(&r->entered);
+}
+
+static void reader_leaves(struct reader *r)
+{
+	gate_open(&r->leave);
+	pthread_join(r->thread, NULL);
+}
+
+/* Whether polling for so long finds the cookie over. */
+static bool is_over_in(void *state, uint64_t cookie, unsigned ms)
+{
+	uint64_t deadline_ns = tap_now_ns() + ms * UINT64_C(1000000);
+
+	do {
+		if (v->sync->poll_state(state, cookie))
+			return true;
+		sched_yield();
+	} while (tap_now_ns() < deadline_ns);
+	return false;
+}
+
+static void test_polling(void)
+{
+	struct reader first, second;
+	uint64_t before, between;
+	void *state = NULL;
+
+	if (!v->sync->poll_state)
+		return;
+	if (v->sync->create && v->sync->create(&state))
+		bail_out("no state");
+	reader_enters(&first, state);
+	before = v->sync->get_state(state);
+	okv(!is_over_in(state, before, MOMENT_MS), "a grace period waits for a section that began before");
+	reader_enters(&second, state);
+	between = v->sync->get_state(state);
+	reader_leaves(&first);
+	is_over_in(state, before, MOMENT_MS);
+	okv(!is_over_in(state, between, MOMENT_MS), "... and one that starts later for a second section, too");
+	reader_leaves(&second);
+	okv(is_over_in(state, between, PATIENCE_MS), "... and is over when that has ended");
+	okv(is_over_in(state, before, PATIENCE_MS), "... as is the first");
+	okv(is_over_in(state, v->sync->get_state(state), PATIENCE_MS), "without sections one is over, too");
+	if (v->sync->destroy)
+		isv(v->sync->destroy(state), 0, "its state can be destroyed");
+}
+
+/* ---- memory ---- */
+
+/* What is allocated from malloc; 0 where a sanitizer has its own. */
+static size_t allocated(void)
+{
+	return mallinfo2().uordblks;
+}
+
+static void travel_once(struct mirror_list *list)
+{
+	struct traveller t;
+
+	depart(&t, 1);
+	visit(&t, list);
+	pthread_join(t.thread, NULL);
+}
+
+/* A record would take 64 bytes at least, and a place in a table 8. */
+static void test_no_growth(void)
+{
+	enum { THREADS = 500, LISTS = 4000, SLACK = 16 << 10 };
+	struct mirror_list *list = list_new();
+	size_t before;
+
+	travel_once(list);
+	before = allocated();
+	for (int i = 0; i < THREADS; i++)
+		travel_once(list);
+	okv(allocated() < before + SLACK, "%d threads, one after the other, take no more memory than one", THREADS);
+	mirror_invalidate_range(list, 0, 1);
+	list_gone(list);
+	before = allocated();
+	for (int i = 0; i < LISTS; i++) {
+		list = list_new();
+		mirror_invalidate_range(list, 0, 1);
+		if (mirror_list_destroy(list))
+			okv(false, "M17: an idle list can be destroyed");
+	}
+	okv(allocated() < before + SLACK, "nor do %d lists, one after the other", LISTS);
+}
+
 int main(void)
 {
 	for (v = variants; v < variants + NR_VARIANTS; v++) {
@@ -292,6 +413,8 @@ int main(void)
 		test_crowd();
 		test_first_try();
 		test_come_and_go();
+		test_no_growth();
+		test_polling();
 	}
 	return done_testing();
 }
