@@ -31,8 +31,14 @@ struct bench_comparator {
 	const struct mirror_sync *sync;
 	unsigned list_flags;            /* MIRROR_LIST_... */
 	bool list_is_frozen;            /* the list must not change while others walk it */
+	const char *hangs_for_good;     /* why nothing would dissolve the three-thread deadlock; NULL: something does */
+	bool full_only;                 /* --quick leaves it out unless a filter names it */
 	void (*thread_setup)(void);     /* in each thread before it uses the list; NULL: nothing */
 	void (*thread_teardown)(void);
+	/* Around a measured loop that waits for no other thread, and between its operations; NULL: nothing. */
+	void (*thread_online)(void);
+	void (*thread_offline)(void);
+	void (*quiescent)(void);
 	const void *own;                /* of a question that has comparators of its own: what it asks */
 };
 
@@ -96,6 +102,7 @@ extern const struct bench_question question_bulk;
 extern const struct bench_question question_storm;
 extern const struct bench_question question_ranges;
 extern const struct bench_question question_memory;
+extern const struct bench_question question_outside;
 /** question_replay_unload - free the traces that its plan has loaded */
 void question_replay_unload(void);
 /* All of them, in the order of the report; ends with NULL. */
@@ -126,9 +133,13 @@ int bench_plan_add(struct bench_plan *plan, const struct bench_question *questio
 /** bench_parse_run - the options of `mirror-bench run`; 0, or the status to exit with */
 int bench_parse_run(int argc, char **argv, struct bench_config *config);
 
-/** bench_wanted - whether a filter lets "question/case/comparator" through */
+/**
+ * bench_wanted - whether a filter lets "question/case/comparator" through
+ *
+ * With --quick one that is full_only is wanted only by a filter that needs its name to match.
+ */
 bool bench_wanted(const struct bench_config *config, const char *question, const char *name,
-		  const char *comparator);
+		  const struct bench_comparator *comparator);
 
 /** bench_share_ns - how long each measured part may take for @budget_ns to suffice for @runs of them */
 uint64_t bench_share_ns(const struct bench_config *config, uint64_t budget_ns, unsigned runs, uint64_t most_ns);
@@ -136,13 +147,20 @@ uint64_t bench_share_ns(const struct bench_config *config, uint64_t budget_ns, u
 /** bench_comparators_of - those that @question is put to; ends with NULL */
 const struct bench_comparator *const *bench_comparators_of(const struct bench_question *question);
 
-/** bench_nr_comparators_of - how many; @question NULL: of bench_comparators */
-unsigned bench_nr_comparators_of(const struct bench_question *question);
+/** bench_nr_comparators_of - how many of them @config asks for without filters; @question NULL: of bench_comparators */
+unsigned bench_nr_comparators_of(const struct bench_config *config, const struct bench_question *question);
 
-/** bench_nr_comparators - how many ways of keeping a mirror list this build has */
-static inline unsigned bench_nr_comparators(void)
+/** bench_nr_comparators - how many ways of keeping a mirror list */
+static inline unsigned bench_nr_comparators(const struct bench_config *config)
 {
-	return bench_nr_comparators_of(NULL);
+	return bench_nr_comparators_of(config, NULL);
+}
+
+/** bench_quiescent - what a publisher does between invalidations */
+static inline void bench_quiescent(const struct bench_comparator *comparator)
+{
+	if (comparator->quiescent)
+		comparator->quiescent();
 }
 
 /** bench_list_create - an empty list over @comparator's sync; 0 or -errno, already reported */

@@ -13,30 +13,38 @@ const struct bench_comparator *const bench_comparators[] = {
 	&comparator_none,
 	&comparator_srcu,
 	&comparator_srcu_full_fence,
+	&comparator_srcu_domain,
 #ifdef HAVE_URCU
 	&comparator_urcu_memb,
+	&comparator_urcu_mb,
+	&comparator_urcu_bp,
+	&comparator_urcu_qsbr,
+#endif
+#ifdef HAVE_CK
+	&comparator_ck_epoch,
 #endif
 	&comparator_rwsem,
+	&comparator_pthread_mutex,
 	&comparator_pthread_rwlock_readers,
 	&comparator_pthread_rwlock_writers,
 #ifdef HAVE_CK
 	&comparator_ck_rwlock,
+	&comparator_ck_pflock,
+	&comparator_ck_brlock,
+	&comparator_ck_bytelock,
 #endif
 	NULL,
 };
 
 const struct bench_absent bench_absent[] = {
 #ifndef HAVE_URCU
-	{ "urcu-memb", "built without liburcu (Debian: liburcu-dev)" },
+	{ "urcu-memb, urcu-mb, urcu-bp, urcu-qsbr", "built without liburcu (Debian: liburcu-dev)" },
 #endif
 #ifndef HAVE_CK
-	{ "ck-rwlock, ck-epoch", "built without Concurrency Kit (Debian: libck-dev)" },
-#endif
-#ifndef HAVE_URCU_BP
-	{ "urcu-bp", "built without liburcu-bp (Debian: liburcu-dev)" },
+	{ "ck-epoch, ck-rwlock, ck-pflock, ck-brlock, ck-bytelock", "built without Concurrency Kit (Debian: libck-dev)" },
 #endif
 #ifndef HAVE_UCX
-	{ "ucs-pgtable", "built without UCX (Debian: libucx-dev)" },
+	{ "ucm, ucs-rcache, ucs-pgtable", "built without UCX (Debian: libucx-dev)" },
 #endif
 	{ NULL, NULL },
 };
@@ -46,12 +54,12 @@ const struct bench_comparator *const *bench_comparators_of(const struct bench_qu
 	return question && question->comparators ? question->comparators : bench_comparators;
 }
 
-unsigned bench_nr_comparators_of(const struct bench_question *question)
+unsigned bench_nr_comparators_of(const struct bench_config *config, const struct bench_question *question)
 {
 	const struct bench_comparator *const *all = bench_comparators_of(question);
 	unsigned n = 0;
 
-	while (all[n])
-		n++;
+	for (int i = 0; all[i]; i++)
+		n += config->full || !all[i]->full_only;
 	return n;
 }

@@ -127,14 +127,21 @@ static void measured_body(struct crew_thread *t)
 	struct measure_thread *mine = &m->threads[t->index];
 	uint64_t operations = 0, begun;
 
-	while (atomic_load_explicit(&m->phase, memory_order_relaxed) == PHASE_WARM_UP)
+	if (m->comparator->thread_online)
+		m->comparator->thread_online();
+	while (atomic_load_explicit(&m->phase, memory_order_relaxed) == PHASE_WARM_UP) {
 		m->operation(m, t->index, m->batch, false);
+		bench_quiescent(m->comparator);
+	}
 	begun = bench_now_ns();
 	while (atomic_load_explicit(&m->phase, memory_order_relaxed) == PHASE_MEASURE) {
 		m->operation(m, t->index, m->batch, true);
+		bench_quiescent(m->comparator);
 		operations += m->batch;
 	}
 	mine->elapsed_ns = bench_now_ns() - begun;
+	if (m->comparator->thread_offline)
+		m->comparator->thread_offline();
 	mine->operations = operations;
 }
 

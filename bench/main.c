@@ -23,6 +23,7 @@ const struct bench_question *const bench_questions[] = {
 	&question_behind,
 	&question_bulk,
 	&question_storm,
+	&question_outside,
 	&question_ranges,
 	&question_section,
 	&question_grace_period,
@@ -67,10 +68,11 @@ static int command_list(int argc, char **argv)
 		printf("  %-24s %s\n", bench_questions[i]->name, bench_questions[i]->title);
 	puts("\nComparators:");
 	for (int i = 0; bench_comparators[i]; i++)
-		printf("  %-24s %s%s%s%s\n", bench_comparators[i]->name, bench_comparators[i]->about,
+		printf("  %-24s %s%s%s%s%s\n", bench_comparators[i]->name, bench_comparators[i]->about,
 		       bench_comparators[i]->library ? " (" : "",
 		       bench_comparators[i]->library ? bench_comparators[i]->library : "",
-		       bench_comparators[i]->library ? ")" : "");
+		       bench_comparators[i]->library ? ")" : "",
+		       bench_comparators[i]->full_only ? "; with --full, or named by --filter" : "");
 	for (int i = 0; bench_absent[i].name; i++)
 		printf("  %-24s left out: %s\n", bench_absent[i].name, bench_absent[i].why);
 	return 0;

@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "comparators.h"
 #include "histogram.h"
 
 static const uint64_t slow_ns = 10 * NS_PER_MS;
@@ -147,7 +146,7 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 	struct bench_case c = {
 		.publishers = BENCH_UNUSED,
 		.mirrors = BENCH_UNUSED,
-		.duration_ns = bench_share_ns(config, 2 * NS_PER_S, bench_nr_comparators_of(&question_behind),
+		.duration_ns = bench_share_ns(config, 2 * NS_PER_S, bench_nr_comparators(config),
 					      500 * NS_PER_MS),
 	};
 
@@ -155,17 +154,10 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 	return bench_plan_add(plan_, &question_behind, &c);
 }
 
-static const struct bench_comparator *const comparators[] = {
-	&comparator_srcu,
-	&comparator_srcu_full_fence,
-	&comparator_srcu_domain,
-#ifdef HAVE_URCU
-	&comparator_urcu_memb,
-#endif
-	&comparator_rwsem,
-	&comparator_pthread_rwlock_writers,
-	NULL,
-};
+static const char *leaves_out(const struct bench_comparator *comparator)
+{
+	return comparator->list_is_frozen ? "its list must not change" : NULL;
+}
 
 const struct bench_question question_behind = {
 	.name = "behind",
@@ -174,7 +166,7 @@ const struct bench_question question_behind = {
 		"One thread publishes to a mirror whose callback sleeps 10 ms; meanwhile another unregisters, again and "
 		"again, a mirror of another range. Lower is better. A sync under which unregister waits for every walk "
 		"shows the callback's 10 ms.",
-	.comparators = comparators,
 	.plan = plan,
+	.leaves_out = leaves_out,
 	.run = run,
 };

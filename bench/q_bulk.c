@@ -166,7 +166,7 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 	struct bench_case c = {
 		.mirrors = BENCH_UNUSED,
 		.warmup_ns = 10 * NS_PER_MS,
-		.duration_ns = bench_share_ns(config, 4 * NS_PER_S, 2 * bench_nr_comparators_of(&question_bulk),
+		.duration_ns = bench_share_ns(config, 4 * NS_PER_S, 2 * bench_nr_comparators_of(config, &question_bulk),
 					      200 * NS_PER_MS),
 	};
 	int err;

@@ -124,7 +124,7 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 		.threads = 1,
 		.warmup_ns = 5 * NS_PER_MS,
 		.duration_ns = bench_share_ns(config, 3 * NS_PER_S,
-					      2 * bench_nr_comparators_of(&question_call), 100 * NS_PER_MS),
+					      2 * bench_nr_comparators_of(config, &question_call), 100 * NS_PER_MS),
 	};
 	int err;
 
@@ -142,8 +142,6 @@ static const struct bench_comparator *const comparators[] = {
 	&primitive_usrcu_poll,
 #ifdef HAVE_URCU
 	&primitive_urcu_memb,
-#endif
-#ifdef HAVE_URCU_BP
 	&primitive_urcu_bp,
 #endif
 #ifdef HAVE_CK

@@ -225,7 +225,7 @@ static int run(const struct bench_case *c, const struct bench_comparator *compar
 
 static const char *leaves_out(const struct bench_comparator *comparator)
 {
-	return comparator->list_is_frozen ? "its list must not change" : NULL;
+	return comparator->list_is_frozen ? "its list must not change" : comparator->hangs_for_good;
 }
 
 static int plan(const struct bench_config *config, struct bench_plan *plan_)

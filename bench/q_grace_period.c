@@ -125,7 +125,7 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 		.mirrors = BENCH_UNUSED,
 		.warmup_ns = 5 * NS_PER_MS,
 		.duration_ns = bench_share_ns(config, 7 * NS_PER_S,
-					      nr_scenes * bench_nr_comparators_of(&question_grace_period),
+					      nr_scenes * bench_nr_comparators_of(config, &question_grace_period),
 					      150 * NS_PER_MS),
 	};
 	int err = 0;
@@ -150,8 +150,6 @@ static const struct bench_comparator *const comparators[] = {
 	&primitive_usrcu_full_fence,
 #ifdef HAVE_URCU
 	&primitive_urcu_memb,
-#endif
-#ifdef HAVE_URCU_BP
 	&primitive_urcu_bp,
 #endif
 #ifdef HAVE_CK

@@ -261,7 +261,7 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 		.mirrors = BENCH_UNUSED,
 		.warmup_ns = 5 * NS_PER_MS,
 		.duration_ns = bench_share_ns(config, 6 * NS_PER_S,
-					      2 * 3 * bench_nr_comparators_of(&question_ranges), 100 * NS_PER_MS),
+					      2 * 3 * bench_nr_comparators_of(config, &question_ranges), 100 * NS_PER_MS),
 	};
 	int err = 0;
 

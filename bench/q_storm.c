@@ -218,7 +218,7 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 		.publishers = places > 1 ? (int)places - 1 : 1,
 		.mirrors = BENCH_UNUSED,
 		.warmup_ns = 5 * NS_PER_MS,
-		.duration_ns = bench_share_ns(config, 5 * NS_PER_S, 2 * (config->full ? 3 : 2) * bench_nr_comparators(),
+		.duration_ns = bench_share_ns(config, 5 * NS_PER_S, 2 * (config->full ? 3 : 2) * bench_nr_comparators(config),
 					      200 * NS_PER_MS),
 	};
 	int err;

@@ -56,6 +56,7 @@ static void operation(struct measure *m, unsigned index, unsigned n, bool measur
 	for (unsigned i = 0; i < n; i++) {
 		if (mirror_invalidate_range_start(list, &range) == 0)
 			mirror_invalidate_range_end(list, &range);
+		bench_quiescent(m->comparator);
 	}
 	if (measured)
 		atomic_fetch_add_explicit(&nr_callbacks_measured, nr_callbacks, memory_order_relaxed);
@@ -127,7 +128,7 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 	for (int i = 0; config->publishers[i]; i++)
 		for (int j = 0; config->mirrors[j]; j++)
 			nr_cases++;
-	c.duration_ns = bench_share_ns(config, 55 * NS_PER_S, nr_cases * bench_nr_comparators(), 250 * NS_PER_MS);
+	c.duration_ns = bench_share_ns(config, 55 * NS_PER_S, nr_cases * bench_nr_comparators(config), 250 * NS_PER_MS);
 	c.expected_ns = c.warmup_ns + c.duration_ns + 2 * NS_PER_MS;
 	for (int i = 0; config->publishers[i]; i++) {
 		for (int j = 0; config->mirrors[j]; j++) {

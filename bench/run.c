@@ -70,16 +70,19 @@ int bench_list_create(struct mirror_list **list, const struct bench_comparator *
 	return err;
 }
 
-bool bench_wanted(const struct bench_config *config, const char *question, const char *name, const char *comparator)
+bool bench_wanted(const struct bench_config *config, const char *question, const char *name,
+		  const struct bench_comparator *comparator)
 {
-	char id[256], pattern[256];
+	bool by_name = comparator->full_only && !config->full;
+	char id[256], nameless[256], pattern[256];
 
 	if (!config->filters[0])
-		return true;
-	snprintf(id, sizeof(id), "%s/%s/%s", question, name, comparator);
+		return !by_name;
+	snprintf(id, sizeof(id), "%s/%s/%s", question, name, comparator->name);
+	snprintf(nameless, sizeof(nameless), "%s/%s/", question, name);
 	for (int i = 0; config->filters[i]; i++) {
 		snprintf(pattern, sizeof(pattern), "*%s*", config->filters[i]);
-		if (fnmatch(pattern, id, 0) == 0)
+		if (fnmatch(pattern, id, 0) == 0 && !(by_name && fnmatch(pattern, nameless, 0) == 0))
 			return true;
 	}
 	return false;
@@ -173,7 +176,7 @@ static int for_each_run(const struct bench_config *config, const struct bench_pl
 			for (int k = 0; comparators[k]; k++) {
 				if (question->leaves_out && question->leaves_out(comparators[k]))
 					continue;
-				if (!bench_wanted(config, question->name, name, comparators[k]->name))
+				if (!bench_wanted(config, question->name, name, comparators[k]))
 					continue;
 				err = visit(arg, &plan->cases[i], comparators[k], name, repeat);
 				if (err)
@@ -221,14 +224,37 @@ static int run_one(void *arg, const struct planned *planned, const struct bench_
 	return err == -ETIMEDOUT ? err : 0;
 }
 
-static json_t *describe_comparators(const struct bench_comparator *const *comparators)
+struct search {
+	const struct bench_comparator *comparator;
+	bool found;
+};
+
+static int find_comparator(void *arg, const struct planned *planned, const struct bench_comparator *comparator,
+			   const char *name, int repeat)
+{
+	struct search *search = arg;
+
+	(void)planned;
+	(void)name;
+	(void)repeat;
+	search->found |= comparator == search->comparator;
+	return search->found;
+}
+
+/* Those of --full are described only where they are measured. */
+static json_t *describe_comparators(const struct bench_config *config, const struct bench_plan *plan,
+				    const struct bench_comparator *const *comparators)
 {
 	json_t *all = json_array();
 
 	for (int i = 0; comparators[i]; i++) {
 		const struct bench_comparator *c = comparators[i];
-		json_t *one = json_pack("{s:s, s:s}", "name", c->name, "about", c->about);
+		struct search search = { .comparator = c };
+		json_t *one;
 
+		if (c->full_only && !for_each_run(config, plan, find_comparator, &search))
+			continue;
+		one = json_pack("{s:s, s:s}", "name", c->name, "about", c->about);
 		if (c->library)
 			json_object_set_new(one, "library", json_string(c->library));
 		json_array_append_new(all, one);
@@ -236,7 +262,7 @@ static json_t *describe_comparators(const struct bench_comparator *const *compar
 	return all;
 }
 
-static json_t *describe_questions(const struct bench_plan *plan)
+static json_t *describe_questions(const struct bench_config *config, const struct bench_plan *plan)
 {
 	json_t *all = json_array();
 
@@ -256,7 +282,7 @@ static json_t *describe_questions(const struct bench_plan *plan)
 				"how_to_read", q->how_to_read, "cases", (int)nr_cases,
 				"left_out", left_out);
 		if (q->comparators)
-			json_object_set_new(one, "comparators", describe_comparators(q->comparators));
+			json_object_set_new(one, "comparators", describe_comparators(config, plan, q->comparators));
 		json_array_append_new(all, one);
 	}
 	return all;
@@ -283,9 +309,9 @@ static json_t *describe_run(const struct bench_config *config, const struct benc
 	json_object_set_new(results, "repeats", json_integer(config->repeats));
 	json_object_set_new(results, "started", json_string(started));
 	json_object_set_new(results, "machine", machine_describe());
-	json_object_set_new(results, "comparators", describe_comparators(bench_comparators));
+	json_object_set_new(results, "comparators", describe_comparators(config, plan, bench_comparators));
 	json_object_set_new(results, "absent", absent);
-	json_object_set_new(results, "questions", describe_questions(plan));
+	json_object_set_new(results, "questions", describe_questions(config, plan));
 	return results;
 }
 

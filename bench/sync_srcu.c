@@ -12,7 +12,7 @@ const struct bench_comparator comparator_srcu = {
 
 const struct bench_comparator comparator_srcu_domain = {
 	.name = "srcu-domain",
-	.about = "the same, but unregister waits for a whole grace period (MIRROR_LIST_DRAIN_DOMAIN)",
+	.about = "the default, but unregister waits for a whole grace period (MIRROR_LIST_DRAIN_DOMAIN)",
 	.sync = &mirror_sync_srcu,
 	.list_flags = MIRROR_LIST_DRAIN_DOMAIN,
 };

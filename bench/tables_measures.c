@@ -66,6 +66,17 @@ static const struct layout {
 		{ NUMBER, "p99.9\nstorm/quiet", "storm_to_quiet_p99_9", NULL },
 		{ RATE, "changes\nM/s", "changes_per_s", NULL },
 	} },
+	{ "outside", "Systems of today", false, {
+		{ NS, "a publication", "publish_ns", NULL },
+		{ RATIO, "/srcu", "publish_ns", "srcu" },
+		{ NS, "taking out\np50", "leave_p50_ns", NULL },
+		{ NS, "taking out\np99", "leave_p99_ns", NULL },
+		{ NS, "miss", "publish_miss_ns", NULL },
+		{ NS, "look up\nand enter", "get_ns", NULL },
+		{ NS, "hit", "publish_hit_ns", NULL },
+		{ NS, "both", "cycle_ns", NULL },
+		{ NUMBER, "dropped\non return", "dropped_on_return", NULL },
+	} },
 	{ "ranges", "An invalidation among many ranges", false, {
 		{ NS, "1 hit", "hit_1_ns", NULL },
 		{ RATIO, "/tree", "hit_1_ns", "tree-spinlock" },

@@ -48,14 +48,6 @@ AC_DEFUN([MIRROR_OPTIONAL], [
   MIRROR_FOUND([$2], [$3])
 ])
 
-# MIRROR_FLAVOUR(OPTION, PREFIX, MODULE): a further library under an option that MIRROR_OPTIONAL has declared.
-AC_DEFUN([MIRROR_FLAVOUR], [
-  m4_tolower([have_$2])=no
-  AS_IF([test "x$with_$1" != xno],
-    [PKG_CHECK_MODULES([$2], [$3], [m4_tolower([have_$2])=yes], [m4_tolower([have_$2])=no])])
-  MIRROR_FOUND([$2], [$3])
-])
-
 # MIRROR_PROGRAM(VARIABLE, PROGRAM): the program's path, or empty; HAVE_VARIABLE for the Makefile.
 AC_DEFUN([MIRROR_PROGRAM], [
   AC_PATH_PROG([$1], [$2])

@@ -66,7 +66,7 @@ static bool scenario(int *b_rc)
 	b = (struct call){ .m = &other.m, .timeout_ns = B_TIMEOUT_NS };
 	call_begin(&b, run_b);                          /* B */
 	if (!v->targeted)
-		thread_asleep_ms(b.tid, PATIENCE_MS);
+		call_blocks(&b);
 	else
 		call_returns(&b);
 	mirror_invalidate_range(list, 40, 50);          /* C */
@@ -85,13 +85,19 @@ int main(void)
 {
 	for (v = variants; v < variants + NR_VARIANTS; v++) {
 		int b_rc;
-		bool passed = scenario(&b_rc);
+		bool passed;
+
+		if (v->shuts_out && v->untimed) {
+			skip(1, "M11: %s deadlocks, and B would never give up", v->name);
+			continue;
+		}
+		passed = scenario(&b_rc);
 
 		/* B may have been seen asleep a little before it queued. */
-		for (int again = 0; again < 5 && passed && v->sync == &mirror_sync_rwsem; again++)
+		for (int again = 0; again < 5 && passed && v->shuts_out; again++)
 			passed = scenario(&b_rc);
 
-		if (v->sync == &mirror_sync_rwsem) {
+		if (v->shuts_out) {
 			okv(!passed, "M11: the three threads deadlock until B gives up: the contrast");
 			isv(b_rc, -ETIMEDOUT, "M11: ... which its timeout makes it do");
 		} else if (v->lock) {

@@ -257,6 +257,7 @@ static void *holder_run(void *arg)
 	struct holder *h = arg;
 	struct rng rng;
 
+	variant_thread_begin();
 	rng_init(&rng, h->stream);
 	holder_joins(h);
 	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
@@ -267,6 +268,7 @@ static void *holder_run(void *arg)
 		}
 	}
 	holder_leaves(h);
+	variant_thread_end();
 	return NULL;
 }
 
@@ -290,6 +292,7 @@ static void *publisher_run(void *arg)
 	struct publisher *p = arg;
 	struct rng rng;
 
+	variant_thread_begin();
 	rng_init(&rng, p->stream);
 	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
 		unsigned from = p->first + rng_below(&rng, PAGES / PUBLISHERS);
@@ -310,6 +313,7 @@ static void *publisher_run(void *arg)
 		if (rng_below(&rng, 2) == 0)
 			sched_yield();
 	}
+	variant_thread_end();
 	return NULL;
 }
 

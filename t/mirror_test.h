@@ -49,16 +49,28 @@ struct variant {
 	unsigned flags;
 	bool lock;              /* kind; else a grace period */
 	bool targeted;          /* unregister waits for the mirror alone */
+	bool shuts_out;         /* lock: readers wait behind a waiting writer */
+	bool spins;             /* who waits does not sleep */
+	bool untimed;           /* unregister keeps no time limit */
+	bool one_domain;        /* all lists wait for each other's walks */
 };
 
+/* A program that runs the same claims over adapters gives the variants, and what its threads do first and last. */
+#ifdef TEST_VARIANTS
+#include TEST_VARIANTS
+#else
 static const struct variant variants[] = {
-	{ "srcu", &mirror_sync_srcu, 0, false, true },
-	{ "srcu, full fences", &mirror_sync_srcu, MIRROR_LIST_FULL_FENCE, false, true },
-	{ "srcu, domain drain", &mirror_sync_srcu, MIRROR_LIST_DRAIN_DOMAIN, false, false },
-	{ "own grace period", &plain_sync, 0, false, false },
-	{ "rwsem", &mirror_sync_rwsem, 0, true, false },
-	{ "own rwlock", &rwlock_sync, 0, true, false },
+	{ "srcu", &mirror_sync_srcu, .targeted = true },
+	{ "srcu, full fences", &mirror_sync_srcu, MIRROR_LIST_FULL_FENCE, .targeted = true },
+	{ "srcu, domain drain", &mirror_sync_srcu, .flags = MIRROR_LIST_DRAIN_DOMAIN },
+	{ "own grace period", .sync = &plain_sync },
+	{ "rwsem", &mirror_sync_rwsem, .lock = true, .shuts_out = true },
+	{ "own rwlock", &rwlock_sync, .lock = true },
 };
+
+static inline void variant_thread_begin(void) { }
+static inline void variant_thread_end(void) { }
+#endif
 #define NR_VARIANTS (sizeof(variants) / sizeof(variants[0]))
 
 /* The one under test. */
@@ -298,9 +310,11 @@ static inline void *call_thread(void *arg)
 	struct call *c = (struct call *)arg;
 
 	c->tid = (int)syscall(SYS_gettid);
+	variant_thread_begin();
 	gate_open(&c->started);
 	c->rc = c->run(c);
 	gate_open(&c->returned);
+	variant_thread_end();
 	return NULL;
 }
 
@@ -319,10 +333,10 @@ static inline bool call_returns(struct call *c)
 	return gate_wait_ms(&c->returned, PATIENCE_MS);
 }
 
-/* It sleeps, and goes on sleeping. */
+/* It sleeps, or may be said to spin, and goes on so. */
 static inline bool call_blocks(struct call *c)
 {
-	return thread_asleep_ms(c->tid, PATIENCE_MS) && !gate_wait_ms(&c->returned, MOMENT_MS);
+	return (v->spins || thread_asleep_ms(c->tid, PATIENCE_MS)) && !gate_wait_ms(&c->returned, MOMENT_MS);
 }
 
 /* A call that must return; a hang here would only end with the watchdog. */

@@ -54,6 +54,7 @@ static bool hand_over(struct bracket *b)
 static void *end_for_others(void *arg)
 {
 	me = arg;
+	variant_thread_begin();
 	pthread_mutex_lock(&handed.lock);
 	while (handed.nr || !handed.stop) {
 		struct bracket *b;
@@ -69,6 +70,7 @@ static void *end_for_others(void *arg)
 		pthread_mutex_lock(&handed.lock);
 	}
 	pthread_mutex_unlock(&handed.lock);
+	variant_thread_end();
 	return NULL;
 }
 
@@ -162,6 +164,7 @@ static void act_in_callback(struct guest *g, const struct bracket *b)
 static void *work(void *arg)
 {
 	me = arg;
+	variant_thread_begin();
 	while (tap_now_ns() < end_ns) {
 		uint32_t what = rng_below(&me->rng, 100);
 
@@ -174,6 +177,7 @@ static void *work(void *arg)
 		else if (mirror_barrier(lists[rng_below(&me->rng, nr_lists)]))
 			fault(ODD_RESULT);
 	}
+	variant_thread_end();
 	return NULL;
 }
 
@@ -264,8 +268,8 @@ static void run_round(unsigned ms)
 	handed.stop = false;
 	last_mirror = last_bracket = 0;
 	memset(leaving, 0, sizeof(leaving));
-	/* Two lists whose callbacks change each other's: not where that takes the locks of both. */
-	nr_lists = v->lock ? 1 : LISTS;
+	/* Two lists whose callbacks change each other's: not where that takes the locks of both, or would wait for itself. */
+	nr_lists = v->lock || v->one_domain ? 1 : LISTS;
 	for (unsigned i = 0; i < nr_lists; i++)
 		lists[i] = list_new();
 	sum.may_fence = lists[0]->membarrier && lists[0]->targeted;

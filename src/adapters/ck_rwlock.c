@@ -2,21 +2,18 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * ck-rwlock: Concurrency Kit's centralised reader-writer lock
+ * Concurrency Kit's centralised reader-writer lock, held for reading across the callbacks
  *
- * A writer that waits shuts readers out, and everybody spins.  ck offers no timed write lock, and
- * polling its trylock would let readers in between; so the timed form is ck's own algorithm,
- * step for step, with a look at the clock while it waits for the readers.
+ * ck offers no timed write lock, and polling its trylock would let readers in between; so the timed
+ * form is ck's own algorithm, step for step, with a look at the clock while it waits.
  */
-#include "comparators.h"
+#include <mirror/ck.h>
 
 #include <ck_rwlock.h>
 #include <errno.h>
 #include <stdlib.h>
 
-#ifndef CK_PACKAGE_VERSION
-#define CK_PACKAGE_VERSION "Concurrency Kit"
-#endif
+#include "deadline.h"
 
 static int create(void **state)
 {
@@ -54,22 +51,21 @@ static void read_unlock(void *state, int token)
 
 static int write_lock(void *state, uint64_t timeout_ns)
 {
+	uint64_t deadline_ns = deadline_in(timeout_ns);
 	ck_rwlock_t *lock = state;
-	uint64_t begun;
 
 	if (timeout_ns == UINT64_MAX) {
 		ck_rwlock_write_lock(lock);
 		return 0;
 	}
-	begun = bench_now_ns();
 	while (ck_pr_fas_uint(&lock->writer, 1) != 0) {
-		if (bench_now_ns() - begun >= timeout_ns)
+		if (deadline_is_over(deadline_ns))
 			return -ETIMEDOUT;
 		ck_pr_stall();
 	}
 	ck_pr_fence_atomic_load();
 	while (ck_pr_load_uint(&lock->n_readers) != 0) {
-		if (bench_now_ns() - begun >= timeout_ns) {
+		if (deadline_is_over(deadline_ns)) {
 			ck_rwlock_write_unlock(lock);
 			return -ETIMEDOUT;
 		}
@@ -84,8 +80,8 @@ static void write_unlock(void *state)
 	ck_rwlock_write_unlock(state);
 }
 
-static const struct mirror_sync sync_table = {
-	.size = sizeof(sync_table),
+const struct mirror_sync mirror_sync_ck_rwlock = {
+	.size = sizeof(struct mirror_sync),
 	.name = "ck-rwlock",
 	.kind = MIRROR_SYNC_LOCK,
 	.create = create,
@@ -95,11 +91,4 @@ static const struct mirror_sync sync_table = {
 	.read_unlock = read_unlock,
 	.write_lock = write_lock,
 	.write_unlock = write_unlock,
-};
-
-const struct bench_comparator comparator_ck_rwlock = {
-	.name = "ck-rwlock",
-	.about = "Concurrency Kit's ck_rwlock: spins, a waiting writer shuts readers out",
-	.library = CK_PACKAGE_VERSION,
-	.sync = &sync_table,
 };
