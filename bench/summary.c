@@ -236,17 +236,6 @@ size_t summary_comparators(const json_t *results, const char *question, const ch
 	return n;
 }
 
-int summary_style(const json_t *results, const char *question, const char *comparator)
-{
-	const json_t *described;
-	size_t i;
-
-	json_array_foreach(comparators_of(results, question), i, described)
-		if (strcmp(text_of(described, "name"), comparator) == 0)
-			return (int)i;
-	return 0;
-}
-
 const char *summary_string(const json_t *results, const char *group, const char *key)
 {
 	const json_t *object = group ? json_object_get(results, group) : results;

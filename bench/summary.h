@@ -57,9 +57,6 @@ int summary_parameter(const json_t *results, const char *question, const char *c
 /** summary_comparators - names, in the order of the run; @question NULL: those of the mirror list; returns how many */
 size_t summary_comparators(const json_t *results, const char *question, const char **names);
 
-/** summary_style - the place of @comparator among all that @question compares: its colour and mark */
-int summary_style(const json_t *results, const char *question, const char *comparator);
-
 /** summary_string - results[group][key] as text, or "unknown"; @group NULL: results[key] */
 const char *summary_string(const json_t *results, const char *group, const char *key);
 
