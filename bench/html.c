@@ -263,33 +263,45 @@ static void fact(const char *name, const json_t *value, FILE *out)
 	fputs("</td></tr>\n", out);
 }
 
-/* One row each; those of a question are named beside those of the run. */
-static void write_comparators(const json_t *comparators, FILE *out)
+static void write_comparator(const json_t *comparator, FILE *out)
 {
-	const json_t *value;
-	size_t i;
+	const char *library = json_string_value(json_object_get(comparator, "library"));
 
-	json_array_foreach(comparators, i, value) {
-		const char *library = json_string_value(json_object_get(value, "library"));
-
-		fputs("<tr><th scope=\"row\">", out);
-		html_escaped(json_string_value(json_object_get(value, "name")), out);
-		fputs("</th><td>", out);
-		html_escaped(json_string_value(json_object_get(value, "about")), out);
-		if (library) {
-			fputs(" (", out);
-			html_escaped(library, out);
-			fputs(")", out);
-		}
-		fputs("</td></tr>\n", out);
+	fputs("<tr><th scope=\"row\">", out);
+	html_escaped(json_string_value(json_object_get(comparator, "name")), out);
+	fputs("</th><td>", out);
+	html_escaped(json_string_value(json_object_get(comparator, "about")), out);
+	if (library) {
+		fputs(" (", out);
+		html_escaped(library, out);
+		fputs(")", out);
 	}
+	fputs("</td></tr>\n", out);
+}
+
+/* Those that every question has, and those of questions of their own; what is described alike stands there once. */
+static void write_comparators(const json_t *results, FILE *out)
+{
+	json_t *all = json_array(), *one, *question;
+	size_t i, k, m;
+
+	json_array_extend(all, json_object_get(results, "comparators"));
+	json_array_foreach(json_object_get(results, "questions"), i, question)
+		if (json_integer_value(json_object_get(question, "cases")) > 0)
+			json_array_extend(all, json_object_get(question, "comparators"));
+	json_array_foreach(all, k, one) {
+		for (m = 0; m < k && !json_equal(json_array_get(all, m), one); m++)
+			;
+		if (m == k)
+			write_comparator(one, out);
+	}
+	json_decref(all);
 }
 
 static void write_machine(const json_t *results, FILE *out)
 {
 	const char *name;
 	json_t *value;
-	size_t i;
 
 	fputs("<section id=\"machine\">\n<h2>Machine and versions</h2>\n<div class=\"wide\"><table class=\"facts\"><tbody>\n",
 	      out);
@@ -298,10 +310,7 @@ static void write_machine(const json_t *results, FILE *out)
 	fact("started", json_object_get(results, "started"), out);
 	fact("took_s", json_object_get(results, "took_s"), out);
 	fputs("</tbody></table></div>\n<h3>Comparators</h3>\n<div class=\"wide\"><table class=\"facts\"><tbody>\n", out);
-	write_comparators(json_object_get(results, "comparators"), out);
-	json_array_foreach(json_object_get(results, "questions"), i, value)
-		if (json_integer_value(json_object_get(value, "cases")) > 0)
-			write_comparators(json_object_get(value, "comparators"), out);
+	write_comparators(results, out);
 	json_object_foreach(json_object_get(results, "absent"), name, value) {
 		fputs("<tr><th scope=\"row\">", out);
 		html_escaped(name, out);
@@ -325,8 +334,9 @@ static void write_method(const json_t *results, FILE *out)
 		  "that a noisy moment hurts all alike. Figures are medians over repeats with the 95% interval of a "
 		  "bootstrap; ratios are taken within a repeat. Latencies go into a log-linear histogram whose buckets are "
 		  "at most 3.2% wide. The clock is CLOCK_MONOTONIC.", out);
-	fputs("<h3>To repeat it</h3>\n<pre>./bootstrap &amp;&amp; ./configure &amp;&amp; make compare</pre>\n"
-	      "<p class=\"soft\">This run was:</p>\n<pre>", out);
+	fprintf(out, "<h3>To repeat it</h3>\n<pre>./bootstrap &amp;&amp; ./configure &amp;&amp; make compare%s</pre>\n",
+		strcmp(summary_string(results, NULL, "mode"), "full") == 0 ? " COMPARE_FLAGS=--full" : "");
+	fputs("<p class=\"soft\">This run was:</p>\n<pre>", out);
 	json_array_foreach(json_object_get(results, "command"), i, word) {
 		if (i > 0)
 			fputc(' ', out);
