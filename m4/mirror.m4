@@ -54,3 +54,15 @@ AC_DEFUN([MIRROR_PROGRAM], [
   AS_IF([test -n "$[]$1"], [m4_tolower([have_$1])=yes], [m4_tolower([have_$1])=no])
   AM_CONDITIONAL([HAVE_$1], [test -n "$[]$1"])
 ])
+
+# MIRROR_COMPLETION(SHELL, PREFIX, FOLDER): where the shell's completion is installed, below DATADIR by default.
+AC_DEFUN([MIRROR_COMPLETION], [
+  AC_ARG_WITH([$1-completion-dir],
+    [AS_HELP_STRING([--with-$1-completion-dir=DIR],
+      [install completion for $1 in DIR (default: $3 below DATADIR); "no": nowhere])],
+    [], [with_$1_completion_dir=yes])
+  AS_IF([test "x$with_$1_completion_dir" = xyes], [$2_COMPLETION_DIR='${datadir}/$3'],
+    [$2_COMPLETION_DIR=$with_$1_completion_dir])
+  AM_CONDITIONAL([WITH_$2_COMPLETION], [test "x$with_$1_completion_dir" != xno])
+  AC_SUBST([$2_COMPLETION_DIR])
+])
