@@ -19,7 +19,7 @@
  *
  * Algorithm
  *   1. Publishers are those whom drains interrupt, so they decide: each looks, every WEIGH_PERIOD
- *      walks, how many drains there were since its last look.  A few: fencing has BEGUN.  None: it
+ *      brackets, how many drains there were since its last look.  A few: fencing has BEGUN.  None: it
  *      is OFF again.  So where nobody publishes, nothing changes.
  *   2. Walks that read BEGUN or ALL fence.  Those that read OFF before may still run, so that
  *      drains go on to interrupt until a grace period of the list's sync is over; then ALL do.

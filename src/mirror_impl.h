@@ -95,6 +95,7 @@ struct walker {
 	const void *thread;                     /* port_homeless() of its thread */
 	uint64_t tid;
 	uint64_t walks, callbacks, refusals;    /* totals */
+	uint64_t starts;                        /* brackets begun; not walks, of which a bracket with an end has two */
 	uint64_t marks_seen;                    /* list->nr_marks when it last looked */
 } __attribute__((aligned(64)));                 /* whole cache lines: others write the next */
 
@@ -305,7 +306,7 @@ void report_drain_(struct mirror_list *list, struct mirror *m);
 
 /* mirror_fence.c */
 
-/* Walks between two looks of a walker at how many drains there were; 0: it never looks. */
+/* Brackets between two looks of a walker at how many drains there were; 0: it never looks. */
 #ifndef WEIGH_PERIOD
 #define WEIGH_PERIOD 8192
 #endif

@@ -339,7 +339,7 @@ static int start_all(const struct walk *walk, struct mirror_range *r)
 	}
 	count(&walk->walker->walks, 1);
 	count(&walk->walker->callbacks, tally.calls);
-	if (WEIGH_PERIOD && walk->walker->walks % WEIGH_PERIOD == 0)
+	if (WEIGH_PERIOD && ++walk->walker->starts % WEIGH_PERIOD == 0)
 		weigh_fences_(walk->list, walk->walker);
 	if (tally.finishes)
 		finish_all(walk, r, attempt.before);
