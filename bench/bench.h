@@ -76,6 +76,7 @@ struct bench_question {
 	const char *name;               /* "throughput" */
 	const char *title;              /* the question in words */
 	const char *how_to_read;        /* a few sentences for the report */
+	bool exact;                     /* the same each time: asked once, whatever the repeats */
 	/* Its own, ending with NULL, where mirror lists are not what it compares; NULL: bench_comparators. */
 	const struct bench_comparator *const *comparators;
 	/* Adds the cases that @config asks for to @plan. */
@@ -102,6 +103,8 @@ extern const struct bench_question question_bulk;
 extern const struct bench_question question_storm;
 extern const struct bench_question question_ranges;
 extern const struct bench_question question_memory;
+extern const struct bench_question question_counts;
+extern const struct bench_question question_primitive_counts;
 extern const struct bench_question question_outside;
 /** question_replay_unload - free the traces that its plan has loaded */
 void question_replay_unload(void);

@@ -55,6 +55,12 @@ static const struct figure {
 	{ .question = "grace-period", .axis = "synchronize",
 	  .marks = { { "synchronize_p50_ns", "p50" }, { "synchronize_p99_ns", "p99" } } },
 	{ .question = "call", .axis = "objects freed", .marks = { { "freed_per_s", "" } } },
+	{ .question = "counts", .axis = "counts", .own_axes = true,
+	  .marks = { { "shared_writes", "shared" }, { "rmws", "RMW" }, { "fences", "fences" } },
+	  .caption = "Shared: writes to lines that another thread touches too. RMW: read-modify-writes." },
+	{ .question = "primitive-counts", .axis = "counts", .own_axes = true,
+	  .marks = { { "shared_writes", "shared" }, { "rmws", "RMW" }, { "fences", "fences" } },
+	  .caption = "Shared: writes to lines that another thread touches too. RMW: read-modify-writes." },
 	{ .question = "memory", .axis = "a mirror beyond the caller's own",
 	  .marks = { { "bytes_per_mirror", "plain" }, { "bytes_per_range_mirror", "range" } } },
 };

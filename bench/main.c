@@ -31,6 +31,10 @@ const struct bench_question *const bench_questions[] = {
 	&question_grace_period,
 	&question_call,
 	&question_memory,
+#ifdef HAVE_ZYDIS
+	&question_counts,
+	&question_primitive_counts,
+#endif
 	NULL,
 };
 

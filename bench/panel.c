@@ -73,6 +73,11 @@ static bool is_log(double low, double high)
 
 bool panel_is_log(const struct panel *panel)
 {
+	/* A count of 0 is what matters most, and has no place on a logarithmic axis. */
+	for (size_t i = 0; i < panel->nr_rows && panel->kind == METRIC_NUMBER; i++)
+		for (int m = 0; m < PANEL_MAX_MARKS; m++)
+			if (panel->rows[i].known[m] && panel->rows[i].marks[m].median == 0)
+				return false;
 	return is_log(panel->low, panel->high);
 }
 

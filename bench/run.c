@@ -158,7 +158,11 @@ static int measure_one(const struct planned *planned, const struct bench_compara
 	return err;
 }
 
-/* Calls @visit for everything that is to be measured, in the order of the run. */
+/*
+ * Calls @visit for everything that is to be measured, in the order of the run.  Exact questions come before
+ * the repeats, in a process that has done nothing yet: they copy it, and what others leave behind, such as
+ * the threads of outside libraries, would be known to the copy and not be there.
+ */
 static int for_each_run(const struct bench_config *config, const struct bench_plan *plan,
 			int (*visit)(void *arg, const struct planned *planned,
 				     const struct bench_comparator *comparator, const char *name, int repeat),
@@ -167,18 +171,20 @@ static int for_each_run(const struct bench_config *config, const struct bench_pl
 	char name[128];
 	int err;
 
-	for (int repeat = 0; repeat < config->repeats; repeat++) {
+	for (int repeat = -1; repeat < config->repeats; repeat++) {
 		for (size_t i = 0; i < plan->nr; i++) {
 			const struct bench_question *question = plan->cases[i].question;
 			const struct bench_comparator *const *comparators = bench_comparators_of(question);
 
+			if (question->exact != (repeat < 0))
+				continue;
 			json_decref(parameters(&plan->cases[i].c, name, sizeof(name)));
 			for (int k = 0; comparators[k]; k++) {
 				if (question->leaves_out && question->leaves_out(comparators[k]))
 					continue;
 				if (!bench_wanted(config, question->name, name, comparators[k]))
 					continue;
-				err = visit(arg, &plan->cases[i], comparators[k], name, repeat);
+				err = visit(arg, &plan->cases[i], comparators[k], name, repeat < 0 ? 0 : repeat);
 				if (err)
 					return err;
 			}
@@ -281,6 +287,7 @@ static json_t *describe_questions(const struct bench_config *config, const struc
 		one = json_pack("{s:s, s:s, s:s, s:i, s:o}", "name", q->name, "title", q->title,
 				"how_to_read", q->how_to_read, "cases", (int)nr_cases,
 				"left_out", left_out);
+		json_object_set_new(one, "exact", json_boolean(q->exact));
 		if (q->comparators)
 			json_object_set_new(one, "comparators", describe_comparators(config, plan, q->comparators));
 		json_array_append_new(all, one);

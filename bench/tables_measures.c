@@ -24,6 +24,17 @@ struct column {
 
 enum { MAX_COLUMNS = 12 };
 
+#define COUNTS { \
+	{ NUMBER, "shared\nwrites", "shared_writes", NULL }, \
+	{ NUMBER, "contended\nlines", "contended_lines", NULL }, \
+	{ NUMBER, "read-modify-\nwrites", "rmws", NULL }, \
+	{ NUMBER, "fences", "fences", NULL }, \
+	{ NUMBER, "membarrier", "membarriers", NULL }, \
+	{ NUMBER, "futex", "futexes", NULL }, \
+	{ NUMBER, "other\ncalls", "other_calls", NULL }, \
+	{ NUMBER, "instructions", "instructions", NULL }, \
+}
+
 static const struct layout {
 	const char *question, *title;
 	bool together;                  /* one table for all cases */
@@ -99,6 +110,8 @@ static const struct layout {
 		{ NUMBER, "a range mirror,\nin random order", "bytes_per_range_mirror", NULL },
 		{ NUMBER, "(struct mirror\nitself)", "bytes_of_struct_mirror", NULL },
 	} },
+	{ "counts", "In one operation, exactly", false, COUNTS },
+	{ "primitive-counts", "In one operation, exactly", false, COUNTS },
 };
 
 static void cell_number(struct table *t, const json_t *results, const char *question, const char *case_name,
