@@ -34,6 +34,9 @@ static const struct figure {
 } figures[] = {
 	{ .question = "throughput", .axis = "invalidations", .marks = { { "invalidations_per_s", "" } },
 	  .most_publishers = true, .own_axes = true },
+	{ .question = "noise", .axis = "invalidations", .marks = { { "invalidations_per_s", "" } }, .own_axes = true,
+	  .caption = "Both are the same: what they differ in is noise." },
+	{ .question = "callbacks", .axis = "invalidations", .marks = { { "invalidations_per_s", "" } }, .own_axes = true },
 	{ .question = "trap", .axis = "since due",
 	  .marks = { { "latency_p50_ns", "p50" }, { "latency_p99_9_ns", "p99.9" } },
 	  .caption = "A sync under which publishers queue behind the waiting unregister shows the callback's 10 ms." },
@@ -49,6 +52,8 @@ static const struct figure {
 	  { "thousand_together_ns", "1000 together" } } },
 	{ .question = "storm", .axis = "a bracket's p99.9",
 	  .marks = { { "quiet_p99_9_ns", "quiet" }, { "storm_p99_9_ns", "in the storm" } } },
+	{ .question = "oversubscription", .axis = "an unregister",
+	  .marks = { { "unregister_p50_ns", "p50" }, { "unregister_p99_ns", "p99" } } },
 	{ .question = "ranges", .axis = "an invalidation",
 	  .marks = { { "hit_1_ns", "1 hit" }, { "hit_100_ns", "100 hits" } } },
 	{ .question = "section", .axis = "a section", .marks = { { "ns_per_pair", "" } } },

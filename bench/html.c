@@ -9,6 +9,7 @@
 #include "bench.h"
 #include "metrics.h"
 #include "report.h"
+#include "standing.h"
 #include "summary.h"
 #include "svg.h"
 
@@ -222,6 +223,8 @@ static void write_question(const json_t *results, const json_t *question, int nu
 	struct table *tables[REPORT_MAX_TABLES];
 	size_t n = report_tables(results, name, tables), n_bars;
 	struct bar_text bars[REPORT_MAX_BARS];
+	struct standing_text standing[STANDING_MAX];
+	size_t n_standing;
 
 	fprintf(out, "<section id=\"%s\">\n<h2>%d. ", name, number);
 	html_escaped(json_string_value(json_object_get(question, "title")), out);
@@ -235,6 +238,9 @@ static void write_question(const json_t *results, const json_t *question, int nu
 		html_escaped(json_string_value(json_object_get(question, "how_to_read")), out);
 		fputs("</p>\n", out);
 	}
+	n_standing = report_standing(results, name, standing, STANDING_MAX);
+	for (size_t i = 0; i < n_standing; i++)
+		paragraph(NULL, standing[i].text, out);
 	for (size_t i = 0; i < n; i++) {
 		table_html(tables[i], out);
 		free(tables[i]);
@@ -324,6 +330,7 @@ static void write_machine(const json_t *results, FILE *out)
 static void write_method(const json_t *results, FILE *out)
 {
 	const json_t *word;
+	char noise[512];
 	size_t i;
 
 	fputs("<section id=\"method\">\n<h2>Method</h2>\n", out);
@@ -333,7 +340,11 @@ static void write_method(const json_t *results, FILE *out)
 		  "and started together. Each repeat measures every comparator in turn before the next repeat begins, so "
 		  "that a noisy moment hurts all alike. Figures are medians over repeats with the 95% interval of a "
 		  "bootstrap; ratios are taken within a repeat. Latencies go into a log-linear histogram whose buckets are "
-		  "at most 3.2% wide. The clock is CLOCK_MONOTONIC.", out);
+		  "at most 3.2% wide. The clock is CLOCK_MONOTONIC. All runs in one process, so that address space randomisation "
+		  "gives every comparator the same layout; another run has another. A difference is called one only where the "
+		  "intervals part.", out);
+	if (report_noise(results, noise, sizeof(noise)))
+		paragraph(NULL, noise, out);
 	fprintf(out, "<h3>To repeat it</h3>\n<pre>./bootstrap &amp;&amp; ./configure &amp;&amp; make compare%s</pre>\n",
 		strcmp(summary_string(results, NULL, "mode"), "full") == 0 ? " COMPARE_FLAGS=--full" : "");
 	fputs("<p class=\"soft\">This run was:</p>\n<pre>", out);

@@ -18,6 +18,8 @@
 
 const struct bench_question *const bench_questions[] = {
 	&question_throughput,
+	&question_noise,
+	&question_callbacks,
 	&question_trap,
 	&question_unregister,
 	&question_replay,
@@ -25,6 +27,7 @@ const struct bench_question *const bench_questions[] = {
 	&question_behind,
 	&question_bulk,
 	&question_storm,
+	&question_oversubscription,
 	&question_outside,
 	&question_ranges,
 	&question_section,

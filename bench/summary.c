@@ -73,6 +73,8 @@ struct estimate estimate_of(double *values, size_t n)
 		return e;
 	qsort(values, n, sizeof(values[0]), compare);
 	e.median = median_of_sorted(values, n);
+	e.least = values[0];
+	e.most = values[n - 1];
 	for (size_t i = 0; i < RESAMPLES; i++)
 		medians[i] = resampled_median(values, n, &state);
 	qsort(medians, RESAMPLES, sizeof(medians[0]), compare);
@@ -145,6 +147,22 @@ bool summary_value(const json_t *results, const char *question, const char *case
 
 	*estimate = estimate_of(values, n);
 	return n > 0;
+}
+
+bool summary_repeat(const json_t *results, const char *question, const char *case_name, const char *comparator,
+		    const char *metric, int repeat, double *value)
+{
+	double values[MAX_VALUES];
+	int repeats[MAX_VALUES];
+	size_t n = summary_values(results, question, case_name, comparator, metric, values, repeats);
+
+	for (size_t i = 0; i < n; i++) {
+		if (repeats[i] == repeat) {
+			*value = values[i];
+			return true;
+		}
+	}
+	return false;
 }
 
 bool summary_ratio(const json_t *results, const char *question, const char *case_name, const char *comparator,

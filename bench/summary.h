@@ -24,6 +24,7 @@ enum { SUMMARY_MAX_CASES = 256, SUMMARY_MAX_COMPARATORS = 64, SUMMARY_MAX_VALUES
 struct estimate {
 	size_t n;
 	double median, low, high;
+	double least, most;             /* of the values */
 };
 
 /** estimate_of - over @n values, which are sorted in place; n of 0 gives zeroes */
@@ -46,6 +47,10 @@ const json_t *summary_records(const json_t *results, const char *question, const
 /** summary_value - false where no record has the metric */
 bool summary_value(const json_t *results, const char *question, const char *case_name, const char *comparator,
 		   const char *metric, struct estimate *estimate);
+
+/** summary_repeat - the value of one repeat; false where there is none */
+bool summary_repeat(const json_t *results, const char *question, const char *case_name, const char *comparator,
+		    const char *metric, int repeat, double *value);
 
 /** summary_ratio - @comparator to @base, of the same repeat each, which takes slow drifts out */
 bool summary_ratio(const json_t *results, const char *question, const char *case_name, const char *comparator,

@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "bench.h"
+#include "projection.h"
 #include "metrics.h"
 #include "report.h"
+#include "standing.h"
 #include "summary.h"
 
 const char *format_ns(double ns, char *text, size_t size)
@@ -140,6 +142,48 @@ static size_t throughput_tables(const json_t *results, struct table **tables)
 					   "invalidations_per_s");
 				cell_ratio(tables[n], results, "throughput", cases[i], names[k], "rwsem",
 					   "invalidations_per_s");
+			}
+		}
+		n++;
+	}
+	if (n < REPORT_MAX_TABLES && (tables[n] = projection_table(results)))
+		n++;
+	return n;
+}
+
+/* One table for each number of mirrors; columns by how long a callback takes. */
+static size_t callbacks_tables(const json_t *results, struct table **tables)
+{
+	const char *cases[SUMMARY_MAX_CASES], *names[SUMMARY_MAX_COMPARATORS], *question = "callbacks";
+	size_t nr_cases = summary_cases(results, question, cases), n = 0;
+	size_t nr_names = summary_comparators(results, question, names);
+	int mirrors, last = 0;
+	char ns[32];
+
+	for (size_t first = 0; first < nr_cases && n < REPORT_MAX_TABLES; first++) {
+		mirrors = summary_parameter(results, question, cases[first], "mirrors");
+		if (mirrors == last)
+			continue;
+		last = mirrors;
+		tables[n] = table_create("%d publishers, %d mirror%s; millions a second, and how many times rwsem",
+					 summary_parameter(results, question, cases[first], "publishers"), mirrors,
+					 mirrors == 1 ? "" : "s");
+		table_column(tables[n], "comparator");
+		for (size_t i = first; i < nr_cases; i++) {
+			int length = summary_parameter(results, question, cases[i], "callback_ns");
+
+			if (summary_parameter(results, question, cases[i], "mirrors") != mirrors)
+				continue;
+			table_column(tables[n], "%s\nM/s", length > 0 ? format_ns(length, ns, sizeof(ns)) : "empty");
+			table_column(tables[n], "\n/rwsem");
+		}
+		for (size_t k = 0; k < nr_names; k++) {
+			table_row(tables[n], names[k]);
+			for (size_t i = first; i < nr_cases; i++) {
+				if (summary_parameter(results, question, cases[i], "mirrors") != mirrors)
+					continue;
+				cell_rate(tables[n], results, question, cases[i], names[k], "invalidations_per_s");
+				cell_ratio(tables[n], results, question, cases[i], names[k], "rwsem", "invalidations_per_s");
 			}
 		}
 		n++;
@@ -280,6 +324,7 @@ size_t report_tables(const json_t *results, const char *question, struct table *
 		size_t (*make)(const json_t *results, struct table **tables);
 	} makers[] = {
 		{ "throughput", throughput_tables },
+		{ "callbacks", callbacks_tables },
 		{ "trap", trap_tables },
 		{ "unregister", unregister_tables },
 		{ "replay", replay_tables },
@@ -349,6 +394,7 @@ void report_text(const json_t *results, FILE *out)
 {
 	struct table *tables[REPORT_MAX_TABLES];
 	struct bar_text bars[REPORT_MAX_BARS];
+	struct standing_text standing[STANDING_MAX];
 	const json_t *question;
 	char sentence[512];
 	size_t i, n;
@@ -365,7 +411,12 @@ void report_text(const json_t *results, FILE *out)
 		n = report_bars(results, json_string_value(json_object_get(question, "name")), bars);
 		for (size_t k = 0; k < n; k++)
 			fprintf(out, "%s\n%s", bars[k].text, k + 1 == n ? "\n" : "");
+		n = report_standing(results, json_string_value(json_object_get(question, "name")), standing, STANDING_MAX);
+		for (size_t k = 0; k < n; k++)
+			fprintf(out, "%s\n%s", standing[k].text, k + 1 == n ? "\n" : "");
 	}
+	if (report_noise(results, sentence, sizeof(sentence)))
+		fprintf(out, "%s\n", sentence);
 	for (int k = 0; k < 3; k++)
 		if (report_sentence(results, k, sentence, sizeof(sentence)))
 			fprintf(out, "%s\n", sentence);

@@ -22,7 +22,7 @@ struct column {
 	const char *base;               /* of RATIO: a comparator */
 };
 
-enum { MAX_COLUMNS = 12 };
+enum { MAX_COLUMNS = 14 };
 
 #define COUNTS { \
 	{ NUMBER, "shared\nwrites", "shared_writes", NULL }, \
@@ -40,6 +40,10 @@ static const struct layout {
 	bool together;                  /* one table for all cases */
 	struct column columns[MAX_COLUMNS];
 } layouts[] = {
+	{ "noise", "srcu twice", true, {
+		{ RATE, "M/s", "invalidations_per_s", NULL },
+		{ RATIO, "/srcu-a", "invalidations_per_s", "srcu-a" },
+	} },
 	{ "section", "A section, and how many times liburcu-memb's", true, {
 		{ NUMBER, "ns", "ns_per_pair", NULL },
 		{ RATIO, "/urcu-memb", "ns_per_pair", "urcu-memb" },
@@ -79,6 +83,16 @@ static const struct layout {
 		{ NUMBER, "p99.9\nstorm/quiet", "storm_to_quiet_p99_9", NULL },
 		{ RATE, "changes\nM/s", "changes_per_s", NULL },
 	} },
+	{ "oversubscription", "Eight publishers a CPU", false, {
+		{ RATE, "M/s", "invalidations_per_s", NULL },
+		{ RATIO, "/rwsem", "invalidations_per_s", "rwsem" },
+		{ NS, "bracket\np50", "bracket_p50_ns", NULL },
+		{ NS, "\np99.9", "bracket_p99_9_ns", NULL },
+		{ NS, "\nmax", "bracket_max_ns", NULL },
+		{ NS, "unregister\np50", "unregister_p50_ns", NULL },
+		{ NS, "\np99", "unregister_p99_ns", NULL },
+		{ NUMBER, "unregisters", "unregisters", NULL },
+	} },
 	{ "outside", "Systems of today", false, {
 		{ NS, "a publication", "publish_ns", NULL },
 		{ RATIO, "/srcu", "publish_ns", "srcu" },
@@ -109,6 +123,12 @@ static const struct layout {
 		{ NUMBER, "a range mirror,\nby address", "bytes_per_range_mirror_in_order", NULL },
 		{ NUMBER, "a range mirror,\nin random order", "bytes_per_range_mirror", NULL },
 		{ NUMBER, "(struct mirror\nitself)", "bytes_of_struct_mirror", NULL },
+	} },
+	{ "memory", "Retired and not yet freed, at most", false, {
+		{ BYTES, "nobody\nwalks", "peak_retired_bytes", NULL },
+		{ BYTES, "behind a\ncallback", "peak_retired_behind_callback_bytes", NULL },
+		{ BYTES, "ranges,\nnobody walks", "peak_retired_bytes_ranges", NULL },
+		{ BYTES, "ranges, behind\na callback", "peak_retired_behind_callback_bytes_ranges", NULL },
 	} },
 	{ "counts", "In one operation, exactly", false, COUNTS },
 	{ "primitive-counts", "In one operation, exactly", false, COUNTS },
