@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "bench.h"
+#include "metrics.h"
 #include "report.h"
 #include "summary.h"
 
@@ -104,28 +105,32 @@ static bool measured(const json_t *results, const struct bar *bar, const char *c
 	return true;
 }
 
-static const char *verdict(const struct bar *bar, const struct estimate *e)
+static enum report_verdict verdict(const struct bar *bar, const struct estimate *e)
 {
 	bool low_is_right = bar->at_least ? e->low >= bar->bound : e->low <= bar->bound;
 	bool high_is_right = bar->at_least ? e->high >= bar->bound : e->high <= bar->bound;
 
 	if (low_is_right && high_is_right)
-		return "reached";
-	return low_is_right || high_is_right ? "not decided by this run" : "MISSED";
+		return REPORT_REACHED;
+	return low_is_right || high_is_right ? REPORT_UNDECIDED : REPORT_MISSED;
 }
 
-static void write_bar(const struct bar *bar, const char *case_name, const struct estimate *e, char *text, size_t size)
+static void write_bar(const struct bar *bar, const char *case_name, const struct estimate *e, struct bar_text *to)
 {
-	char value[48], low[48], high[48], bound[48], interval[128] = "one repeat";
+	static const char *const words[REPORT_NR_VERDICTS] = {
+		[REPORT_REACHED] = "reached", [REPORT_MISSED] = "MISSED", [REPORT_UNDECIDED] = "not decided by this run",
+	};
+	char value[48], low[48], high[48], bound[48], interval[128] = "one repeat", name[96];
 	bool named = strcmp(case_name, "-") != 0;
 
 	if (e->n > 1)
 		snprintf(interval, sizeof(interval), "%s to %s", format(e->low, bar->unit, low, sizeof(low)),
 			 format(e->high, bar->unit, high, sizeof(high)));
-	snprintf(text, size, "%s: %s%s%s%s: %s (%s); goal: at %s %s: %s.", bar->comparator, bar->words,
-		 named ? " (" : "", named ? case_name : "", named ? ")" : "",
+	to->verdict = verdict(bar, e);
+	snprintf(to->text, sizeof(to->text), "%s: %s%s%s%s: %s (%s); goal: at %s %s: %s.", bar->comparator, bar->words,
+		 named ? " (" : "", case_words(case_name, name, sizeof(name)), named ? ")" : "",
 		 format(e->median, bar->unit, value, sizeof(value)), interval, bar->at_least ? "least" : "most",
-		 format(bar->bound, bar->unit, bound, sizeof(bound)), verdict(bar, e));
+		 format(bar->bound, bar->unit, bound, sizeof(bound)), words[to->verdict]);
 }
 
 size_t report_bars(const json_t *results, const char *question, struct bar_text *texts)
@@ -139,7 +144,7 @@ size_t report_bars(const json_t *results, const char *question, struct bar_text 
 			continue;
 		for (size_t k = 0; k < nr_cases && n < REPORT_MAX_BARS; k++)
 			if (fnmatch(bars[i].cases, cases[k], 0) == 0 && measured(results, &bars[i], cases[k], &e))
-				write_bar(&bars[i], cases[k], &e, texts[n++].text, sizeof(texts[0].text));
+				write_bar(&bars[i], cases[k], &e, &texts[n++]);
 	}
 	return n;
 }

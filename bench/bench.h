@@ -60,6 +60,7 @@ struct bench_case {
 	int mirrors;
 	int threads;                    /* 0: means nothing, as in the next */
 	int ranges;
+	int callback_ns;                /* how long a start callback works; 0: it is empty */
 	const char *scene;              /* what else goes on, or how things lie; NULL: means nothing */
 	const char *trace;              /* its name; NULL: not a replay */
 	const void *trace_data;         /* the question's own */
@@ -76,6 +77,7 @@ struct bench_question {
 	const char *name;               /* "throughput" */
 	const char *title;              /* the question in words */
 	const char *how_to_read;        /* a few sentences for the report */
+	bool exact;                     /* the same each time: asked once, whatever the repeats */
 	/* Its own, ending with NULL, where mirror lists are not what it compares; NULL: bench_comparators. */
 	const struct bench_comparator *const *comparators;
 	/* Adds the cases that @config asks for to @plan. */
@@ -102,6 +104,14 @@ extern const struct bench_question question_bulk;
 extern const struct bench_question question_storm;
 extern const struct bench_question question_ranges;
 extern const struct bench_question question_memory;
+extern const struct bench_question question_callbacks;
+extern const struct bench_question question_noise;
+extern const struct bench_question question_oversubscription;
+extern const struct bench_question question_counts;
+extern const struct bench_question question_primitive_counts;
+/** throughput_run, throughput_share_ns - for questions that measure the same of other cases or comparators */
+int throughput_run(const struct bench_case *c, const struct bench_comparator *comparator, json_t *metrics);
+uint64_t throughput_share_ns(const struct bench_config *config);
 extern const struct bench_question question_outside;
 /** question_replay_unload - free the traces that its plan has loaded */
 void question_replay_unload(void);

@@ -43,6 +43,9 @@ const struct bench_absent bench_absent[] = {
 #ifndef HAVE_CK
 	{ "ck-epoch, ck-rwlock, ck-pflock, ck-brlock, ck-bytelock", "built without Concurrency Kit (Debian: libck-dev)" },
 #endif
+#ifndef HAVE_ZYDIS
+	{ "counts, primitive-counts", "built without Zydis on x86-64 (Debian: libzydis-dev)" },
+#endif
 #ifndef HAVE_UCX
 	{ "ucm, ucs-rcache, ucs-pgtable", "built without UCX (Debian: libucx-dev)" },
 #endif

@@ -2,394 +2,374 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Figures: data and a gnuplot script for each question, drawn as SVG
+ * Which panels make up the figure of each question
  *
- * Every comparator has the same colour and the same mark in all figures.  The script names fixed
- * colours; svg.c turns them into the page's own, so that one drawing serves light, dark and print.
+ * A question that is not in the table gets panels all the same: its percentiles, or its first few metrics, of each of
+ * its cases.
  */
+#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench.h"
+#include "metrics.h"
+#include "panel.h"
 #include "report.h"
 #include "summary.h"
 #include "svg.h"
 
-static void begin(FILE *script, int width, int height)
+/* More are no overview; the tables have all. */
+enum { MAX_PANELS = 12, MAX_SVGS = MAX_PANELS + 2 };
+
+static const struct figure {
+	const char *question;
+	const char *axis;               /* what the marks have in common */
+	struct {
+		const char *metric, *words;
+	} marks[PANEL_MAX_MARKS];
+	bool most_publishers;           /* of the cases only those with as many as the headline has */
+	bool own_axes;                  /* the panels are not to be compared with each other */
+	double line;
+	const char *caption;
+} figures[] = {
+	{ .question = "throughput", .axis = "invalidations", .marks = { { "invalidations_per_s", "" } },
+	  .most_publishers = true, .own_axes = true },
+	{ .question = "noise", .axis = "invalidations", .marks = { { "invalidations_per_s", "" } }, .own_axes = true,
+	  .caption = "Both are the same: what they differ in is noise." },
+	{ .question = "callbacks", .axis = "invalidations", .marks = { { "invalidations_per_s", "" } }, .own_axes = true },
+	{ .question = "trap", .axis = "since due",
+	  .marks = { { "latency_p50_ns", "p50" }, { "latency_p99_9_ns", "p99.9" } },
+	  .caption = "A sync under which publishers queue behind the waiting unregister shows the callback's 10 ms." },
+	{ .question = "unregister", .axis = "an unregister",
+	  .marks = { { "unregister_p50_ns", "p50" }, { "unregister_p99_ns", "p99" } } },
+	{ .question = "replay", .axis = "mean of an operation in the list", .marks = { { "in_list_ns_per_operation", "" } } },
+	{ .question = "deadlock", .axis = "C's invalidation", .marks = { { "publisher_waited_ns", "" } }, .line = 3e8,
+	  .caption = "At the dashed line: nothing moved until B gave up after 300 ms." },
+	{ .question = "behind", .axis = "an unregister",
+	  .marks = { { "unregister_p50_ns", "p50" }, { "unregister_p99_ns", "p99" } }, .line = 1e5,
+	  .caption = "Dashed: 100 us, the goal for the p99." },
+	{ .question = "bulk", .axis = "unregistering", .marks = { { "ten_singly_ns", "10 singly" },
+	  { "thousand_together_ns", "1000 together" } } },
+	{ .question = "storm", .axis = "a bracket's p99.9",
+	  .marks = { { "quiet_p99_9_ns", "quiet" }, { "storm_p99_9_ns", "in the storm" } } },
+	{ .question = "oversubscription", .axis = "an unregister",
+	  .marks = { { "unregister_p50_ns", "p50" }, { "unregister_p99_ns", "p99" } } },
+	{ .question = "ranges", .axis = "an invalidation",
+	  .marks = { { "hit_1_ns", "1 hit" }, { "hit_100_ns", "100 hits" } } },
+	{ .question = "section", .axis = "a section", .marks = { { "ns_per_pair", "" } } },
+	{ .question = "grace-period", .axis = "synchronize",
+	  .marks = { { "synchronize_p50_ns", "p50" }, { "synchronize_p99_ns", "p99" } } },
+	{ .question = "call", .axis = "objects freed", .marks = { { "freed_per_s", "" } } },
+	{ .question = "counts", .axis = "counts", .own_axes = true,
+	  .marks = { { "shared_writes", "shared" }, { "rmws", "RMW" }, { "fences", "fences" } },
+	  .caption = "Shared: writes to lines that another thread touches too. RMW: read-modify-writes." },
+	{ .question = "primitive-counts", .axis = "counts", .own_axes = true,
+	  .marks = { { "shared_writes", "shared" }, { "rmws", "RMW" }, { "fences", "fences" } },
+	  .caption = "Shared: writes to lines that another thread touches too. RMW: read-modify-writes." },
+	{ .question = "memory", .axis = "a mirror beyond the caller's own",
+	  .marks = { { "bytes_per_mirror", "plain" }, { "bytes_per_range_mirror", "range" } } },
+};
+
+/** struct drawing - the panels of one figure, and what its caption has to say */
+struct drawing {
+	struct panel panels[MAX_PANELS];
+	size_t nr_panels, nr_more;
+	char *svgs[MAX_SVGS];
+	size_t nr_svgs;
+	int better;                     /* as metric_better; 0 where it differs */
+};
+
+/* Only the few, where there are many. */
+static size_t rows_of(const json_t *results, const char *question, bool headline, const char **names)
 {
-	fprintf(script, "set terminal svg size %d,%d dynamic enhanced font 'sans-serif,13' linewidth 1.2\n"
-		"set border 3 lc rgb '#000000' lw 0.8\n"
-		"set tics nomirror\n"
-		"set ytics scale 0.5\n"
-		"set grid ytics lc rgb '" SVG_GRID "' lw 0.6 dt 1\n"
-		"set style fill solid 0.9 noborder\n"
-		"set boxwidth 0.7\n"
-		"unset key\n", width, height);
+	size_t nr = summary_comparators(results, question, names), n = 0;
+
+	if (!headline || nr <= REPORT_FEW)
+		return nr;
+	for (size_t i = 0; i < nr; i++)
+		if (comparator_is_headline(names[i]))
+			names[n++] = names[i];
+	return n;
 }
 
-/*
- * One datablock with a row for each comparator: index, name, colour, median, low, high.  Returns
- * how many rows.
- */
-static size_t bar_data(const json_t *results, FILE *script, const char *block, const char *question,
-		       const char *case_name, const char *metric, const char *base, double scale)
+/* The rows of @panel that have the metric; @mark 0 makes them. */
+static void fill_mark(struct panel *panel, int mark, const json_t *results, const char *question,
+		      const char *case_name, const char *metric, const char *base, bool headline)
 {
 	const char *names[SUMMARY_MAX_COMPARATORS];
-	size_t nr_names = summary_comparators(results, question, names), n = 0;
+	size_t nr_names = rows_of(results, question, headline, names), row;
 	struct estimate e;
 
-	fprintf(script, "$%s << END\n", block);
 	for (size_t k = 0; k < nr_names; k++) {
 		bool known = base ? summary_ratio(results, question, case_name, names[k], base, metric, &e) :
 				    summary_value(results, question, case_name, names[k], metric, &e);
 
-		if (known)
-			fprintf(script, "%zu \"%s\" 0x%s %.9g %.9g %.9g\n", n++, names[k],
-				svg_colour(summary_style(results, question, names[k])) + 1, e.median * scale, e.low * scale,
-				e.high * scale);
+		for (row = 0; row < panel->nr_rows && strcmp(panel->rows[row].name, names[k]) != 0; row++)
+			;
+		if (!known || row == PANEL_MAX_ROWS || (row == panel->nr_rows && mark > 0))
+			continue;
+		if (row == panel->nr_rows)
+			panel->rows[panel->nr_rows++] = (struct panel_row){ .name = names[k] };
+		panel->rows[row].known[mark] = true;
+		panel->rows[row].marks[mark] = e;
 	}
-	fputs("END\n", script);
-	return n;
 }
 
-/*
- * Rows from the top, with names that are read without turning the head, and values to the right.
- * Panels beside the first have the same rows and go without the names.
- */
-static void plot_bars(FILE *script, const char *block, bool named)
+static struct panel *next_panel(struct drawing *drawing)
 {
-	fprintf(script, "%splot $%s using (0):(-$1):(0):4:(-$1-0.36):(-$1+0.36):3%s with boxxyerror lc rgb variable, "
-		"'' using 4:(-$1):5:6 with xerrorbars lc rgb '#000000' pt 0 lw 1\n",
-		named ? "" : "unset ytics\n", block, named ? ":ytic(2)" : "");
+	if (drawing->nr_panels < MAX_PANELS)
+		return &drawing->panels[drawing->nr_panels];
+	drawing->nr_more++;
+	return NULL;
 }
 
-/* On a logarithmic axis bars have no foot: marks with their interval instead; @more: a further plot. */
-static void plot_marks(FILE *script, const char *block, bool named, const char *more)
+/* "p50 (full), p99 (open)" */
+static void name_marks(struct panel *panel, const struct figure *figure)
 {
-	fprintf(script, "%splot $%s using 4:(-$1):5:6 with xerrorbars lc rgb '#000000' pt 0 lw 1, "
-		"'' using 4:(-$1):3%s with points pt 7 ps 1.2 lc rgb variable%s\n",
-		named ? "" : "unset ytics\n", block, named ? ":ytic(2)" : "", more);
+	static const char *const looks[PANEL_MAX_MARKS] = { "full", "open", "cross" };
+	size_t used = (size_t)snprintf(panel->axis, sizeof(panel->axis), "%s", figure->axis);
+
+	for (int m = 0; m < PANEL_MAX_MARKS && figure->marks[m].metric && figure->marks[m].words[0]; m++)
+		used += (size_t)snprintf(panel->axis + used, sizeof(panel->axis) - used, "%s%s (%s)", m ? ", " : ": ",
+					 figure->marks[m].words, looks[m]);
 }
 
-#define LOG_NS_TICS \
-	"('10 ns' 10, '100 ns' 100, '1 us' 1e3, '10 us' 1e4, '100 us' 1e5, '1 ms' 1e6, '10 ms' 1e7, " \
-	"'100 ms' 1e8, '1 s' 1e9)\n"
-
-static const char *const log_ns_axis = "set logscale y\nset ytics " LOG_NS_TICS;
-static const char *const log_ns_across = "set logscale x\nset xtics " LOG_NS_TICS;
-
-static void rows(FILE *script, size_t nr_rows)
+static bool has_most_publishers(const json_t *results, const char *question, const char *case_name)
 {
-	fprintf(script, "unset grid\nset grid xtics lc rgb '" SVG_GRID "' lw 0.6 dt 1\nset yrange [%g:0.6]\n",
-		0.4 - (double)nr_rows);
+	const char *headline = report_headline_case(results);
+
+	return headline && summary_parameter(results, question, case_name, "publishers") ==
+			       summary_parameter(results, "throughput", headline, "publishers");
 }
 
-static bool summary_figure(const json_t *results, FILE *script)
+static void known_question(const json_t *results, const struct figure *figure, struct drawing *drawing)
+{
+	const char *cases[SUMMARY_MAX_CASES];
+	size_t nr_cases = summary_cases(results, figure->question, cases);
+	struct panel *panel;
+
+	for (size_t i = 0; i < nr_cases; i++) {
+		if (figure->most_publishers && !has_most_publishers(results, figure->question, cases[i]))
+			continue;
+		panel = next_panel(drawing);
+		if (!panel)
+			continue;
+		*panel = (struct panel){ .kind = metric_kind(figure->marks[0].metric), .line = figure->line };
+		case_words(cases[i], panel->title, sizeof(panel->title));
+		name_marks(panel, figure);
+		for (int m = 0; m < PANEL_MAX_MARKS && figure->marks[m].metric; m++)
+			fill_mark(panel, m, results, figure->question, cases[i], figure->marks[m].metric, NULL, false);
+		drawing->nr_panels += panel->nr_rows > 0;
+	}
+	drawing->better = metric_better(figure->marks[0].metric);
+}
+
+/* The place of the first "X_p50_ns" that has a sibling "X_p99_ns"; -1: there is none. */
+static int percentiles(const char *const *metrics, size_t n, char *upper, size_t size)
+{
+	for (size_t i = 0; i < n; i++) {
+		const char *p50 = strstr(metrics[i], "p50_ns");
+
+		if (!p50)
+			continue;
+		snprintf(upper, size, "%.*sp99_ns", (int)(p50 - metrics[i]), metrics[i]);
+		for (size_t k = 0; k < n; k++)
+			if (strcmp(metrics[k], upper) == 0)
+				return (int)i;
+	}
+	return -1;
+}
+
+static void any_question(const json_t *results, const char *question, struct drawing *drawing)
+{
+	enum { FIRST_FEW = 4 };
+	const char *cases[SUMMARY_MAX_CASES], *metrics[METRICS_MAX];
+	size_t nr_cases = summary_cases(results, question, cases);
+	char upper[96], words[96];
+	struct panel *panel;
+
+	for (size_t i = 0; i < nr_cases; i++) {
+		size_t nr_metrics = summary_metrics(results, question, cases[i], metrics);
+		int p50 = percentiles(metrics, nr_metrics, upper, sizeof(upper));
+		size_t first = p50 >= 0 ? (size_t)p50 : 0;
+		size_t end = p50 >= 0 ? first + 1 : nr_metrics < FIRST_FEW ? nr_metrics : FIRST_FEW;
+
+		for (size_t k = first; k < end; k++) {
+			panel = next_panel(drawing);
+			if (!panel)
+				continue;
+			*panel = (struct panel){ .kind = metric_kind(metrics[k]) };
+			case_words(cases[i], panel->title, sizeof(panel->title));
+			snprintf(panel->axis, sizeof(panel->axis), "%s%s",
+				 metric_words(metrics[k], words, sizeof(words)), p50 >= 0 ? " (full), p99 (open)" : "");
+			fill_mark(panel, 0, results, question, cases[i], metrics[k], NULL, false);
+			if (p50 >= 0)
+				fill_mark(panel, 1, results, question, cases[i], upper, NULL, false);
+			if (panel->nr_rows > 0)
+				drawing->nr_panels++;
+			drawing->better = drawing->nr_panels == 1 || drawing->better == metric_better(metrics[k]) ?
+						  metric_better(metrics[k]) : 0;
+		}
+	}
+}
+
+static void summary_panels(const json_t *results, struct drawing *drawing)
 {
 	const char *name = report_headline_case(results);
-	size_t left = 0, right;
+	struct panel *panel = &drawing->panels[0];
+	char words[96];
 
-	begin(script, 900, 300);
-	if (name)
-		left = bar_data(results, script, "speed", "throughput", name, "invalidations_per_s", "none", 1);
-	right = bar_data(results, script, "trap", "trap", NULL, "latency_p99_9_ns", NULL, 1);
-	if (left > 0 && right > 0)
-		fputs("set multiplot layout 1,2 margins 0.19,0.97,0.12,0.88 spacing 0.05\n", script);
-	else
-		fputs("set multiplot layout 1,1 margins 0.19,0.97,0.12,0.88\n", script);
-	rows(script, left > right ? left : right);
-	if (left > 0)
-		fputs("set title 'Speed, relative to no synchronisation'\nset xrange [0:*]\n", script);
-	if (left > 0)
-		plot_bars(script, "speed", true);
-	if (right > 0)
-		fprintf(script, "set title \"Fairness trap: a publisher's p99.9\"\nset xrange [100:1e8]\n%s", log_ns_across);
-	if (right > 0)
-		plot_marks(script, "trap", left == 0, "");
-	fputs("unset multiplot\n", script);
-	return left + right > 0;
+	if (name) {
+		*panel = (struct panel){ .kind = METRIC_NUMBER, .axis = "times no synchronisation", .line = 1 };
+		snprintf(panel->title, sizeof(panel->title), "Speed: %s", case_words(name, words, sizeof(words)));
+		fill_mark(panel, 0, results, "throughput", name, "invalidations_per_s", "none", true);
+		drawing->nr_panels += panel->nr_rows > 0;
+	}
+	panel = &drawing->panels[drawing->nr_panels];
+	*panel = (struct panel){ .kind = METRIC_NS, .axis = "p99.9 since due", .title = "A publisher while an unregister waits 10 ms" };
+	fill_mark(panel, 0, results, "trap", NULL, "latency_p99_9_ns", NULL, true);
+	drawing->nr_panels += panel->nr_rows > 0;
 }
 
-/* A panel for each number of mirrors; in each, a line over publishers for each comparator. */
-static bool throughput_figure(const json_t *results, FILE *script)
+/* Panels of the same axis get the same range, so that they can be compared, unless each has its @own. */
+static void set_ranges(struct drawing *drawing, bool own)
+{
+	for (size_t i = 0; i < drawing->nr_panels; i++) {
+		struct panel *panel = &drawing->panels[i];
+
+		panel->low = panel->high = 0;
+		for (size_t k = 0; k < drawing->nr_panels; k++)
+			if (k == i || (!own && strcmp(drawing->panels[k].axis, panel->axis) == 0))
+				panel_range(&drawing->panels[k], &panel->low, &panel->high);
+	}
+}
+
+/* A line over @x for each comparator; the figure shows how things grow. */
+static bool add_lines(const json_t *results, const char *question, const char *metric, const char *x,
+		      bool (*shows)(const json_t *results, const char *case_name), struct panel_lines *lines)
 {
 	const char *cases[SUMMARY_MAX_CASES], *names[SUMMARY_MAX_COMPARATORS];
-	size_t nr_cases = summary_cases(results, "throughput", cases);
-	size_t nr_names = summary_comparators(results, "throughput", names);
-	int panels[SUMMARY_MAX_CASES];
-	int nr_panels = 0, most = 1;
+	size_t nr_cases = summary_cases(results, question, cases);
+	size_t nr_names = rows_of(results, question, true, names), longest = 0;
 	struct estimate e;
 
-	for (size_t i = 0; i < nr_cases; i++) {
-		int mirrors = summary_parameter(results, "throughput", cases[i], "mirrors"), k = 0;
-		int publishers = summary_parameter(results, "throughput", cases[i], "publishers");
-
-		while (k < nr_panels && panels[k] != mirrors)
-			k++;
-		if (k == nr_panels)
-			panels[nr_panels++] = mirrors;
-		most = publishers > most ? publishers : most;
-	}
-	begin(script, 900, 380);
-	/* A little apart from each other, so that intervals stay visible. */
-	for (int p = 0; p < nr_panels; p++) {
-		for (size_t k = 0; k < nr_names; k++) {
-			double apart = ((double)k - (double)(nr_names - 1) / 2) * 0.012 * most;
-
-			fprintf(script, "$d_%d_%zu << END\n", p, k);
-			for (size_t i = 0; i < nr_cases; i++)
-				if (summary_parameter(results, "throughput", cases[i], "mirrors") == panels[p] &&
-				    summary_value(results, "throughput", cases[i], names[k], "invalidations_per_s", &e))
-					fprintf(script, "%.9g %.9g %.9g %.9g\n",
-						summary_parameter(results, "throughput", cases[i], "publishers") + apart,
-						e.median / 1e6, e.low / 1e6, e.high / 1e6);
-			fputs("END\n", script);
-		}
-	}
-	fprintf(script, "set multiplot layout 1,%d margins 0.06,0.98,0.30,0.90 spacing 0.06\n"
-		"set xrange [%g:%g]\nset yrange [0:*]\nset xtics 1,%d\nset xlabel 'publishers' offset 0,0.5\n"
-		"set ylabel 'million invalidations a second' offset 1.5,0\n",
-		nr_panels, most == 1 ? 0.5 : 1 - 0.06 * most, most == 1 ? 1.5 : most * 1.06,
-		most > 8 ? most / 8 : 1);
-	for (int p = 0; p < nr_panels; p++) {
-		fprintf(script, "set title '%d mirror%s'\n", panels[p], panels[p] == 1 ? "" : "s");
-		if (p == (nr_panels - 1) / 2)
-			fputs("set key at screen 0.5,0.02 center bottom maxrows 2 samplen 1.5 width -3\n", script);
-		else
-			fputs("unset key\n", script);
-		fputs("plot ", script);
-		for (size_t k = 0; k < nr_names; k++)
-			fprintf(script, "%s$d_%d_%zu using 1:2:3:4 with yerrorlines lc rgb '%s' pt %d ps 0.9 lw 1.6 "
-				"title '%s'", k ? ", " : "", p, k, svg_colour(summary_style(results, "throughput", names[k])),
-				svg_mark(summary_style(results, "throughput", names[k])), names[k]);
-		fputs("\nunset ylabel\n", script);
-	}
-	fputs("unset multiplot\n", script);
-	return nr_panels > 0;
-}
-
-static bool trap_figure(const json_t *results, FILE *script)
-{
-	static const struct { const char *label, *metric; } points[] = {
-		{ "p50", "latency_p50_ns" }, { "p90", "latency_p90_ns" }, { "p99", "latency_p99_ns" },
-		{ "p99.9", "latency_p99_9_ns" }, { "max", "latency_max_ns" },
-	};
-	const char *names[SUMMARY_MAX_COMPARATORS];
-	size_t nr_names = summary_comparators(results, "trap", names);
-	struct estimate e;
-
-	begin(script, 900, 400);
 	for (size_t k = 0; k < nr_names; k++) {
-		fprintf(script, "$d_%zu << END\n", k);
-		for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++)
-			if (summary_value(results, "trap", NULL, names[k], points[i].metric, &e))
-				fprintf(script, "%zu \"%s\" %.9g %.9g %.9g\n", i, points[i].label, e.median, e.low,
-					e.high);
-		fputs("END\n", script);
-	}
-	fprintf(script, "%sset xrange [-0.3:4.3]\nset yrange [50:1e8]\n"
-		"set ylabel 'from when it was due until it was done' offset 1,0\n"
-		"set key outside right center samplen 1.5\nplot ", log_ns_axis);
-	for (size_t k = 0; k < nr_names; k++)
-		fprintf(script, "%s$d_%zu using 1:3:4:5:xtic(2) with yerrorlines lc rgb '%s' pt %d ps 0.9 lw 1.6 "
-			"title '%s'", k ? ", " : "", k, svg_colour(summary_style(results, "trap", names[k])),
-			svg_mark(summary_style(results, "trap", names[k])), names[k]);
-	fputc('\n', script);
-	return nr_names > 0;
-}
+		struct panel_line *line = &lines->lines[lines->nr_lines];
 
-/* A panel each for idle and busy; p50 as a full mark, p99 as an open one to the right of it. */
-static bool unregister_figure(const json_t *results, FILE *script)
-{
-	const char *cases[SUMMARY_MAX_CASES];
-	size_t nr_cases = summary_cases(results, "unregister", cases), nr_rows = 0;
-	char block[32], more[96];
-
-	begin(script, 900, 300);
-	for (size_t i = 0; i < nr_cases; i++) {
-		snprintf(block, sizeof(block), "p50_%zu", i);
-		nr_rows = bar_data(results, script, block, "unregister", cases[i], "unregister_p50_ns", NULL, 1);
-		snprintf(block, sizeof(block), "p99_%zu", i);
-		bar_data(results, script, block, "unregister", cases[i], "unregister_p99_ns", NULL, 1);
-	}
-	fprintf(script, "%sset multiplot layout 1,%zu margins 0.19,0.97,0.12,0.88 spacing 0.05\nset xrange [50:1e8]\n",
-		log_ns_across, nr_cases ? nr_cases : 1);
-	rows(script, nr_rows);
-	for (size_t i = 0; i < nr_cases; i++) {
-		int publishers = summary_parameter(results, "unregister", cases[i], "publishers");
-
-		if (publishers == 0)
-			fputs("set title 'idle: p50 full, p99 open'\n", script);
-		else
-			fprintf(script, "set title 'busy, %d publisher%s: p50 full, p99 open'\n", publishers,
-				publishers == 1 ? "" : "s");
-		snprintf(block, sizeof(block), "p50_%zu", i);
-		snprintf(more, sizeof(more), ", $p99_%zu using 4:(-$1):3 with points pt 6 ps 1.2 lc rgb variable", i);
-		plot_marks(script, block, i == 0, more);
-	}
-	fputs("unset multiplot\n", script);
-	return nr_cases > 0;
-}
-
-static bool replay_figure(const json_t *results, FILE *script)
-{
-	const char *cases[SUMMARY_MAX_CASES], *names[SUMMARY_MAX_COMPARATORS];
-	size_t nr_cases = summary_cases(results, "replay", cases);
-	size_t nr_names = summary_comparators(results, "replay", names);
-	struct estimate e;
-
-	begin(script, 900, 400);
-	for (size_t k = 0; k < nr_names; k++) {
-		fprintf(script, "$d_%zu << END\n", k);
-		for (size_t i = 0; i < nr_cases; i++) {
-			const char *name = strchr(cases[i], '=');
-
-			name = name ? name + 1 : cases[i];
-			if (summary_value(results, "replay", cases[i], names[k], "in_list_ns_per_operation", &e))
-				fprintf(script, "%g \"%.*s\" %.9g %.9g %.9g\n",
-					(double)i + ((double)k - (double)(nr_names - 1) / 2) * 0.8 / (double)nr_names,
-					(int)strcspn(name, ","), name, e.median, e.low, e.high);
-		}
-		fputs("END\n", script);
-	}
-	fprintf(script, "%sset yrange [50:*]\nset xrange [-0.5:%zu - 0.5]\nset xtics (", log_ns_axis, nr_cases);
-	for (size_t i = 0; i < nr_cases; i++) {
-		const char *name = strchr(cases[i], '=');
-
-		name = name ? name + 1 : cases[i];
-		fprintf(script, "%s'%.*s' %zu", i ? ", " : "", (int)strcspn(name, ","), name, i);
-	}
-	fputs(")\nset ylabel 'mean time of an operation in the list' offset 1,0\n"
-	      "set key outside right center samplen 1\nplot ", script);
-	for (size_t k = 0; k < nr_names; k++)
-		fprintf(script, "%s$d_%zu using 1:3:4:5 with yerrorbars lc rgb '%s' pt %d ps 1.1 lw 1.4 title '%s'",
-			k ? ", " : "", k, svg_colour(summary_style(results, "replay", names[k])),
-			svg_mark(summary_style(results, "replay", names[k])), names[k]);
-	fputc('\n', script);
-	return nr_cases > 0;
-}
-
-static bool deadlock_figure(const json_t *results, FILE *script)
-{
-	size_t nr_rows;
-
-	begin(script, 900, 280);
-	nr_rows = bar_data(results, script, "wait", "deadlock", NULL, "publisher_waited_ns", NULL, 1);
-	rows(script, nr_rows);
-	fprintf(script, "%sset xrange [50:2e9]\nset lmargin at screen 0.19\n"
-		"set arrow from first 3e8, graph 0 to first 3e8, graph 1 nohead lc rgb '#000000' dt 2\n"
-		"set title \"How long C's invalidation took\"\n", log_ns_across);
-	plot_marks(script, "wait", true, "");
-	return nr_rows > 0;
-}
-
-static bool section_figure(const json_t *results, FILE *script)
-{
-	const char *cases[SUMMARY_MAX_CASES];
-	size_t nr_cases = summary_cases(results, "section", cases), nr_rows = 0;
-	char block[32];
-
-	begin(script, 900, 280);
-	for (size_t i = 0; i < nr_cases; i++) {
-		snprintf(block, sizeof(block), "pair_%zu", i);
-		nr_rows = bar_data(results, script, block, "section", cases[i], "ns_per_pair", NULL, 1);
-	}
-	fprintf(script, "set multiplot layout 1,%zu margins 0.19,0.97,0.12,0.88 spacing 0.05\nset xrange [0:*]\n",
-		nr_cases ? nr_cases : 1);
-	rows(script, nr_rows);
-	for (size_t i = 0; i < nr_cases; i++) {
-		int threads = summary_parameter(results, "section", cases[i], "threads");
-
-		fprintf(script, "set title 'ns for a section, %d reader%s'\n", threads, threads == 1 ? "" : "s");
-		snprintf(block, sizeof(block), "pair_%zu", i);
-		plot_bars(script, block, i == 0);
-	}
-	fputs("unset multiplot\n", script);
-	return nr_cases > 0;
-}
-
-/* One hit, one publisher, ranges that do not overlap: a line over their number for each way. */
-static bool ranges_figure(const json_t *results, FILE *script)
-{
-	const char *cases[SUMMARY_MAX_CASES], *names[SUMMARY_MAX_COMPARATORS];
-	size_t nr_cases = summary_cases(results, "ranges", cases);
-	size_t nr_names = summary_comparators(results, "ranges", names), n = 0;
-	struct estimate e;
-
-	begin(script, 900, 380);
-	for (size_t k = 0; k < nr_names; k++) {
-		fprintf(script, "$d_%zu << END\n", k);
-		for (size_t i = 0; i < nr_cases; i++) {
-			if (!strstr(cases[i], "disjoint") ||
-			    summary_parameter(results, "ranges", cases[i], "publishers") != 1 ||
-			    !summary_value(results, "ranges", cases[i], names[k], "hit_1_ns", &e))
+		*line = (struct panel_line){ .name = names[k] };
+		for (size_t i = 0; i < nr_cases && line->nr_points < PANEL_MAX_POINTS; i++) {
+			if (!shows(results, cases[i]) || !summary_value(results, question, cases[i], names[k], metric, &e))
 				continue;
-			n++;
-			fprintf(script, "%d %.9g %.9g %.9g\n",
-				summary_parameter(results, "ranges", cases[i], "ranges"), e.median, e.low, e.high);
+			line->points[line->nr_points].x = summary_parameter(results, question, cases[i], x);
+			line->points[line->nr_points++].y = e;
 		}
-		fputs("END\n", script);
+		longest = line->nr_points > longest ? line->nr_points : longest;
+		lines->nr_lines += line->nr_points > 0;
 	}
-	fprintf(script, "%sset logscale x\nset xtics ('1000' 1e3, '10,000' 1e4, '100,000' 1e5, '1,000,000' 1e6)\n"
-		"set xrange [700:1.4e6]\nset yrange [10:*]\nset xlabel 'ranges'\n"
-		"set ylabel 'an invalidation with one hit' offset 1,0\nset key outside right center samplen 1.5\nplot ",
-		log_ns_axis);
-	for (size_t k = 0; k < nr_names; k++) {
-		int style = summary_style(results, "ranges", names[k]);
-
-		fprintf(script, "%s$d_%zu using 1:2:3:4 with yerrorlines lc rgb '%s' pt %d ps 0.9 lw 1.6 title '%s'",
-			k ? ", " : "", k, svg_colour(style), svg_mark(style), names[k]);
-	}
-	fputc('\n', script);
-	return n > 0;
+	return longest > 1;
 }
 
-static const struct {
-	const char *question;
-	bool (*draw)(const json_t *results, FILE *script);
-	const char *caption;
-} figures[] = {
-	{ "summary", summary_figure,
-	  "Left: the case of the first sentence; more is better, 1 is the same walk without synchronisation. Right: less is "
-	  "better, logarithmic. Thin lines: 95% interval." },
-	{ "throughput", throughput_figure, "More is better; thin lines: 95% interval." },
-	{ "trap", trap_figure,
-	  "Less is better; logarithmic. A sync under which publishers queue behind the waiting unregister shows the "
-	  "callback's 10 ms." },
-	{ "unregister", unregister_figure, "Less is better; logarithmic. Thin lines: 95% interval of the p50." },
-	{ "replay", replay_figure, "Less is better; logarithmic. Thin lines: 95% interval." },
-	{ "section", section_figure, "Less is better. Thin lines: 95% interval." },
-	{ "ranges", ranges_figure,
-	  "Less is better; both axes logarithmic. One publisher, ranges that do not overlap. Thin lines: 95% interval." },
-	{ "deadlock", deadlock_figure, "At the dashed line: nothing moved until B gave up after 300 ms." },
-};
-
-char *figure_svg(const json_t *results, const char *question)
+/* Of the throughput: what differs from the headline's case in nothing but the publishers. */
+static bool is_like_headline(const json_t *results, const char *case_name)
 {
-	char *script = NULL, *svg = NULL;
-	size_t size;
-	FILE *out;
-	bool any;
+	const char *headline = report_headline_case(results);
+	const char *rest = strchr(case_name, ','), *headline_rest = headline ? strchr(headline, ',') : NULL;
 
-	for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++) {
-		if (strcmp(figures[i].question, question) != 0)
-			continue;
-		out = open_memstream(&script, &size);
-		if (!out)
-			return NULL;
-		any = figures[i].draw(results, out);
-		fclose(out);
-		if (any)
-			svg = svg_draw(script, question);
-		free(script);
-	}
-	return svg;
+	return rest && headline_rest && strncmp(case_name, "publishers=", 11) == 0 && strcmp(rest, headline_rest) == 0;
 }
 
-const char *figure_caption(const char *question)
+static bool is_disjoint_alone(const json_t *results, const char *case_name)
+{
+	return strstr(case_name, "disjoint") && summary_parameter(results, "ranges", case_name, "publishers") == 1;
+}
+
+static void draw_lines(const json_t *results, const char *question, const char *id, struct drawing *drawing)
+{
+	const char *headline = report_headline_case(results);
+	struct panel_lines *lines = calloc(1, sizeof(*lines));
+	bool any = false;
+
+	if (lines && strcmp(question, "throughput") == 0 && headline) {
+		lines->kind = METRIC_PER_S;
+		lines->x_axis = "publishers";
+		lines->y_axis = "invalidations";
+		snprintf(lines->title, sizeof(lines->title), "%d mirrors",
+			 summary_parameter(results, question, headline, "mirrors"));
+		any = add_lines(results, question, "invalidations_per_s", "publishers", is_like_headline, lines);
+	} else if (lines && strcmp(question, "ranges") == 0) {
+		lines->kind = METRIC_NS;
+		lines->log_x = true;
+		lines->x_axis = "ranges";
+		lines->y_axis = "an invalidation with one hit";
+		snprintf(lines->title, sizeof(lines->title), "disjoint, 1 publisher");
+		any = add_lines(results, question, "hit_1_ns", "ranges", is_disjoint_alone, lines);
+	}
+	if (any)
+		drawing->svgs[drawing->nr_svgs] = panel_lines_svg(lines, id);
+	drawing->nr_svgs += any && drawing->svgs[drawing->nr_svgs];
+	free(lines);
+}
+
+static const struct figure *figure_of(const char *question)
 {
 	for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++)
 		if (strcmp(figures[i].question, question) == 0)
-			return figures[i].caption;
-	return "";
+			return &figures[i];
+	return NULL;
+}
+
+static void write_caption(const struct drawing *drawing, const char *extra, FILE *out)
+{
+	size_t nr_log = 0;
+
+	for (size_t i = 0; i < drawing->nr_panels; i++)
+		nr_log += panel_is_log(&drawing->panels[i]);
+	if (drawing->better)
+		fprintf(out, "%s is better. ", drawing->better > 0 ? "More" : "Less");
+	if (extra)
+		fprintf(out, "%s ", extra);
+	fprintf(out, "%sThin lines: 95%% interval.",
+		nr_log == 0 ? "" : nr_log == drawing->nr_panels ? "Logarithmic. " : "Logarithmic where there are no bars. ");
+	if (drawing->nr_more > 0)
+		fprintf(out, " The tables have %zu more.", drawing->nr_more);
+}
+
+bool figure_html(const json_t *results, const char *question, FILE *out)
+{
+	struct drawing *drawing = calloc(1, sizeof(*drawing));
+	const struct figure *figure = figure_of(question);
+	bool is_summary = strcmp(question, "summary") == 0, any;
+	char id[96];
+
+	if (!drawing)
+		return false;
+	if (is_summary)
+		summary_panels(results, drawing);
+	else if (figure)
+		known_question(results, figure, drawing);
+	else
+		any_question(results, question, drawing);
+	set_ranges(drawing, figure && figure->own_axes);
+	for (size_t i = 0; i < drawing->nr_panels; i++) {
+		snprintf(id, sizeof(id), "%s-%zu", question, i);
+		drawing->svgs[drawing->nr_svgs] = panel_rows_svg(&drawing->panels[i], id);
+		drawing->nr_svgs += drawing->svgs[drawing->nr_svgs] != NULL;
+	}
+	snprintf(id, sizeof(id), "%s-lines", question);
+	draw_lines(results, question, id, drawing);
+	any = drawing->nr_svgs > 0;
+	if (any)
+		fprintf(out, "<figure id=\"figure-%s\">\n<div class=\"panels\">\n", question);
+	for (size_t i = 0; i < drawing->nr_svgs; i++) {
+		fprintf(out, "<div class=\"panel\">%s</div>\n", drawing->svgs[i]);
+		free(drawing->svgs[i]);
+	}
+	if (any) {
+		fputs("</div>\n<figcaption>", out);
+		write_caption(drawing, is_summary ? "Left, or first: more is better; right, or second: less is." :
+			      figure ? figure->caption : NULL, out);
+		fputs("</figcaption>\n</figure>\n", out);
+	}
+	free(drawing);
+	return any;
 }

@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 #include <mirror/usrcu.h>
 
 #include "bench.h"
@@ -56,15 +58,23 @@ static void describe_cpu(json_t *machine)
 
 static void describe_settings(json_t *machine)
 {
+	static const struct { const char *name, *path; } files[] = {
+		{ "frequency_governor", "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor" },
+		{ "frequency_boost", "/sys/devices/system/cpu/cpufreq/boost" },
+		{ "hardware_threads", "/sys/devices/system/cpu/smt/control" },
+		{ "aslr", "/proc/sys/kernel/randomize_va_space" },
+		{ "huge_pages", "/sys/kernel/mm/transparent_hugepage/enabled" },
+		{ "clock_source", "/sys/devices/system/clocksource/clocksource0/current_clocksource" },
+	};
 	char line[128];
 	double load;
 
-	if (first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", line, sizeof(line)))
-		json_object_set_new(machine, "frequency_governor", json_string(line));
-	if (first_line("/proc/sys/kernel/randomize_va_space", line, sizeof(line)))
-		json_object_set_new(machine, "aslr", json_string(line));
-	if (first_line("/sys/devices/system/clocksource/clocksource0/current_clocksource", line, sizeof(line)))
-		json_object_set_new(machine, "clock_source", json_string(line));
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		bool there = first_line(files[i].path, line, sizeof(line));
+
+		/* That a virtual machine hides its frequency is worth knowing too. */
+		json_object_set_new(machine, files[i].name, json_string(there ? line : "not shown here"));
+	}
 	machine_is_busy(&load);
 	json_object_set_new(machine, "load_at_start", json_real(load));
 }
@@ -117,4 +127,45 @@ int machine_is_busy(double *load)
 	if (getloadavg(load, 1) != 1)
 		return 0;
 	return *load > 0.25 * topology_nr_places();
+}
+
+static double seconds(struct timeval tv)
+{
+	return (double)tv.tv_sec + (double)tv.tv_usec / 1e6;
+}
+
+void machine_look(struct machine_use *use)
+{
+	/* user, nice, system, idle, iowait, irq, softirq, steal; guests' are in the first two. */
+	unsigned long long ticks[8] = { 0 };
+	double hz = (double)sysconf(_SC_CLK_TCK);
+	FILE *file = fopen("/proc/stat", "re");
+	struct rusage own;
+
+	*use = (struct machine_use){ 0 };
+	if (file && fscanf(file, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &ticks[0], &ticks[1], &ticks[2], &ticks[3],
+			   &ticks[4], &ticks[5], &ticks[6], &ticks[7]) == 8) {
+		for (int i = 0; i < 8; i++)
+			use->all_s += (double)ticks[i] / hz;
+		use->steal_s = (double)ticks[7] / hz;
+		use->busy_s = use->all_s - use->steal_s - (double)(ticks[3] + ticks[4]) / hz;
+	}
+	if (file)
+		fclose(file);
+	if (getrusage(RUSAGE_SELF, &own) == 0)
+		use->own_s = seconds(own.ru_utime) + seconds(own.ru_stime);
+}
+
+void machine_describe_use(const struct machine_use *begin, json_t *machine)
+{
+	struct machine_use end;
+	double all, others;
+
+	machine_look(&end);
+	all = end.all_s - begin->all_s;
+	if (all <= 0)
+		return;
+	others = end.busy_s - begin->busy_s - (end.own_s - begin->own_s);
+	json_object_set_new(machine, "used_by_others_percent", json_real(others > 0 ? 100 * others / all : 0));
+	json_object_set_new(machine, "stolen_by_host_percent", json_real(100 * (end.steal_s - begin->steal_s) / all));
 }

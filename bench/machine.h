@@ -13,4 +13,16 @@ json_t *machine_describe(void);
 /** machine_is_busy - whether others use more than a quarter of the CPUs; @load: the last minute's */
 int machine_is_busy(double *load);
 
+/** struct machine_use - what the CPUs did until some moment */
+struct machine_use {
+	double busy_s, steal_s, all_s;  /* of all CPUs; ticks are hundredths of a second */
+	double own_s;
+};
+
+/** machine_look - at the present moment */
+void machine_look(struct machine_use *use);
+
+/** machine_describe_use - what others did with the CPUs since @begin, in per cent of all CPU time; into @machine */
+void machine_describe_use(const struct machine_use *begin, json_t *machine);
+
 #endif /* BENCH_MACHINE_H */

@@ -4,18 +4,22 @@
 /*
  * mirror-bench: measures what walking a mirror list costs over different ways of synchronising it
  *
- * Exit status: 0; 1: something could not be measured or written; 2: wrong usage or unreadable
- * input; 130: ended by Ctrl-C, with what was measured so far written.
+ * Exit status: 0; 1: something could not be measured or written, or got worse; 2: wrong usage or unreadable input;
+ * 130: ended by Ctrl-C, with what was measured so far written.
  */
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "bench.h"
+#include "cli.h"
 #include "progress.h"
 
 const struct bench_question *const bench_questions[] = {
 	&question_throughput,
+	&question_noise,
+	&question_callbacks,
 	&question_trap,
 	&question_unregister,
 	&question_replay,
@@ -23,12 +27,17 @@ const struct bench_question *const bench_questions[] = {
 	&question_behind,
 	&question_bulk,
 	&question_storm,
+	&question_oversubscription,
 	&question_outside,
 	&question_ranges,
 	&question_section,
 	&question_grace_period,
 	&question_call,
 	&question_memory,
+#ifdef HAVE_ZYDIS
+	&question_counts,
+	&question_primitive_counts,
+#endif
 	NULL,
 };
 
@@ -46,22 +55,39 @@ void bench_complain(const char *format, ...)
 	fputc('\n', stderr);
 }
 
+static const struct cli_command *const commands[] = { &cli_list, &cli_run, &cli_report, &cli_diff };
+
 static void usage(FILE *out)
 {
-	fputs("usage: mirror-bench COMMAND [options]\n"
-	      "\n"
-	      "  list                 the questions and comparators of this build\n"
-	      "  run                  measure; see mirror-bench run --help\n"
-	      "  report RESULTS.json  tables and figures; see mirror-bench report --help\n"
-	      "  diff A.json B.json   what differs between two runs by more than their noise\n"
-	      "  --help               show this text\n", out);
+	fputs("usage: mirror-bench COMMAND [options]\n\n", out);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		int width = fprintf(out, "  %s %s", commands[i]->name, commands[i]->arguments);
+
+		fprintf(out, "%*s  %s\n", width < 21 ? 21 - width : 0, "", commands[i]->about);
+	}
+	fputs("\n  --version            print the version\n"
+	      "  --help               show this text; mirror-bench COMMAND --help shows the command's\n", out);
 }
+
+static int command_list(int argc, char **argv);
+
+const struct cli_command cli_list = {
+	.name = "list",
+	.arguments = "",
+	.about = "Names the questions and comparators of this build.",
+	.remarks = "",
+	.run = command_list,
+};
 
 static int command_list(int argc, char **argv)
 {
-	if (argc > 1) {
-		bench_complain("list takes no argument: \"%s\"", argv[1]);
-		return 2;
+	int option = cli_next(&cli_list, argc, argv);
+
+	if (option != CLI_END)
+		return option == CLI_HELP ? 0 : 2;
+	if (optind < argc) {
+		bench_complain("list takes no argument: \"%s\"", argv[optind]);
+		return cli_wrong(&cli_list);
 	}
 	puts("Questions:");
 	for (int i = 0; bench_questions[i]; i++)
@@ -80,25 +106,19 @@ static int command_list(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	static const struct {
-		const char *name;
-		int (*command)(int argc, char **argv);
-	} commands[] = {
-		{ "list", command_list },
-		{ "run", bench_command_run },
-		{ "report", bench_command_report },
-		{ "diff", bench_command_diff },
-	};
-
 	if (argc < 2) {
 		usage(stderr);
 		return 2;
 	}
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (strcmp(argv[1], commands[i].name) == 0)
-			return commands[i].command(argc - 1, argv + 1);
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+		if (strcmp(argv[1], commands[i]->name) == 0)
+			return commands[i]->run(argc - 1, argv + 1);
+	if (strcmp(argv[1], "--help") == 0) {
 		usage(stdout);
+		return 0;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		puts("mirror-bench " PACKAGE_VERSION);
 		return 0;
 	}
 	bench_complain("unknown %s: \"%s\"", argv[1][0] == '-' ? "option" : "command", argv[1]);

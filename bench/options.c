@@ -4,39 +4,42 @@
 /* The command line of `mirror-bench run`: every wrong value is named, and nothing is measured then. */
 #include <errno.h>
 #include <getopt.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "bench.h"
+#include "cli.h"
 #include "topology.h"
 
-static void usage(FILE *out)
-{
-	fputs("usage: mirror-bench run [options]\n"
-	      "\n"
-	      "Measures every question over every comparator and writes the results.\n"
-	      "\n"
-	      "  --quick              about three minutes (the default)\n"
-	      "  --full               longer parts, more publishers than CPUs and all comparators too\n"
-	      "  --filter PATTERN     only what matches QUESTION/CASE/COMPARATOR, as \"throughput\",\n"
-	      "                       \"/srcu\" or \"trap*rwsem\"; may be given several times; one that is for\n"
-	      "                       --full is measured if its name is needed to match\n"
-	      "  --repeats N          how often each is measured, 1 to 1000 (default 5, full 11)\n"
-	      "  --duration MS        of each measured part, 1 to 60000\n"
-	      "  --publishers LIST    for throughput, as 1,2,4; more than CPUs is allowed\n"
-	      "  --mirrors LIST       for throughput, as 1,16,256\n"
-	      "  --trace FILE         replay this trace; may be given several times\n"
-	      "  --traces DIR         replay all traces in DIR (default: bench/traces if it is there)\n"
-	      "  --json FILE          where the records go (default results.json)\n"
-	      "  --report FILE        also write the HTML report there\n"
-	      "  --no-figures         leave the figures out of it\n"
-	      "  --commit ID          what was built, for the records\n"
-	      "  --help               show this text\n"
-	      "\n"
-	      "Ctrl-C ends the run early; what was measured so far is written and marked as partial.\n", out);
-}
+enum { QUICK, FULL, FILTER, REPEATS, DURATION, PUBLISHERS, MIRRORS, TRACE, TRACES, JSON, REPORT, NO_FIGURES, COMMIT };
+
+const struct cli_command cli_run = {
+	.name = "run",
+	.arguments = "",
+	.about = "Measures every question over every comparator and writes the results.",
+	.options = {
+		[QUICK] = { "quick", NULL, "about three minutes (the default)" },
+		[FULL] = { "full", NULL, "longer parts, more publishers than CPUs and all comparators too" },
+		[FILTER] = { "filter", "PATTERN", "only what matches QUESTION/CASE/COMPARATOR, as \"throughput\",\n"
+			     "\"/srcu\" or \"trap*rwsem\"; may be given several times; one that is for\n"
+			     "--full is measured if its name is needed to match" },
+		[REPEATS] = { "repeats", "N", "how often each is measured, 1 to 1000 (default 5, full 11)" },
+		[DURATION] = { "duration", "MS", "of each measured part, 1 to 60000" },
+		[PUBLISHERS] = { "publishers", "LIST", "for throughput, as 1,2,4; more than CPUs is allowed" },
+		[MIRRORS] = { "mirrors", "LIST", "for throughput, as 1,16,256" },
+		[TRACE] = { "trace", "FILE", "replay this trace; may be given several times" },
+		[TRACES] = { "traces", "DIR", "replay all traces in DIR (default: bench/traces if it is there)" },
+		[JSON] = { "json", "FILE", "where the records go (default results.json)" },
+		[REPORT] = { "report", "FILE", "also write the HTML report there" },
+		[NO_FIGURES] = { "no-figures", NULL, "leave the figures out of it" },
+		[COMMIT] = { "commit", "ID", "what was built, for the records" },
+	},
+	.remarks = "Ctrl-C ends the run early; what was measured so far is written and marked as partial.\n"
+		   "Exit status: 0: done; 1: something could not be measured or written; 2: wrong usage;\n"
+		   "130: ended by Ctrl-C.",
+	.run = bench_command_run,
+};
 
 static bool parse_number(const char *text, const char **end, unsigned long least, unsigned long most, int *value)
 {
@@ -140,30 +143,11 @@ static void defaults(struct bench_config *config)
 
 int bench_parse_run(int argc, char **argv, struct bench_config *config)
 {
-	enum { QUICK = 256, FULL, FILTER, REPEATS, DURATION, PUBLISHERS, MIRRORS, TRACE, TRACES, JSON, REPORT,
-	       NO_FIGURES, COMMIT, HELP };
-	static const struct option options[] = {
-		{ "quick", no_argument, NULL, QUICK },
-		{ "full", no_argument, NULL, FULL },
-		{ "filter", required_argument, NULL, FILTER },
-		{ "repeats", required_argument, NULL, REPEATS },
-		{ "duration", required_argument, NULL, DURATION },
-		{ "publishers", required_argument, NULL, PUBLISHERS },
-		{ "mirrors", required_argument, NULL, MIRRORS },
-		{ "trace", required_argument, NULL, TRACE },
-		{ "traces", required_argument, NULL, TRACES },
-		{ "json", required_argument, NULL, JSON },
-		{ "report", required_argument, NULL, REPORT },
-		{ "no-figures", no_argument, NULL, NO_FIGURES },
-		{ "commit", required_argument, NULL, COMMIT },
-		{ "help", no_argument, NULL, HELP },
-		{ NULL, 0, NULL, 0 },
-	};
 	int option, duration_ms;
 	bool right = true;
 
 	*config = (struct bench_config){ .json_path = "results.json", .commit = "unknown", .figures = true };
-	while (right && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while (right && (option = cli_next(&cli_run, argc, argv)) != CLI_END) {
 		switch (option) {
 		case QUICK:
 			config->full = false;
@@ -205,22 +189,19 @@ int bench_parse_run(int argc, char **argv, struct bench_config *config)
 		case COMMIT:
 			config->commit = optarg;
 			break;
-		case HELP:
-			usage(stdout);
+		case CLI_HELP:
 			config->stop = true;
 			return 0;
 		default:
-			right = false; /* getopt_long has said what is wrong */
+			return 2;
 		}
 	}
 	if (right && optind < argc) {
 		bench_complain("run takes no argument: \"%s\"", argv[optind]);
 		right = false;
 	}
-	if (!right) {
-		fputs("try: mirror-bench run --help\n", stderr);
-		return 2;
-	}
+	if (!right)
+		return cli_wrong(&cli_run);
 	defaults(config);
 	return 0;
 }

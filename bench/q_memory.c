@@ -6,6 +6,8 @@
  *
  * Mirrors are counted exactly, by an allocator given to the list: what it holds for 100,000 mirrors of the
  * whole list, in order, and for as many range mirrors, registered in order and in random order.
+ * What is retired and not yet freed is the most that the list holds above what stands while 10,000 more come and
+ * go, one after the other: with nobody walking, and behind a walk that sleeps in a callback all the while.
  * What a domain takes is what malloc has handed out for 256 of them.  What a thread takes, and a thread in each
  * further domain, is how the process's resident memory differs between three crowds of threads:
  * those that do nothing, that use one domain, that use 17.  Pages are whole: the last figures are of
@@ -15,6 +17,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +28,7 @@
 #include "comparators.h"
 #include "crowd.h"
 
-enum { NR_MIRRORS = 100000, NR_DOMAINS = 256, NR_THREADS = 500, NR_USED = 17 };
+enum { NR_MIRRORS = 100000, NR_DOMAINS = 256, NR_THREADS = 500, NR_USED = 17, NR_STANDING = 1000, NR_COMERS = 10000 };
 
 static int on_start(struct mirror *m, const struct mirror_range *r)
 {
@@ -38,13 +41,20 @@ static const struct mirror_ops ops = { .size = sizeof(ops), .invalidate_range_st
 
 /* ---- mirrors ---- */
 
+/* One thread changes the list at a time, and no other allocates or frees. */
+struct tally {
+	size_t held, peak;
+};
+
 static void *counted_alloc(void *arg, size_t bytes)
 {
-	size_t *held = arg;
+	struct tally *tally = arg;
 	void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
 
 	if (memory) {
-		*held += bytes;
+		tally->held += bytes;
+		if (tally->held > tally->peak)
+			tally->peak = tally->held;
 		memset(memory, 0, bytes);
 	}
 	return memory;
@@ -52,9 +62,9 @@ static void *counted_alloc(void *arg, size_t bytes)
 
 static void counted_free(void *arg, void *memory, size_t bytes)
 {
-	size_t *held = arg;
+	struct tally *tally = arg;
 
-	*held -= bytes;
+	tally->held -= bytes;
 	free(memory);
 }
 
@@ -71,8 +81,9 @@ static int measure_mirrors(const struct bench_comparator *comparator, enum order
 {
 	struct mirror *mirrors = calloc(NR_MIRRORS, sizeof(mirrors[0]));
 	struct mirror **pointers = calloc(NR_MIRRORS, sizeof(pointers[0]));
-	size_t held = 0, empty;
-	struct mirror_allocator allocator = { counted_alloc, counted_free, &held };
+	struct tally tally = { 0 };
+	size_t empty;
+	struct mirror_allocator allocator = { counted_alloc, counted_free, &tally };
 	struct mirror_list_attr attr = { .size = sizeof(attr), .sync = comparator->sync, .allocator = &allocator };
 	struct mirror_list *list;
 	int err = -ENOMEM;
@@ -83,7 +94,7 @@ static int measure_mirrors(const struct bench_comparator *comparator, enum order
 	err = mirror_list_create(&list, &attr);
 	if (err)
 		goto out;
-	empty = held;
+	empty = tally.held;
 	for (; nr < NR_MIRRORS && !err; nr += !err) {
 		uint64_t start = 2 * 4096 * place_of(nr, order);
 
@@ -92,7 +103,7 @@ static int measure_mirrors(const struct bench_comparator *comparator, enum order
 					    mirror_register_range(list, &mirrors[nr], &ops, start, start + 4096);
 	}
 	if (!err) {
-		json_object_set_new(metrics, metric, json_real((double)(held - empty) / NR_MIRRORS));
+		json_object_set_new(metrics, metric, json_real((double)(tally.held - empty) / NR_MIRRORS));
 		json_object_set_new(metrics, "bytes_of_empty_list", json_integer((json_int_t)empty));
 	}
 	mirror_unregister_many(pointers, nr);
@@ -100,6 +111,111 @@ static int measure_mirrors(const struct bench_comparator *comparator, enum order
 out:
 	free(pointers);
 	free(mirrors);
+	return err;
+}
+
+/* ---- retired memory ---- */
+
+struct sleeper {
+	struct mirror_list *list;
+	sem_t inside, may_leave;
+};
+
+static int on_start_sleep(struct mirror *m, const struct mirror_range *r);
+
+static const struct mirror_ops ops_that_sleep = {
+	.size = sizeof(ops_that_sleep),
+	.invalidate_range_start = on_start_sleep,
+};
+
+struct sleeping_mirror {
+	struct mirror mirror;
+	struct sleeper *sleeper;
+};
+
+static int on_start_sleep(struct mirror *m, const struct mirror_range *r)
+{
+	struct sleeper *sleeper = ((struct sleeping_mirror *)m)->sleeper;
+
+	(void)r;
+	sem_post(&sleeper->inside);
+	sem_wait(&sleeper->may_leave);
+	return 0;
+}
+
+static void *sleep_inside(void *arg)
+{
+	struct sleeper *sleeper = arg;
+
+	mirror_invalidate_range(sleeper->list, 0, 4096);
+	return NULL;
+}
+
+/* The most that the list holds above what stands, while mirrors come and go. */
+static int come_and_go(struct mirror_list *list, bool ranges, struct tally *tally, size_t *peak)
+{
+	struct mirror comer = { 0 };
+	size_t before = tally->held;
+	int err = 0;
+
+	tally->peak = before;
+	for (uint64_t i = 0; i < NR_COMERS && !err; i++) {
+		uint64_t start = (1 << 20) + 4096 * (i % 100);
+
+		err = ranges ? mirror_register_range(list, &comer, &ops, start, start + 4096) :
+			       mirror_register(list, &comer, &ops);
+		if (!err)
+			err = mirror_unregister(&comer);
+	}
+	*peak = tally->peak - before;
+	return err;
+}
+
+/*
+ * Nobody walks (idle), then a walk sleeps in a callback all the while (behind): what it might still
+ * look at cannot be freed.  Among 1000 mirrors of the list's kind.
+ */
+static int measure_retired(const struct bench_comparator *comparator, bool ranges, const char *idle_metric,
+			   const char *behind_metric, json_t *metrics)
+{
+	static struct mirror standing[NR_STANDING];
+	struct tally tally = { 0 };
+	struct mirror_allocator allocator = { counted_alloc, counted_free, &tally };
+	struct mirror_list_attr attr = { .size = sizeof(attr), .sync = comparator->sync, .allocator = &allocator };
+	struct sleeper sleeper = { 0 };
+	struct sleeping_mirror sleeping = { .sleeper = &sleeper };
+	size_t peak = 0;
+	pthread_t thread;
+	uint64_t nr = 0;
+	int err = mirror_list_create(&sleeper.list, &attr);
+
+	if (err)
+		return err;
+	sem_init(&sleeper.inside, 0, 0);
+	sem_init(&sleeper.may_leave, 0, 0);
+	err = mirror_register_range(sleeper.list, &sleeping.mirror, &ops_that_sleep, 0, 4096);
+	for (; nr < NR_STANDING && !err; nr += !err)
+		err = ranges ? mirror_register_range(sleeper.list, &standing[nr], &ops, (2 << 20) + 4096 * nr,
+						     (2 << 20) + 4096 * nr + 4096) :
+			       mirror_register(sleeper.list, &standing[nr], &ops);
+	if (!err)
+		err = come_and_go(sleeper.list, ranges, &tally, &peak);
+	if (!err)
+		json_object_set_new(metrics, idle_metric, json_integer((json_int_t)peak));
+	if (!err)
+		err = -pthread_create(&thread, NULL, sleep_inside, &sleeper);
+	if (!err) {
+		sem_wait(&sleeper.inside);
+		err = come_and_go(sleeper.list, ranges, &tally, &peak);
+		sem_post(&sleeper.may_leave);
+		pthread_join(thread, NULL);
+	}
+	if (!err)
+		json_object_set_new(metrics, behind_metric, json_integer((json_int_t)peak));
+	while (nr > 0)
+		mirror_unregister(&standing[--nr]);
+	mirror_unregister(&sleeping.mirror);
+	mirror_list_destroy(sleeper.list);
 	return err;
 }
 
@@ -218,6 +334,11 @@ static int run(const struct bench_case *c, const struct bench_comparator *compar
 		err = measure_mirrors(comparator, ASCENDING, "bytes_per_range_mirror_in_order", metrics);
 	if (!err)
 		err = measure_mirrors(comparator, RANDOM, "bytes_per_range_mirror", metrics);
+	if (!err)
+		err = measure_retired(comparator, false, "peak_retired_bytes", "peak_retired_behind_callback_bytes", metrics);
+	if (!err)
+		err = measure_retired(comparator, true, "peak_retired_bytes_ranges",
+				      "peak_retired_behind_callback_bytes_ranges", metrics);
 	json_object_set_new(metrics, "bytes_of_struct_mirror", json_integer((json_int_t)sizeof(struct mirror)));
 	return !err && bench_interrupted ? -EINTR : err;
 }
@@ -245,7 +366,9 @@ const struct bench_question question_memory = {
 	.how_to_read =
 		"Bytes beyond the caller's own structures; struct mirror itself stands in the caller's. Mirrors are counted "
 		"through the list's allocator, with 100,000 of them. A thread's share is the difference in resident "
-		"memory between 500 threads that use a domain and 500 that do not; whole pages count.",
+		"memory between 500 threads that use a domain and 500 that do not; whole pages count. Retired is what the list has "
+		"unlinked and not yet freed, at its peak over 10,000 mirrors that come and go one after the other among 1000 "
+		"that stay; behind a callback: while one walk sleeps in a callback from the first to the last of them.",
 	.comparators = comparators,
 	.plan = plan,
 	.run = run,

@@ -371,7 +371,7 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 		bench_complain("note: no traces to replay: see --traces");
 		return 0;
 	}
-	c.duration_ns = bench_share_ns(config, 35 * NS_PER_S, nr_loaded * bench_nr_comparators(config), 200 * NS_PER_MS);
+	c.duration_ns = bench_share_ns(config, 28 * NS_PER_S, nr_loaded * bench_nr_comparators(config), 200 * NS_PER_MS);
 	c.expected_ns = c.duration_ns + 20 * NS_PER_MS;
 	for (unsigned i = 0; i < nr_loaded && !err; i++) {
 		c.trace = loaded[i].name;

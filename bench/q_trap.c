@@ -284,7 +284,7 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 	struct bench_case c = {
 		.publishers = places > 1 ? (int)places - 1 : 1,
 		.mirrors = NR_MIRRORS,
-		.duration_ns = bench_share_ns(config, 18 * NS_PER_S, bench_nr_comparators(config), NS_PER_S),
+		.duration_ns = bench_share_ns(config, 16 * NS_PER_S, bench_nr_comparators(config), NS_PER_S),
 	};
 
 	c.expected_ns = c.duration_ns + c.duration_ns / 20 + 10 * NS_PER_MS;

@@ -129,7 +129,7 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 	struct bench_case c = {
 		.mirrors = NR_MIRRORS,
 		.warmup_ns = 20 * NS_PER_MS,
-		.duration_ns = bench_share_ns(config, 15 * NS_PER_S, 2 * bench_nr_comparators(config), 250 * NS_PER_MS),
+		.duration_ns = bench_share_ns(config, 11 * NS_PER_S, 2 * bench_nr_comparators(config), 250 * NS_PER_MS),
 	};
 	int err;
 

@@ -11,7 +11,10 @@
 
 #include "table.h"
 
-enum { REPORT_MAX_TABLES = 40, REPORT_MAX_BARS = 40 };
+enum { REPORT_MAX_TABLES = 64, REPORT_MAX_BARS = 40 };
+
+/* So many comparators stand in the small tables and figures in any case; of more only those of the headline. */
+enum { REPORT_FEW = 8 };
 
 /** report_text - all tables, for a terminal */
 void report_text(const json_t *results, FILE *out);
@@ -35,8 +38,11 @@ void cell_ratio(struct table *t, const json_t *results, const char *question, co
 void cell_text(struct table *t, const json_t *results, const char *question, const char *case_name,
 	       const char *comparator, const char *metric);
 
+enum report_verdict { REPORT_REACHED, REPORT_MISSED, REPORT_UNDECIDED, REPORT_NR_VERDICTS };
+
 /** struct bar_text - a goal, what was measured, and whether that reaches it */
 struct bar_text {
+	enum report_verdict verdict;
 	char text[320];
 };
 
@@ -49,11 +55,8 @@ struct table *report_headline_table(const json_t *results);
 /** report_sentence - the summary's sentence @index (0, 1, 2); false where nothing was measured */
 bool report_sentence(const json_t *results, int index, char *text, size_t size);
 
-/** figure_svg - the figure of a question, or of "summary"; NULL: no data or no gnuplot; caller frees */
-char *figure_svg(const json_t *results, const char *question);
-
-/** figure_caption - what its axes show */
-const char *figure_caption(const char *question);
+/** figure_html - write the figure of a question, or of "summary"; false: there is nothing to show, or no gnuplot */
+bool figure_html(const json_t *results, const char *question, FILE *out);
 
 /** figure_program_version - gnuplot's, or NULL where it is not found; static */
 const char *figure_program_version(void);

@@ -17,6 +17,7 @@
 #include "bench.h"
 #include "machine.h"
 #include "progress.h"
+#include "projection.h"
 #include "report.h"
 #include "topology.h"
 
@@ -47,8 +48,11 @@ uint64_t bench_share_ns(const struct bench_config *config, uint64_t budget_ns, u
 
 	if (config->duration_ns)
 		return config->duration_ns;
-	if (config->full)
-		return 2 * most_ns;
+	/* Together the budgets are about three minutes; a full run is to end within half an hour. */
+	if (config->full) {
+		budget_ns *= 4;
+		most_ns *= 2;
+	}
 	share_ns = budget_ns / runs / (unsigned)config->repeats;
 	if (share_ns > most_ns)
 		return most_ns;
@@ -108,6 +112,8 @@ static json_t *parameters(const struct bench_case *c, char *name, size_t size)
 		json_object_set_new(all, "publishers", json_integer(c->publishers));
 	if (c->mirrors != BENCH_UNUSED)
 		json_object_set_new(all, "mirrors", json_integer(c->mirrors));
+	if (c->callback_ns)
+		json_object_set_new(all, "callback_ns", json_integer(c->callback_ns));
 	snprintf(name, size, "-");
 	json_object_foreach(all, key, value) {
 		if (json_is_string(value))
@@ -158,7 +164,11 @@ static int measure_one(const struct planned *planned, const struct bench_compara
 	return err;
 }
 
-/* Calls @visit for everything that is to be measured, in the order of the run. */
+/*
+ * Calls @visit for everything that is to be measured, in the order of the run.  Exact questions come before
+ * the repeats, in a process that has done nothing yet: they copy it, and what others leave behind, such as
+ * the threads of outside libraries, would be known to the copy and not be there.
+ */
 static int for_each_run(const struct bench_config *config, const struct bench_plan *plan,
 			int (*visit)(void *arg, const struct planned *planned,
 				     const struct bench_comparator *comparator, const char *name, int repeat),
@@ -167,18 +177,20 @@ static int for_each_run(const struct bench_config *config, const struct bench_pl
 	char name[128];
 	int err;
 
-	for (int repeat = 0; repeat < config->repeats; repeat++) {
+	for (int repeat = -1; repeat < config->repeats; repeat++) {
 		for (size_t i = 0; i < plan->nr; i++) {
 			const struct bench_question *question = plan->cases[i].question;
 			const struct bench_comparator *const *comparators = bench_comparators_of(question);
 
+			if (question->exact != (repeat < 0))
+				continue;
 			json_decref(parameters(&plan->cases[i].c, name, sizeof(name)));
 			for (int k = 0; comparators[k]; k++) {
 				if (question->leaves_out && question->leaves_out(comparators[k]))
 					continue;
 				if (!bench_wanted(config, question->name, name, comparators[k]))
 					continue;
-				err = visit(arg, &plan->cases[i], comparators[k], name, repeat);
+				err = visit(arg, &plan->cases[i], comparators[k], name, repeat < 0 ? 0 : repeat);
 				if (err)
 					return err;
 			}
@@ -281,6 +293,7 @@ static json_t *describe_questions(const struct bench_config *config, const struc
 		one = json_pack("{s:s, s:s, s:s, s:i, s:o}", "name", q->name, "title", q->title,
 				"how_to_read", q->how_to_read, "cases", (int)nr_cases,
 				"left_out", left_out);
+		json_object_set_new(one, "exact", json_boolean(q->exact));
 		if (q->comparators)
 			json_object_set_new(one, "comparators", describe_comparators(config, plan, q->comparators));
 		json_array_append_new(all, one);
@@ -354,6 +367,7 @@ static int run_plan(const struct bench_config *config, const struct bench_plan *
 {
 	struct sigaction action = { .sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND };
 	struct running running = { 0 };
+	struct machine_use use;
 	json_t *results;
 	uint64_t begun = bench_now_ns(), expected_ns = 0;
 	int err, status;
@@ -368,14 +382,17 @@ static int run_plan(const struct bench_config *config, const struct bench_plan *
 	/* A second Ctrl-C ends the program at once. */
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
+	machine_look(&use);
 	progress_begin(expected_ns);
 	err = for_each_run(config, plan, run_one, &running);
 	progress_clear();
 	if (err == -EINTR)
 		bench_complain("interrupted: writing what was measured so far");
+	machine_describe_use(&use, json_object_get(results, "machine"));
 	json_object_set_new(results, "partial", json_boolean(err != 0));
 	json_object_set_new(results, "took_s", json_real((double)(bench_now_ns() - begun) / 1e9));
 	json_object_set_new(results, "records", running.records);
+	json_object_set_new(results, "projections", projection_describe(results));
 	status = write_results(config, results);
 	if (err == -ETIMEDOUT) {
 		/* The memory of the threads that hang must stay. */

@@ -11,13 +11,30 @@
 
 #include "bench.h"
 
-enum { RESAMPLES = 2000, MAX_VALUES = 1000 };
+enum { RESAMPLES = 2000, MAX_VALUES = SUMMARY_MAX_VALUES };
 
 static int compare(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
 
 	return (x > y) - (x < y);
+}
+
+/* For the few repeats that a run has, several times as fast as qsort. */
+static void sort_few(double *values, size_t n)
+{
+	if (n > 32) {
+		qsort(values, n, sizeof(values[0]), compare);
+		return;
+	}
+	for (size_t i = 1; i < n; i++) {
+		double value = values[i];
+		size_t k = i;
+
+		for (; k > 0 && values[k - 1] > value; k--)
+			values[k] = values[k - 1];
+		values[k] = value;
+	}
 }
 
 static double median_of_sorted(const double *values, size_t n)
@@ -34,25 +51,50 @@ static uint64_t next_random(uint64_t *state)
 	return *state * 0x2545f4914f6cdd1dull;
 }
 
+static double resampled_median(const double *values, size_t n, uint64_t *state)
+{
+	static double resample[MAX_VALUES]; /* one thread reports */
+
+	if (n == 0)
+		return 0;
+	for (size_t k = 0; k < n; k++)
+		resample[k] = values[(next_random(state) >> 33) % n];
+	sort_few(resample, n);
+	return median_of_sorted(resample, n);
+}
+
 struct estimate estimate_of(double *values, size_t n)
 {
 	struct estimate e = { .n = n };
-	double medians[RESAMPLES], resample[MAX_VALUES];
+	double medians[RESAMPLES];
 	uint64_t state = 0x9e3779b97f4a7c15ull;
 
 	if (n == 0)
 		return e;
 	qsort(values, n, sizeof(values[0]), compare);
 	e.median = median_of_sorted(values, n);
-	for (size_t i = 0; i < RESAMPLES; i++) {
-		for (size_t k = 0; k < n; k++)
-			resample[k] = values[(next_random(&state) >> 33) % n];
-		qsort(resample, n, sizeof(resample[0]), compare);
-		medians[i] = median_of_sorted(resample, n);
-	}
+	e.least = values[0];
+	e.most = values[n - 1];
+	for (size_t i = 0; i < RESAMPLES; i++)
+		medians[i] = resampled_median(values, n, &state);
 	qsort(medians, RESAMPLES, sizeof(medians[0]), compare);
 	e.low = medians[RESAMPLES / 40];
 	e.high = medians[RESAMPLES - 1 - RESAMPLES / 40];
+	return e;
+}
+
+struct estimate estimate_ratio(const double *values, size_t n, const double *bases, size_t nr_bases)
+{
+	struct estimate e = { .n = n < nr_bases ? n : nr_bases };
+	double ratios[RESAMPLES];
+	uint64_t state = 0x9e3779b97f4a7c15ull;
+
+	e.median = median_of_sorted(values, n) / median_of_sorted(bases, nr_bases);
+	for (size_t i = 0; i < RESAMPLES; i++)
+		ratios[i] = resampled_median(values, n, &state) / resampled_median(bases, nr_bases, &state);
+	qsort(ratios, RESAMPLES, sizeof(ratios[0]), compare);
+	e.low = ratios[RESAMPLES / 40];
+	e.high = ratios[RESAMPLES - 1 - RESAMPLES / 40];
 	return e;
 }
 
@@ -76,14 +118,15 @@ static bool record_is(const json_t *record, const char *question, const char *ca
 	       (!comparator || strcmp(text_of(record, "comparator"), comparator) == 0);
 }
 
-/* The values of one metric, by repeat where @repeats is given. */
-static size_t values_of(const json_t *results, const char *question, const char *case_name, const char *comparator,
+size_t summary_values(const json_t *results, const char *question, const char *case_name, const char *comparator,
 			const char *metric, double *values, int *repeats)
 {
+	const json_t *records = case_name && comparator ?
+		summary_records(results, question, case_name, comparator) : json_object_get(results, "records");
 	const json_t *record, *value;
 	size_t i, n = 0;
 
-	json_array_foreach(json_object_get(results, "records"), i, record) {
+	json_array_foreach(records, i, record) {
 		if (n == MAX_VALUES || !record_is(record, question, case_name, comparator))
 			continue;
 		value = json_object_get(json_object_get(record, "metrics"), metric);
@@ -100,10 +143,26 @@ bool summary_value(const json_t *results, const char *question, const char *case
 		   const char *metric, struct estimate *estimate)
 {
 	double values[MAX_VALUES];
-	size_t n = values_of(results, question, case_name, comparator, metric, values, NULL);
+	size_t n = summary_values(results, question, case_name, comparator, metric, values, NULL);
 
 	*estimate = estimate_of(values, n);
 	return n > 0;
+}
+
+bool summary_repeat(const json_t *results, const char *question, const char *case_name, const char *comparator,
+		    const char *metric, int repeat, double *value)
+{
+	double values[MAX_VALUES];
+	int repeats[MAX_VALUES];
+	size_t n = summary_values(results, question, case_name, comparator, metric, values, repeats);
+
+	for (size_t i = 0; i < n; i++) {
+		if (repeats[i] == repeat) {
+			*value = values[i];
+			return true;
+		}
+	}
+	return false;
 }
 
 bool summary_ratio(const json_t *results, const char *question, const char *case_name, const char *comparator,
@@ -111,8 +170,8 @@ bool summary_ratio(const json_t *results, const char *question, const char *case
 {
 	double values[MAX_VALUES], bases[MAX_VALUES], ratios[MAX_VALUES];
 	int repeats[MAX_VALUES], base_repeats[MAX_VALUES];
-	size_t n = values_of(results, question, case_name, comparator, metric, values, repeats);
-	size_t nr_bases = values_of(results, question, case_name, base, metric, bases, base_repeats);
+	size_t n = summary_values(results, question, case_name, comparator, metric, values, repeats);
+	size_t nr_bases = summary_values(results, question, case_name, base, metric, bases, base_repeats);
 	size_t nr_ratios = 0;
 
 	for (size_t i = 0; i < n; i++)
@@ -234,17 +293,6 @@ size_t summary_comparators(const json_t *results, const char *question, const ch
 			names[n++] = name;
 	}
 	return n;
-}
-
-int summary_style(const json_t *results, const char *question, const char *comparator)
-{
-	const json_t *described;
-	size_t i;
-
-	json_array_foreach(comparators_of(results, question), i, described)
-		if (strcmp(text_of(described, "name"), comparator) == 0)
-			return (int)i;
-	return 0;
 }
 
 const char *summary_string(const json_t *results, const char *group, const char *key)

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { SUMMARY_MAX_CASES = 256, SUMMARY_MAX_COMPARATORS = 64 };
+enum { SUMMARY_MAX_CASES = 256, SUMMARY_MAX_COMPARATORS = 64, SUMMARY_MAX_VALUES = 1000 };
 
 /**
  * struct estimate - a median over repeats
@@ -24,17 +24,33 @@ enum { SUMMARY_MAX_CASES = 256, SUMMARY_MAX_COMPARATORS = 64 };
 struct estimate {
 	size_t n;
 	double median, low, high;
+	double least, most;             /* of the values */
 };
 
 /** estimate_of - over @n values, which are sorted in place; n of 0 gives zeroes */
 struct estimate estimate_of(double *values, size_t n);
 
+/** estimate_ratio - of the medians of two sorted samples, with the interval of a bootstrap over both */
+struct estimate estimate_ratio(const double *values, size_t n, const double *bases, size_t nr_bases);
+
 /** estimates_differ - whether the intervals part; only then is a difference called one */
 bool estimates_differ(const struct estimate *a, const struct estimate *b);
+
+/** summary_values - of one metric, with their repeats where @repeats is given; returns how many, SUMMARY_MAX_VALUES at most */
+size_t summary_values(const json_t *results, const char *question, const char *case_name, const char *comparator,
+		      const char *metric, double *values, int *repeats);
+
+/** summary_records - those of one case over one comparator, without looking through all; NULL: there are none */
+const json_t *summary_records(const json_t *results, const char *question, const char *case_name,
+			      const char *comparator);
 
 /** summary_value - false where no record has the metric */
 bool summary_value(const json_t *results, const char *question, const char *case_name, const char *comparator,
 		   const char *metric, struct estimate *estimate);
+
+/** summary_repeat - the value of one repeat; false where there is none */
+bool summary_repeat(const json_t *results, const char *question, const char *case_name, const char *comparator,
+		    const char *metric, int repeat, double *value);
 
 /** summary_ratio - @comparator to @base, of the same repeat each, which takes slow drifts out */
 bool summary_ratio(const json_t *results, const char *question, const char *case_name, const char *comparator,
@@ -56,9 +72,6 @@ int summary_parameter(const json_t *results, const char *question, const char *c
 
 /** summary_comparators - names, in the order of the run; @question NULL: those of the mirror list; returns how many */
 size_t summary_comparators(const json_t *results, const char *question, const char **names);
-
-/** summary_style - the place of @comparator among all that @question compares: its colour and mark */
-int summary_style(const json_t *results, const char *question, const char *comparator);
 
 /** summary_string - results[group][key] as text, or "unknown"; @group NULL: results[key] */
 const char *summary_string(const json_t *results, const char *group, const char *key);

@@ -13,17 +13,17 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "metrics.h"
 #include "report.h"
 
-enum { NR_SERIES = 10 };
+enum { NR_SERIES = NR_FAMILIES, NR_MARKS = 8 };
 
-/* Okabe and Ito's palette, which colour-blind readers can tell apart, and grey for the limit. */
-static const char *const light[NR_SERIES] = {
-	"#767676", "#0072b2", "#009e73", "#d55e00", "#b98300", "#c0609c", "#7b5bb0", "#3b8ea5", "#8a5a2b", "#555577",
-};
-static const char *const dark[NR_SERIES] = {
-	"#a8a8a8", "#56b4e9", "#2fd0a0", "#ff8a4c", "#f0b840", "#e79ac8", "#b79cf0", "#7fd0e6", "#d0a070", "#a0a0d0",
-};
+/*
+ * By family, after Okabe and Ito, whose palette colour-blind readers can tell apart: grey, blue, green, vermilion,
+ * purple.  Each has three times the contrast with its page that large shapes need.
+ */
+static const char *const light[NR_SERIES] = { "#767676", "#0072b2", "#00875f", "#d05a00", "#a8559a" };
+static const char *const dark[NR_SERIES] = { "#a8a8a8", "#56b4e9", "#2fd0a0", "#ff8a4c", "#e79ac8" };
 
 const char *svg_colour(int index)
 {
@@ -32,20 +32,20 @@ const char *svg_colour(int index)
 
 int svg_mark(int index)
 {
-	static const int marks[NR_SERIES] = { 1, 7, 5, 9, 6, 4, 8, 13, 11, 2 };
+	static const int marks[NR_MARKS] = { 7, 4, 9, 12, 5, 6, 11, 2 };
 
-	return marks[index % NR_SERIES];
+	return marks[index % NR_MARKS];
 }
 
 const char *svg_css(int for_dark)
 {
-	static char css[NR_SERIES * 32];
+	static char css[2][NR_SERIES * 32];
 	const char *const *colours = for_dark ? dark : light;
 	size_t used = 0;
 
 	for (int i = 0; i < NR_SERIES; i++)
-		used += (size_t)snprintf(css + used, sizeof(css) - used, "--series-%d:%s;", i, colours[i]);
-	return css;
+		used += (size_t)snprintf(css[for_dark] + used, sizeof(css[for_dark]) - used, "--series-%d:%s;", i, colours[i]);
+	return css[for_dark];
 }
 
 /* Runs gnuplot with @script as its input and returns what it writes. */
@@ -122,16 +122,23 @@ static void write_colour(int red, int green, int blue, FILE *out)
 
 /*
  * gnuplot writes colours as "black" and as rgb( r, g, b); ids begin with "gp" or "gnuplot", and are
- * referred to by "#gp...".  What stands before the svg element is not for HTML.
+ * referred to by "#gp...".  What stands before the svg element is not for HTML.  The title is what a screen reader
+ * says, and what a browser shows under the pointer.
  */
-static void adapt(const char *svg, const char *name, FILE *out)
+static void adapt(const char *svg, const char *name, const char *title, FILE *out)
 {
+	static const char gnuplots_title[] = "<title>Gnuplot</title>";
 	int red, green, blue, used;
 	const char *start = strstr(svg, "<svg");
 
 	for (const char *p = start ? start : svg; *p;) {
 		used = 0;
-		if (sscanf(p, "rgb(%d,%d,%d)%n", &red, &green, &blue, &used) == 3 && used > 0) {
+		if (strncmp(p, gnuplots_title, sizeof(gnuplots_title) - 1) == 0) {
+			fputs("<title>", out);
+			html_escaped(title, out);
+			fputs("</title>", out);
+			p += sizeof(gnuplots_title) - 1;
+		} else if (sscanf(p, "rgb(%d,%d,%d)%n", &red, &green, &blue, &used) == 3 && used > 0) {
 			write_colour(red, green, blue, out);
 			p += used;
 		} else if (strncmp(p, "\"black\"", 7) == 0 || strncmp(p, "'black'", 7) == 0) {
@@ -152,7 +159,7 @@ static void adapt(const char *svg, const char *name, FILE *out)
 	}
 }
 
-char *svg_draw(const char *script, const char *name)
+char *svg_draw(const char *script, const char *name, const char *title)
 {
 	char *raw = run_gnuplot(script), *adapted = NULL;
 	size_t size;
@@ -162,7 +169,7 @@ char *svg_draw(const char *script, const char *name)
 		return NULL;
 	out = open_memstream(&adapted, &size);
 	if (out) {
-		adapt(raw, name, out);
+		adapt(raw, name, title, out);
 		fclose(out);
 	}
 	free(raw);

@@ -8,10 +8,10 @@
 /* Stands for the page's faint line colour. */
 #define SVG_GRID "#c0ffee"
 
-/** svg_colour - "#rrggbb" of comparator @index; in the page it becomes var(--series-INDEX) */
+/** svg_colour - "#rrggbb" of family @index; in the page it becomes var(--series-INDEX) */
 const char *svg_colour(int index);
 
-/** svg_mark - gnuplot's point type for it, so that colour is not the only difference */
+/** svg_mark - gnuplot's point type for the family's member @index, so that colour is not the only difference */
 int svg_mark(int index);
 
 /** svg_css - one declaration of each series colour: for light or for dark pages */
@@ -20,8 +20,9 @@ const char *svg_css(int dark);
 /**
  * svg_draw - run gnuplot over @script
  * @name:    made part of every id, so that several figures can stand in one page
+ * @title:   what a screen reader says of it
  * Return:   the svg element; the caller frees it; NULL with a message where gnuplot fails
  */
-char *svg_draw(const char *script, const char *name);
+char *svg_draw(const char *script, const char *name, const char *title);
 
 #endif /* BENCH_SVG_H */

@@ -6,7 +6,10 @@
 #include <string.h>
 
 #include "bench.h"
+#include "projection.h"
+#include "metrics.h"
 #include "report.h"
+#include "standing.h"
 #include "summary.h"
 
 const char *format_ns(double ns, char *text, size_t size)
@@ -143,6 +146,48 @@ static size_t throughput_tables(const json_t *results, struct table **tables)
 		}
 		n++;
 	}
+	if (n < REPORT_MAX_TABLES && (tables[n] = projection_table(results)))
+		n++;
+	return n;
+}
+
+/* One table for each number of mirrors; columns by how long a callback takes. */
+static size_t callbacks_tables(const json_t *results, struct table **tables)
+{
+	const char *cases[SUMMARY_MAX_CASES], *names[SUMMARY_MAX_COMPARATORS], *question = "callbacks";
+	size_t nr_cases = summary_cases(results, question, cases), n = 0;
+	size_t nr_names = summary_comparators(results, question, names);
+	int mirrors, last = 0;
+	char ns[32];
+
+	for (size_t first = 0; first < nr_cases && n < REPORT_MAX_TABLES; first++) {
+		mirrors = summary_parameter(results, question, cases[first], "mirrors");
+		if (mirrors == last)
+			continue;
+		last = mirrors;
+		tables[n] = table_create("%d publishers, %d mirror%s; millions a second, and how many times rwsem",
+					 summary_parameter(results, question, cases[first], "publishers"), mirrors,
+					 mirrors == 1 ? "" : "s");
+		table_column(tables[n], "comparator");
+		for (size_t i = first; i < nr_cases; i++) {
+			int length = summary_parameter(results, question, cases[i], "callback_ns");
+
+			if (summary_parameter(results, question, cases[i], "mirrors") != mirrors)
+				continue;
+			table_column(tables[n], "%s\nM/s", length > 0 ? format_ns(length, ns, sizeof(ns)) : "empty");
+			table_column(tables[n], "\n/rwsem");
+		}
+		for (size_t k = 0; k < nr_names; k++) {
+			table_row(tables[n], names[k]);
+			for (size_t i = first; i < nr_cases; i++) {
+				if (summary_parameter(results, question, cases[i], "mirrors") != mirrors)
+					continue;
+				cell_rate(tables[n], results, question, cases[i], names[k], "invalidations_per_s");
+				cell_ratio(tables[n], results, question, cases[i], names[k], "rwsem", "invalidations_per_s");
+			}
+		}
+		n++;
+	}
 	return n;
 }
 
@@ -230,35 +275,28 @@ static size_t replay_tables(const json_t *results, struct table **tables)
 {
 	const char *cases[SUMMARY_MAX_CASES], *names[SUMMARY_MAX_COMPARATORS], *name;
 	size_t nr_cases = summary_cases(results, "replay", cases);
-	size_t nr_names = summary_comparators(results, "replay", names);
+	size_t nr_names = summary_comparators(results, "replay", names), n;
 	int length;
 
-	if (nr_cases == 0)
-		return 0;
-	tables[0] = table_create("Millions of operations a second, and how many times rwsem");
-	tables[1] = table_create("Mean time of an operation in the list, and of an invalidation and an unregister alone");
-	table_column(tables[0], "comparator");
-	table_column(tables[1], "comparator");
-	for (size_t i = 0; i < nr_cases; i++) {
-		length = trace_name(cases[i], &name);
-		table_column(tables[0], "%.*s\nM/s", length, name);
-		table_column(tables[0], "\n/rwsem");
-		table_column(tables[1], "%.*s\nall", length, name);
-		table_column(tables[1], "\ninv.");
-		table_column(tables[1], "\nunreg.");
-	}
-	for (size_t k = 0; k < nr_names; k++) {
-		table_row(tables[0], names[k]);
-		table_row(tables[1], names[k]);
-		for (size_t i = 0; i < nr_cases; i++) {
-			cell_rate(tables[0], results, "replay", cases[i], names[k], "operations_per_s");
-			cell_ratio(tables[0], results, "replay", cases[i], names[k], "rwsem", "operations_per_s");
-			cell_ns(tables[1], results, "replay", cases[i], names[k], "in_list_ns_per_operation");
-			cell_ns(tables[1], results, "replay", cases[i], names[k], "invalidate_mean_ns");
-			cell_ns(tables[1], results, "replay", cases[i], names[k], "unregister_mean_ns");
+	for (n = 0; n < nr_cases && n < REPORT_MAX_TABLES; n++) {
+		length = trace_name(cases[n], &name);
+		tables[n] = table_create("%.*s: operations, how many times rwsem, and the mean time in the list", length, name);
+		table_column(tables[n], "comparator");
+		table_column(tables[n], "operations\nM/s");
+		table_column(tables[n], "\n/rwsem");
+		table_column(tables[n], "an\noperation");
+		table_column(tables[n], "an in-\nvalidation");
+		table_column(tables[n], "an un-\nregister");
+		for (size_t k = 0; k < nr_names; k++) {
+			table_row(tables[n], names[k]);
+			cell_rate(tables[n], results, "replay", cases[n], names[k], "operations_per_s");
+			cell_ratio(tables[n], results, "replay", cases[n], names[k], "rwsem", "operations_per_s");
+			cell_ns(tables[n], results, "replay", cases[n], names[k], "in_list_ns_per_operation");
+			cell_ns(tables[n], results, "replay", cases[n], names[k], "invalidate_mean_ns");
+			cell_ns(tables[n], results, "replay", cases[n], names[k], "unregister_mean_ns");
 		}
 	}
-	return 2;
+	return n;
 }
 
 static size_t deadlock_tables(const json_t *results, struct table **tables)
@@ -286,6 +324,7 @@ size_t report_tables(const json_t *results, const char *question, struct table *
 		size_t (*make)(const json_t *results, struct table **tables);
 	} makers[] = {
 		{ "throughput", throughput_tables },
+		{ "callbacks", callbacks_tables },
 		{ "trap", trap_tables },
 		{ "unregister", unregister_tables },
 		{ "replay", replay_tables },
@@ -333,17 +372,19 @@ struct table *report_headline_table(const json_t *results)
 	table_column(t, "times\nnone");
 	table_column(t, "times\nrwsem");
 	table_column(t, "in the trap\np99.9");
-	table_column(t, "worst of a\ntypical round");
 	table_column(t, "unregister\np50, busy");
+	table_column(t, "p99 behind a\n10 ms callback");
 	table_column(t, "three-thread\ndeadlock");
 	for (size_t k = 0; k < nr_names; k++) {
+		if (nr_names > REPORT_FEW && !comparator_is_headline(names[k]))
+			continue;
 		table_row(t, names[k]);
 		cell_rate(t, results, "throughput", throughput, names[k], "invalidations_per_s");
 		cell_ratio(t, results, "throughput", throughput, names[k], "none", "invalidations_per_s");
 		cell_ratio(t, results, "throughput", throughput, names[k], "rwsem", "invalidations_per_s");
 		cell_ns(t, results, "trap", NULL, names[k], "latency_p99_9_ns");
-		cell_ns(t, results, "trap", NULL, names[k], "worst_of_typical_round_ns");
 		cell_ns(t, results, "unregister", busy, names[k], "unregister_p50_ns");
+		cell_ns(t, results, "behind", NULL, names[k], "unregister_p99_ns");
 		cell_verdict(t, results, "deadlock", NULL, names[k], "verdict");
 	}
 	return t;
@@ -353,6 +394,7 @@ void report_text(const json_t *results, FILE *out)
 {
 	struct table *tables[REPORT_MAX_TABLES];
 	struct bar_text bars[REPORT_MAX_BARS];
+	struct standing_text standing[STANDING_MAX];
 	const json_t *question;
 	char sentence[512];
 	size_t i, n;
@@ -369,7 +411,12 @@ void report_text(const json_t *results, FILE *out)
 		n = report_bars(results, json_string_value(json_object_get(question, "name")), bars);
 		for (size_t k = 0; k < n; k++)
 			fprintf(out, "%s\n%s", bars[k].text, k + 1 == n ? "\n" : "");
+		n = report_standing(results, json_string_value(json_object_get(question, "name")), standing, STANDING_MAX);
+		for (size_t k = 0; k < n; k++)
+			fprintf(out, "%s\n%s", standing[k].text, k + 1 == n ? "\n" : "");
 	}
+	if (report_noise(results, sentence, sizeof(sentence)))
+		fprintf(out, "%s\n", sentence);
 	for (int k = 0; k < 3; k++)
 		if (report_sentence(results, k, sentence, sizeof(sentence)))
 			fprintf(out, "%s\n", sentence);

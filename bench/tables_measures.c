@@ -3,11 +3,13 @@
 
 /*
  * The tables of the questions whose cases and metrics say all: a row for each comparator, and either one
- * table for all cases, with the columns of each, or a table for each case.
+ * table for all cases, with the columns of each, or a table for each case.  A question that is not in the
+ * list gets a table of all its numbers for each case.
  */
 #include <string.h>
 
 #include "bench.h"
+#include "metrics.h"
 #include "report.h"
 #include "summary.h"
 
@@ -20,13 +22,28 @@ struct column {
 	const char *base;               /* of RATIO: a comparator */
 };
 
-enum { MAX_COLUMNS = 12 };
+enum { MAX_COLUMNS = 14 };
+
+#define COUNTS { \
+	{ NUMBER, "shared\nwrites", "shared_writes", NULL }, \
+	{ NUMBER, "contended\nlines", "contended_lines", NULL }, \
+	{ NUMBER, "read-modify-\nwrites", "rmws", NULL }, \
+	{ NUMBER, "fences", "fences", NULL }, \
+	{ NUMBER, "membarrier", "membarriers", NULL }, \
+	{ NUMBER, "futex", "futexes", NULL }, \
+	{ NUMBER, "other\ncalls", "other_calls", NULL }, \
+	{ NUMBER, "instructions", "instructions", NULL }, \
+}
 
 static const struct layout {
 	const char *question, *title;
 	bool together;                  /* one table for all cases */
 	struct column columns[MAX_COLUMNS];
 } layouts[] = {
+	{ "noise", "srcu twice", true, {
+		{ RATE, "M/s", "invalidations_per_s", NULL },
+		{ RATIO, "/srcu-a", "invalidations_per_s", "srcu-a" },
+	} },
 	{ "section", "A section, and how many times liburcu-memb's", true, {
 		{ NUMBER, "ns", "ns_per_pair", NULL },
 		{ RATIO, "/urcu-memb", "ns_per_pair", "urcu-memb" },
@@ -66,6 +83,16 @@ static const struct layout {
 		{ NUMBER, "p99.9\nstorm/quiet", "storm_to_quiet_p99_9", NULL },
 		{ RATE, "changes\nM/s", "changes_per_s", NULL },
 	} },
+	{ "oversubscription", "Eight publishers a CPU", false, {
+		{ RATE, "M/s", "invalidations_per_s", NULL },
+		{ RATIO, "/rwsem", "invalidations_per_s", "rwsem" },
+		{ NS, "bracket\np50", "bracket_p50_ns", NULL },
+		{ NS, "\np99.9", "bracket_p99_9_ns", NULL },
+		{ NS, "\nmax", "bracket_max_ns", NULL },
+		{ NS, "unregister\np50", "unregister_p50_ns", NULL },
+		{ NS, "\np99", "unregister_p99_ns", NULL },
+		{ NUMBER, "unregisters", "unregisters", NULL },
+	} },
 	{ "outside", "Systems of today", false, {
 		{ NS, "a publication", "publish_ns", NULL },
 		{ RATIO, "/srcu", "publish_ns", "srcu" },
@@ -97,6 +124,14 @@ static const struct layout {
 		{ NUMBER, "a range mirror,\nin random order", "bytes_per_range_mirror", NULL },
 		{ NUMBER, "(struct mirror\nitself)", "bytes_of_struct_mirror", NULL },
 	} },
+	{ "memory", "Retired and not yet freed, at most", false, {
+		{ BYTES, "nobody\nwalks", "peak_retired_bytes", NULL },
+		{ BYTES, "behind a\ncallback", "peak_retired_behind_callback_bytes", NULL },
+		{ BYTES, "ranges,\nnobody walks", "peak_retired_bytes_ranges", NULL },
+		{ BYTES, "ranges, behind\na callback", "peak_retired_behind_callback_bytes_ranges", NULL },
+	} },
+	{ "counts", "In one operation, exactly", false, COUNTS },
+	{ "primitive-counts", "In one operation, exactly", false, COUNTS },
 };
 
 static void cell_number(struct table *t, const json_t *results, const char *question, const char *case_name,
@@ -150,17 +185,18 @@ static struct table *make(const struct layout *layout, const json_t *results, co
 	const char *names[SUMMARY_MAX_COMPARATORS];
 	size_t nr_names = summary_comparators(results, layout->question, names);
 	bool named = strcmp(cases[0], "-") != 0;
+	char words[96];
 	struct table *t;
 
 	if (layout->together || !named)
 		t = table_create("%s", layout->title);
 	else
-		t = table_create("%s: %s", layout->title, cases[0]);
+		t = table_create("%s: %s", layout->title, case_words(cases[0], words, sizeof(words)));
 	table_column(t, "comparator");
 	for (size_t i = 0; i < nr_cases; i++)
 		for (const struct column *c = layout->columns; c->kind; c++)
 			if (any_has(c, results, layout->question, cases[i]))
-				table_column(t, "%s%s%s", layout->together ? cases[i] : "",
+				table_column(t, "%s%s%s", layout->together ? case_words(cases[i], words, sizeof(words)) : "",
 					     layout->together ? "\n" : "", c->heading);
 	for (size_t k = 0; k < nr_names; k++) {
 		table_row(t, names[k]);
@@ -168,6 +204,41 @@ static struct table *make(const struct layout *layout, const json_t *results, co
 			for (const struct column *c = layout->columns; c->kind; c++)
 				if (any_has(c, results, layout->question, cases[i]))
 					cell(t, c, results, layout->question, cases[i], names[k]);
+	}
+	return t;
+}
+
+/* A question without a layout: a table for each case, with all its numbers. */
+static struct table *make_any(const json_t *results, const char *question, const char *case_name)
+{
+	const char *names[SUMMARY_MAX_COMPARATORS], *metrics[METRICS_MAX];
+	size_t nr_names = summary_comparators(results, question, names);
+	size_t nr_metrics = summary_metrics(results, question, case_name, metrics);
+	struct table *t;
+	char words[96];
+
+	t = table_create("%s", case_words(case_name, words, sizeof(words)));
+	table_column(t, "comparator");
+	for (size_t i = 0; i < nr_metrics; i++) {
+		char *last = strrchr(metric_words(metrics[i], words, sizeof(words)), ' ') ? strrchr(words, ' ') : NULL;
+
+		/* Two lines keep a column narrow. */
+		if (metric_kind(metrics[i]) != METRIC_PER_S && last)
+			*last = '\n';
+		table_column(t, "%s%s", words, metric_kind(metrics[i]) == METRIC_PER_S ? "\nM/s" : "");
+	}
+	for (size_t k = 0; k < nr_names; k++) {
+		table_row(t, names[k]);
+		for (size_t i = 0; i < nr_metrics; i++) {
+			enum metric_kind kind = metric_kind(metrics[i]);
+
+			if (kind == METRIC_NS)
+				cell_ns(t, results, question, case_name, names[k], metrics[i]);
+			else if (kind == METRIC_PER_S)
+				cell_rate(t, results, question, case_name, names[k], metrics[i]);
+			else
+				cell_number(t, results, question, case_name, names[k], metrics[i], kind == METRIC_BYTES);
+		}
 	}
 	return t;
 }
@@ -184,6 +255,9 @@ size_t report_measure_tables(const json_t *results, const char *question, struct
 			tables[n++] = make(&layouts[i], results, cases, nr_cases);
 		for (size_t k = 0; !layouts[i].together && k < nr_cases && n < REPORT_MAX_TABLES; k++)
 			tables[n++] = make(&layouts[i], results, &cases[k], 1);
+		return n;
 	}
+	for (size_t k = 0; k < nr_cases && n < REPORT_MAX_TABLES; k++)
+		tables[n++] = make_any(results, question, cases[k]);
 	return n;
 }

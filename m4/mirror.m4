@@ -48,9 +48,33 @@ AC_DEFUN([MIRROR_OPTIONAL], [
   MIRROR_FOUND([$2], [$3])
 ])
 
+# MIRROR_LIBRARY(OPTION, PREFIX, HEADER, LIBRARY, FUNCTION, PURPOSE): one without a pkg-config file.
+AC_DEFUN([MIRROR_LIBRARY], [
+  AC_ARG_WITH([$1], [AS_HELP_STRING([--without-$1], [leave out: $6])], [], [with_$1=auto])
+  m4_tolower([have_$2])=no
+  AS_IF([test "x$with_$1" != xno],
+    [AC_CHECK_HEADER([$3], [AC_CHECK_LIB([$4], [$5], [m4_tolower([have_$2])=yes; $2_LIBS=-l$4])])])
+  AS_IF([test "x$with_$1" != xno && test "x$with_$1" != xauto && test "$m4_tolower([have_$2])" = no],
+    [AC_MSG_ERROR([--with-$1 was given, but <$3> or lib$4 is missing])])
+  AC_SUBST([$2_LIBS])
+  MIRROR_FOUND([$2], [$4])
+])
+
 # MIRROR_PROGRAM(VARIABLE, PROGRAM): the program's path, or empty; HAVE_VARIABLE for the Makefile.
 AC_DEFUN([MIRROR_PROGRAM], [
   AC_PATH_PROG([$1], [$2])
   AS_IF([test -n "$[]$1"], [m4_tolower([have_$1])=yes], [m4_tolower([have_$1])=no])
   AM_CONDITIONAL([HAVE_$1], [test -n "$[]$1"])
+])
+
+# MIRROR_COMPLETION(SHELL, PREFIX, FOLDER): where the shell's completion is installed, below DATADIR by default.
+AC_DEFUN([MIRROR_COMPLETION], [
+  AC_ARG_WITH([$1-completion-dir],
+    [AS_HELP_STRING([--with-$1-completion-dir=DIR],
+      [install completion for $1 in DIR (default: $3 below DATADIR); "no": nowhere])],
+    [], [with_$1_completion_dir=yes])
+  AS_IF([test "x$with_$1_completion_dir" = xyes], [$2_COMPLETION_DIR='${datadir}/$3'],
+    [$2_COMPLETION_DIR=$with_$1_completion_dir])
+  AM_CONDITIONAL([WITH_$2_COMPLETION], [test "x$with_$1_completion_dir" != xno])
+  AC_SUBST([$2_COMPLETION_DIR])
 ])
