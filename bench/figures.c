@@ -7,7 +7,7 @@
  * A question that is not in the table gets panels all the same: its percentiles, or its first few metrics, of each of
  * its cases.
  */
-#include <fnmatch.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -237,7 +237,8 @@ static void set_ranges(struct drawing *drawing, bool own)
 	for (size_t i = 0; i < drawing->nr_panels; i++) {
 		struct panel *panel = &drawing->panels[i];
 
-		panel->low = panel->high = 0;
+		panel->low = HUGE_VAL;
+		panel->high = 0;
 		for (size_t k = 0; k < drawing->nr_panels; k++)
 			if (k == i || (!own && strcmp(drawing->panels[k].axis, panel->axis) == 0))
 				panel_range(&drawing->panels[k], &panel->low, &panel->high);

@@ -65,6 +65,7 @@ static void write_style(FILE *out)
 	      ".panel,tr,.bar,figcaption{break-inside:avoid}"
 	      ".panels{grid-template-columns:1fr 1fr;gap:.4em 1em}"
 	      ".wide{overflow:visible;margin:.6em 0}table{font-size:7.5pt}th,td{padding:.15em .4em}"
+	      ".dense{font-size:6.5pt}.dense th,.dense td{padding:.15em .25em}"
 	      "th:first-child{position:static}}\n"
 	      "</style>\n", out);
 }

@@ -56,7 +56,8 @@ void panel_range(const struct panel *panel, double *low, double *high)
 
 			if (!panel->rows[i].known[m])
 				continue;
-			if (e->median > 0 && (*low == 0 || e->median < *low))
+			/* The interval's foot may be 0 where the median is not; only a median decides for an axis from 0. */
+			if (e->median < *low)
 				*low = e->median;
 			if (e->low > 0 && e->low < *low)
 				*low = e->low;
@@ -66,6 +67,7 @@ void panel_range(const struct panel *panel, double *low, double *high)
 	}
 }
 
+/* What is 0 has no place on a logarithmic axis. */
 static bool is_log(double low, double high)
 {
 	return low > 0 && high / low > FAR_APART;
@@ -250,7 +252,9 @@ char *panel_rows_svg(const struct panel *panel, const char *id)
 					"'' using 4:(-$1):3 with points pt %d ps 0.9 lw 1.6 lc rgb variable, ", m, points[m]);
 	} else {
 		fputs("$marks_0 using (0):(-$1):(0):4:(-$1-0.34):(-$1+0.34):3 with boxxyerror lc rgb variable, "
-		      "'' using 4:(-$1):5:6 with xerrorbars lc rgb '#000000' pt 0 lw 1, ", script);
+		      "'' using 4:(-$1):5:6 with xerrorbars lc rgb '#000000' pt 0 lw 1, "
+		      /* A bar of no length is seen as a dot: it was measured. */
+		      "'' using ($4 == 0 ? 0 : 1/0):(-$1):3 with points pt 7 ps 0.5 lc rgb variable, ", script);
 		for (int m = 1; m < PANEL_MAX_MARKS; m++)
 			if (any_known(panel, m))
 				fprintf(script, "$marks_%d using 4:(-$1) with points pt %d ps 0.9 lw 1.6 lc rgb '#000000', ", m,

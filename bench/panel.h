@@ -29,12 +29,12 @@ struct panel {
 	char axis[128];                 /* what is measured; the unit is added */
 	enum metric_kind kind;
 	double line;                    /* where a dashed line stands; 0: nowhere */
-	double low, high;               /* of all values of the figure, so that its panels have the same axis */
+	double low, high;               /* of all panels of the figure that have the same axis */
 	size_t nr_rows;
 	struct panel_row rows[PANEL_MAX_ROWS];
 };
 
-/** panel_range - widen @low and @high (0 and 0 at first) by what @panel shows */
+/** panel_range - widen @low and @high (HUGE_VAL and 0 at first) by what @panel shows */
 void panel_range(const struct panel *panel, double *low, double *high);
 
 /** panel_is_log - whether its values are far apart, so that it has marks on a logarithmic axis in place of bars */

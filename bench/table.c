@@ -173,24 +173,34 @@ void html_escaped(const char *text, FILE *out)
 	}
 }
 
+static void html_row(const struct table *t, size_t row, bool across, FILE *out)
+{
+	size_t nr = across ? t->nr_rows : t->nr_columns;
+
+	for (size_t c = 0; c < nr; c++) {
+		const char *tag = row == 0 || c == 0 ? "th" : "td";
+
+		fprintf(out, "<%s%s>", tag, row == 0 ? " scope=\"col\"" : c == 0 ? " scope=\"row\"" : "");
+		html_escaped(across ? t->cells[c][row] : t->cells[row][c], out);
+		fprintf(out, "</%s>", tag);
+	}
+}
+
 void table_html(const struct table *t, FILE *out)
 {
-	fputs("<div class=\"wide\"><table>\n", out);
+	/* A few rows of many columns are turned round; many of many are set smaller on paper. */
+	bool across = t->nr_rows <= 4 && t->nr_columns > 8;
+	size_t nr = across ? t->nr_columns : t->nr_rows;
+
+	fprintf(out, "<div class=\"wide\"><table%s>\n", !across && t->nr_columns > 8 ? " class=\"dense\"" : "");
 	if (t->title[0]) {
 		fputs("<caption>", out);
 		html_escaped(t->title, out);
 		fputs("</caption>\n", out);
 	}
-	for (size_t row = 0; row < t->nr_rows; row++) {
+	for (size_t row = 0; row < nr; row++) {
 		fputs(row == 0 ? "<thead><tr>" : "<tr>", out);
-		for (size_t c = 0; c < t->nr_columns; c++) {
-			const char *tag = row == 0 || c == 0 ? "th" : "td";
-
-			fprintf(out, "<%s%s>", tag,
-				row == 0 ? " scope=\"col\"" : c == 0 ? " scope=\"row\"" : "");
-			html_escaped(t->cells[row][c], out);
-			fprintf(out, "</%s>", tag);
-		}
+		html_row(t, row, across, out);
 		fputs(row == 0 ? "</tr></thead>\n<tbody>\n" : "</tr>\n", out);
 	}
 	fputs("</tbody></table></div>\n", out);
