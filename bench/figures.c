@@ -130,7 +130,7 @@ static void name_marks(struct panel *panel, const struct figure *figure)
 	size_t used = (size_t)snprintf(panel->axis, sizeof(panel->axis), "%s", figure->axis);
 
 	for (int m = 0; m < PANEL_MAX_MARKS && figure->marks[m].metric && figure->marks[m].words[0]; m++)
-		used += (size_t)snprintf(panel->axis + used, sizeof(panel->axis) - used, "%s%s (%s)", m ? ", " : ": ",
+		used += (size_t)snprintf(panel->axis + used, sizeof(panel->axis) - used, "%s%s (%s)", m ? ", " : figure->axis[0] ? ": " : "",
 					 figure->marks[m].words, looks[m]);
 }
 

@@ -189,7 +189,8 @@ static void rows_axis(FILE *script, const struct panel *panel, double *unit)
 	snprintf(axis, sizeof(axis), "%s%s%s", panel->axis, name[0] ? ", " : "", name);
 	fputs("set label 2 ", script);
 	quoted(axis, script);
-	fputs(" at screen 0.988, character 0.7 right\n", script);
+	fprintf(script, " at screen 0.988, character 0.7 right font ',%d'\n",
+		strlen(axis) > 64 ? 11 : strlen(axis) > 52 ? 12 : 14);
 }
 
 /* One block for each kind of mark: place, name, colour, median, low, high. */
