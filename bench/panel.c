@@ -293,9 +293,10 @@ static void lines_axes(FILE *script, const struct panel_lines *panel, double *un
 		fprintf(script, "set yrange [0:%.9g]\nset ytics %.9g\n", high / *unit * 1.04, tic_step(high / *unit, 6));
 	}
 	snprintf(axis, sizeof(axis), "%s%s%s", panel->y_axis, name[0] ? ", " : "", name);
-	fputs("set ylabel ", script);
+	/* As a label: gnuplot would put it where the tics end, which may be outside. */
+	fputs("set label 2 ", script);
 	quoted(axis, script);
-	fputs("\nset xlabel ", script);
+	fputs(" at screen 0.03, graph 0.5 center rotate by 90\nset xlabel ", script);
 	quoted(panel->x_axis, script);
 	fputs(" offset 0,0.3\n", script);
 	if (panel->log_x) {
