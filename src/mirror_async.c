@@ -63,10 +63,15 @@ void unpinned_async_(struct mirror_list *list, struct mirror__entry *e)
 	port_mutex_unlock(&list->lock);
 	/*
 	 * F (pairs with A, F): my empty pin before the look at theirs; and the mark, whose own C may be
-	 * still to come, before it too.  Where the fence fails, barrier tries again.
+	 * still to come, before it too.
 	 */
-	if ((MUTANT(UNPIN_ASYNC_NO_FENCE) || order_walks_(interrupt) == 0) && may_finish(list, e))
+	if (!MUTANT(UNPIN_ASYNC_NO_FENCE) && order_walks_(interrupt)) {
+		/* Nobody may look any more.  Barriers that wait for this one are to find that out too. */
+		fetch_add(&list->wakes, 1);
+		port_futex_wake(&list->wakes, INT_MAX);
+	} else if (may_finish(list, e)) {
 		finish(list, e->mirror);
+	}
 }
 
 /* One of the pending that it falls to us to finish, marked no later than @mark; or NULL. */
