@@ -26,24 +26,37 @@ static void unpend(struct mirror *m)
 		m->mirror__next->mirror__link = m->mirror__link;
 }
 
-/* Drained, and FINISHED by us: tell the owner.  Within a walk, so that done() is known as one. */
-static void finish(struct mirror_list *list, struct mirror *m)
-{
-	void (*done)(struct mirror *m) = m->mirror__done;
-	int cancel = port_cancel_disable(); /* barrier waits for it */
+/* A done() under way: barrier waits for it. */
+struct finish {
+	struct mirror_list *list;
+	int cancel;
+};
 
-	port_mutex_lock(&list->lock);
-	unpend(m);
-	port_mutex_unlock(&list->lock);
-	forget_(list, &m, 1);
-	done(m);
+/* Also run when an exception passes. */
+static void done_is_over(struct finish *f)
+{
+	struct mirror_list *list = f->list;
+
 	port_mutex_lock(&list->lock);
 	list->nr_pending--;
 	fetch_add(&list->wakes, 1);
 	if (list->nr_barriers)
 		port_futex_wake(&list->wakes, INT_MAX);
 	port_mutex_unlock(&list->lock);
-	port_cancel_restore(cancel);
+	port_cancel_restore(f->cancel);
+}
+
+/* Drained, and FINISHED by us: tell the owner.  Within a walk, so that done() is known as one. */
+static void finish(struct mirror_list *list, struct mirror *m)
+{
+	struct finish f __attribute__((cleanup(done_is_over))) = { list, port_cancel_disable() };
+	void (*done)(struct mirror *m) = m->mirror__done;
+
+	port_mutex_lock(&list->lock);
+	unpend(m);
+	port_mutex_unlock(&list->lock);
+	forget_(list, &m, 1);
+	done(m);
 }
 
 /* Whether @e is drained, and it falls to us to finish it; after C or F. */
@@ -63,10 +76,15 @@ void unpinned_async_(struct mirror_list *list, struct mirror__entry *e)
 	port_mutex_unlock(&list->lock);
 	/*
 	 * F (pairs with A, F): my empty pin before the look at theirs; and the mark, whose own C may be
-	 * still to come, before it too.  Where the fence fails, barrier tries again.
+	 * still to come, before it too.
 	 */
-	if ((MUTANT(UNPIN_ASYNC_NO_FENCE) || order_walks_(interrupt) == 0) && may_finish(list, e))
+	if (!MUTANT(UNPIN_ASYNC_NO_FENCE) && order_walks_(interrupt)) {
+		/* Nobody may look any more.  Barriers that wait for this one are to find that out too. */
+		fetch_add(&list->wakes, 1);
+		port_futex_wake(&list->wakes, INT_MAX);
+	} else if (may_finish(list, e)) {
 		finish(list, e->mirror);
+	}
 }
 
 /* One of the pending that it falls to us to finish, marked no later than @mark; or NULL. */

@@ -55,6 +55,11 @@ void guest_release(mirror *m)
 		throw std::runtime_error("release");
 }
 
+void guest_done(mirror *)
+{
+	throw std::runtime_error("done");
+}
+
 struct ops : mirror_ops {
 	ops() : mirror_ops()
 	{
@@ -156,6 +161,12 @@ void test(const char *name, const mirror_sync *sync, unsigned flags)
 	is_int(mirror_list_release(list), -EALREADY, "M10: ... the list is released all the same (%s)", name);
 	is_int(a.releases, 1, "M10: ... its mirror once (%s)", name);
 	leave(name, "release", list, &a, &b, false);
+
+	list = list_new(sync, flags);
+	a = guest();
+	join(list, &a);
+	ok(throws([&] { mirror_unregister_async(&a.m, guest_done); }), "so does one in done() (%s)", name);
+	is_int(mirror_list_destroy(list), 0, "M8: ... which counts as returned (%s)", name);
 }
 
 } // namespace

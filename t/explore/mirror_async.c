@@ -81,6 +81,16 @@ static void async_then_barrier(void)
 	port_free(ledger);
 }
 
+/* Where membarrier is refused meanwhile it says so, and does not wait for what nobody can finish. */
+static void async_then_try_barrier(void)
+{
+	int rc;
+
+	unregister_async(0);
+	rc = mirror_barrier(list);
+	x_assert(rc == 0 ? gone == 1 : rc == -EPERM);
+}
+
 static void async_and_note(void)
 {
 	struct device *d = dev[0];
@@ -247,6 +257,9 @@ const struct x_scenario x_scenarios[] = {
 	{ MIRROR_WITH(X_MEMBARRIER_DIES), .name = "drain-async-membarrier",
 	  .claim = "M8: membarrier refused: not done early", .setup = one_device,
 	  .thread = { publish, unregister_first_async }, .quick = 3, .full = 6 },
+	{ MIRROR_WITH(X_MEMBARRIER_DIES), .name = "drain-async-barrier-denied",
+	  .claim = "M8: barrier returns the error of a membarrier that is refused while it waits", .setup = one_device,
+	  .thread = { publish, async_then_try_barrier }, .quick = 3, .full = 5 },
 	{ MIRROR, .name = "drain-circle-self", .claim = "M7: a mirror cannot wait for its own callback",
 	  .setup = circle_of_one, .thread = { publish_mine }, .check = circle_ended, .quick = 3, .full = 6 },
 	{ MIRROR, .name = "drain-circle", .claim = "M7: nor two for each other's", .setup = circle_of_two,
