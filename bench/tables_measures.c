@@ -180,6 +180,19 @@ static bool any_has(const struct column *column, const json_t *results, const ch
 	return summary_value(results, question, case_name, NULL, column->metric, &e);
 }
 
+/* Whether @comparator has a value in any of the cases: some cases cannot be put to all. */
+static bool has_any(const struct layout *layout, const json_t *results, const char *const *cases, size_t nr_cases,
+		    const char *comparator)
+{
+	struct estimate e;
+
+	for (size_t i = 0; i < nr_cases; i++)
+		for (const struct column *c = layout->columns; c->kind; c++)
+			if (summary_value(results, layout->question, cases[i], comparator, c->metric, &e))
+				return true;
+	return false;
+}
+
 static struct table *make(const struct layout *layout, const json_t *results, const char *const *cases, size_t nr_cases)
 {
 	const char *names[SUMMARY_MAX_COMPARATORS];
@@ -199,6 +212,8 @@ static struct table *make(const struct layout *layout, const json_t *results, co
 				table_column(t, "%s%s%s", layout->together ? case_words(cases[i], words, sizeof(words)) : "",
 					     layout->together ? "\n" : "", c->heading);
 	for (size_t k = 0; k < nr_names; k++) {
+		if (!has_any(layout, results, cases, nr_cases, names[k]))
+			continue;
 		table_row(t, names[k]);
 		for (size_t i = 0; i < nr_cases; i++)
 			for (const struct column *c = layout->columns; c->kind; c++)
