@@ -6,17 +6,20 @@
  *
  * Terms.  An item is a range [first, last], both inclusive, a pointer that no other item has and
  * that the index never follows, and a hint: what its finder will look at besides, fetched early.
- * A node is a leaf or has children; each of its slots has the bounds of what is in it.
+ * A node is a leaf, with items, or has children.  Its bounds include every item below it.
  *
  * State.  One thread at a time changes the index, under a lock of its owner's.  Any number read
  * it meanwhile, each within a section of the owner's; a node that they may still see is retired
  * instead of freed.
- *   node->used          grows; published by release
- *   first[]             in a leaf the item's; above, no item below is smaller
- *   aside[]             in a leaf the item's hint; above, the pointer that goes with first[]
- *   last[]              in a leaf the item's; above, no item below ends later
- *   slot[]              an item or a child, NULL where there is none
- * All but used change in place.  Above the leaves, slots are sorted by (first, pointer).  In a leaf they are in no order.
+ *   node->used          grows; the owner's
+ *   node->first, tie, last      its bounds, exact: no item below comes before (first, tie), where tie is an item's
+ *                       pointer, none ends after last; the owner's
+ *   base, shift         constant: how bounds of children are written in the node
+ *   items.first, last, slot, hint       an item each; slot is NULL where there is none
+ *   children.first, last        bounds of children as their finders read them: (bound - base) >> shift, or the
+ *                       least or greatest number there is
+ *   children.slot       in order; NULL where a child has been taken out, for good
+ * Children and items change in place; in a leaf they are in no order.
  *
  * Algorithm
  *   1. Find goes down every slot whose bounds overlap.  It compares all slots of a node without a branch, and
@@ -29,19 +32,23 @@
  *      retired.
  *   4. Remove empties the slot and narrows last on the way up.  A node with nothing in it is
  *      taken out of the one above, and retired.  It needs no memory.
+ *   5. A find among a million waits for memory most of all, so what it reads of a child is small: 16 bytes.  The
+ *      nodes above the leaves then stay in the cache.  The scale of a node is that of its children's firsts, since one
+ *      long range must not make all others look alike; it is chosen anew with each copy.
  *
  * Why it is safe
  *   1. Find reports every item whose insertion happened before it began and whose removal did
  *      not: at every moment the bounds above an item in the index include it, 2 widens before
  *      it puts, 4 narrows to what is left; and a split publishes nodes that hold the same items.
+ *      Scaling never turns an order round, so what overlaps does so when scaled.
  *   2. It may report others: items that come and go meanwhile, an item under the keys of the one
  *      that had its slot before.  The owner asks each item itself.  None is reported twice: an
  *      item changes its leaf only by 3, and a find is on one side of that or the other.
  *   (t/index_model against brute force; explorer: index-insert, index-split, index-share; mutants INDEX_NO_WIDEN,
- *   INDEX_SHARE_IN_PLACE)
+ *   INDEX_SCALE_WRAPS, INDEX_SHARE_IN_PLACE)
  *
  * Cost.  Find: O(log n + what it reports) where ranges do not nest deeply.  Insert: the same,
- * and now and then two new nodes a level.  Memory: 512 bytes for each 15 items, three quarters full where keys come at
+ * and now and then two new nodes a level.  Memory: 896 bytes for each 26 items, three quarters full where keys come at
  * random, full when keys ascend; a leaf stays until its last item is gone.
  *
  * Barriers: the owner's.  It publishes insertions (mirror_list.c:A), and frees after a grace
@@ -55,21 +62,35 @@
 #include "mutant.h"
 #include "port.h"
 
-#ifndef INDEX_WIDTH
-#define INDEX_WIDTH 15
+/* Items in a leaf, and children of a node, for which there is the same room. */
+#ifndef INDEX_ITEMS
+#define INDEX_ITEMS 26
+#define INDEX_CHILDREN 52
 #endif
-/* log of 2^64 items, to the base of half a node. */
+/* log of 2^64 items, to the base of half a leaf. */
 #define INDEX_LEVELS 24
 
 struct index_node {
 	uint32_t level;                 /* 0: a leaf */
 	uint32_t used;
 	struct index_node *next;        /* spare, or retired: the list of such */
-	uint64_t pad[2];                /* 512 bytes in all */
-	uint64_t first[INDEX_WIDTH];
-	uint64_t last[INDEX_WIDTH];
-	void *slot[INDEX_WIDTH];
-	uint64_t aside[INDEX_WIDTH];
+	uint64_t first, tie, last;
+	uint64_t base;
+	uint64_t shift;
+	uint64_t pad;                   /* slots begin on a cache line */
+	union {
+		struct {
+			uint64_t first[INDEX_ITEMS];
+			uint64_t last[INDEX_ITEMS];
+			void *slot[INDEX_ITEMS];
+			uint64_t hint[INDEX_ITEMS];
+		} items;
+		struct {
+			int32_t first[INDEX_CHILDREN];
+			int32_t last[INDEX_CHILDREN];
+			struct index_node *slot[INDEX_CHILDREN];
+		} children;
+	};
 };
 
 struct index {
@@ -105,7 +126,7 @@ struct index_find {
 	uint64_t first, last;
 	uint32_t level, top;            /* where it is; the root's */
 	const struct index_node *node[INDEX_LEVELS];    /* by level: the way there */
-	uint32_t left[INDEX_LEVELS];    /* of each: the slots still to be entered */
+	uint64_t left[INDEX_LEVELS];    /* of each: the slots still to be entered */
 };
 
 void index_find_begin(struct index_find *find, const struct index_node *root, uint64_t first, uint64_t last);

@@ -20,7 +20,7 @@
  *      the rolls that are freed after it.
  *   2. Unregistering needs no memory.
  *
- * Cost.  A mirror: 64 bytes, and 8 to 16 in the roll or about 48 in the index (37 where keys
+ * Cost.  A mirror: 64 bytes, and 8 to 16 in the roll or about 45 in the index (35 where keys
  * ascend); a chunk of each kind that is not used up; garbage of a 64th at most, unless a walk
  * sleeps.
  */

@@ -69,6 +69,7 @@ enum {
 	/* index.c */
 	MUTANT_INDEX_NO_RELEASE,        /* publishes a new root before what is in it */
 	MUTANT_INDEX_NO_WIDEN,          /* bounds above an item do not include it */
+	MUTANT_INDEX_SCALE_WRAPS,       /* bounds far away are written as if they were near */
 	MUTANT_INDEX_SHARE_IN_PLACE,    /* two leaves are replaced one after the other */
 };
 

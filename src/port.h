@@ -19,6 +19,9 @@
 #include <stdint.h>
 #include <pthread.h>
 #include <signal.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 /* gcc and clang say each in its own way that ThreadSanitizer watches. */
 #if defined(__SANITIZE_THREAD__)
@@ -97,6 +100,35 @@ OWN_INLINE uint32_t add_if_below(uint32_t mask, const uint64_t *p, uint64_t v)
 OWN_INLINE uint32_t add_if_above(uint32_t mask, const uint64_t *p, uint64_t v)
 {
 	return 2 * mask + (load_relaxed(p) > v);
+}
+#endif
+
+/*
+ * A bit for each i < @nr, a multiple of 4, 64 at most, where first[i] <= @max and @min <= last[i].  All loads are
+ * relaxed ones: each lane of a vector is loaded whole.
+ */
+#if defined(__SSE2__) && !defined(PORT_TSAN)
+OWN_INLINE uint64_t port_overlapping(const int32_t *first, const int32_t *last, int nr, int32_t min, int32_t max)
+{
+	const volatile __m128i *firsts = (const volatile __m128i *)first, *lasts = (const volatile __m128i *)last;
+	__m128i mins = _mm_set1_epi32(min), maxs = _mm_set1_epi32(max), outside;
+	uint64_t mask = 0;
+
+#pragma GCC unroll 16
+	for (int i = 0; i < nr / 4; i++) {
+		outside = _mm_or_si128(_mm_cmpgt_epi32(firsts[i], maxs), _mm_cmpgt_epi32(mins, lasts[i]));
+		mask |= (uint64_t)(unsigned)_mm_movemask_ps(_mm_castsi128_ps(outside)) << 4 * i;
+	}
+	return ~mask & ~(uint64_t)0 >> (64 - nr);
+}
+#else
+OWN_INLINE uint64_t port_overlapping(const int32_t *first, const int32_t *last, int nr, int32_t min, int32_t max)
+{
+	uint64_t mask = 0;
+
+	for (int i = 0; i < nr; i++)
+		mask |= (uint64_t)((load_relaxed(&first[i]) <= max) & (min <= load_relaxed(&last[i]))) << i;
+	return mask;
 }
 #endif
 

@@ -4,7 +4,7 @@
 /*
  * Scenarios over src/index.c: find beside insert, split and remove.
  *
- * Nodes are two items wide.  Each item says, to the finders, since when it is there and from
+ * Nodes are two slots wide.  Each item says, to the finders, since when it is there and from
  * when on it may be gone.  A find that began after the one and ended before the other has to
  * report it; whatever else it does, none twice.
  */
@@ -221,7 +221,7 @@ const struct x_scenario x_scenarios[] = {
 	  .setup = half, .thread = { insert_low_and_remove, find_all }, .quick = 3, .full = 6 },
 	{ INDEX, .name = "index-widen", .claim = "M13: bounds are wide enough before an item is there",
 	  .setup = five, .thread = { insert_long, find_high }, .quick = 4, .full = 8 },
-	{ INDEX, .name = "index-empty", .claim = "M13: a node that became empty goes, and one comes in its gap",
+	{ INDEX, .name = "index-empty", .claim = "M13: a node that became empty goes, and its keys go to one beside it",
 	  .setup = four, .thread = { remove_leaf, find_high }, .quick = 2, .full = 5 },
 	{ INDEX, .name = "index-remove-all", .claim = "M13: all go, one comes", .setup = four,
 	  .thread = { remove_all, find_all }, .quick = 2, .full = 4 },

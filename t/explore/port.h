@@ -70,6 +70,15 @@ void x_fence(const struct x_site *site);
 #define add_if_below(mask, p, v) (2 * (mask) + (load_relaxed(p) < (v)))
 #define add_if_above(mask, p, v) (2 * (mask) + (load_relaxed(p) > (v)))
 
+static inline uint64_t port_overlapping(const int32_t *first, const int32_t *last, int nr, int32_t min, int32_t max)
+{
+	uint64_t mask = 0;
+
+	for (int i = 0; i < nr; i++)
+		mask |= (uint64_t)((load_relaxed(&first[i]) <= max) & (min <= load_relaxed(&last[i]))) << i;
+	return mask;
+}
+
 /* ---- fences ---- */
 
 #define fence_compiler() ((void)0)
