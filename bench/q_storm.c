@@ -218,7 +218,7 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 		.publishers = places > 1 ? (int)places - 1 : 1,
 		.mirrors = BENCH_UNUSED,
 		.warmup_ns = 5 * NS_PER_MS,
-		.duration_ns = bench_share_ns(config, 5 * NS_PER_S, 2 * (config->full ? 3 : 2) * bench_nr_comparators(config),
+		.duration_ns = bench_share_ns(config, 5 * NS_PER_S, 2 * (config->full ? 4 : 2) * bench_nr_comparators(config),
 					      200 * NS_PER_MS),
 	};
 	int err;
@@ -226,7 +226,7 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 	c.expected_ns = 2 * (c.warmup_ns + c.duration_ns) + 5 * NS_PER_MS;
 	err = bench_plan_add(plan_, &question_storm, &c);
 	c.scene = "ranges";
-	for (c.ranges = 10000; c.ranges <= (config->full ? 100000 : 10000) && !err; c.ranges *= 10) {
+	for (c.ranges = 10000; c.ranges <= (config->full ? 1000000 : 10000) && !err; c.ranges *= 10) {
 		c.expected_ns += (uint64_t)c.ranges * 1500;
 		err = bench_plan_add(plan_, &question_storm, &c);
 	}
