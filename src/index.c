@@ -5,44 +5,71 @@
 
 #include "index.h"
 
-/* ---- bounds ---- */
+/* ---- how nodes are written ---- */
 
-/* @key as bounds of children are written in @node.  No order is turned round, though some are lost. */
-static int32_t scaled(const struct index_node *node, uint64_t key)
+_Static_assert(INDEX_WIDE < 32 && INDEX_COMPACT < 64 && INDEX_COMPACT <= 2 * INDEX_WIDE, "masks, and room");
+
+/* @key as it is written in a compact node.  No order is turned round, though some are lost. */
+static uint64_t scaled(const struct index_scale *scale, uint64_t key)
 {
-	uint64_t above = key > node->base ? (key - node->base) >> node->shift : 0;
+	uint64_t above = key > scale->base ? (key - scale->base) >> scale->shift : 0;
 
-	return above < INT32_MAX || MUTANT(INDEX_SCALE_WRAPS) ? (int32_t)above : INT32_MAX;
+	return above < INT32_MAX || MUTANT(INDEX_SCALE_WRAPS) ? above : INT32_MAX;
+}
+
+static uint64_t first_in(const struct index_node *node, uint32_t i)
+{
+	return node->is_compact ? (uint64_t)node->compact.first[i] : node->wide.first[i];
+}
+
+static uint64_t last_in(const struct index_node *node, uint32_t i)
+{
+	return node->is_compact ? (uint64_t)node->compact.last[i] : node->wide.last[i];
+}
+
+static void **slot_in(struct index_node *node, uint32_t i)
+{
+	return node->is_compact ? &node->compact.slot[i] : &node->wide.slot[i];
+}
+
+/* The owner's. */
+static struct index_node *child_in(const struct index_node *node, uint32_t i)
+{
+	return node->is_compact ? node->compact.slot[i] : node->wide.slot[i];
 }
 
 /* The bounds of the child in slot @i of @node, to those who read them there. */
 static void show(struct index_node *node, uint32_t i, const struct index_node *child)
 {
-	store_relaxed(&node->children.first[i], scaled(node, child->first));
-	store_relaxed(&node->children.last[i], scaled(node, child->last));
+	if (node->is_compact) {
+		store_relaxed(&node->compact.first[i], (int32_t)scaled(&node->scale, child->first));
+		store_relaxed(&node->compact.last[i], (int32_t)scaled(&node->scale, child->last));
+	} else {
+		store_relaxed(&node->wide.first[i], child->first);
+		store_relaxed(&node->wide.last[i], child->last);
+	}
 }
 
 /* ---- find ---- */
 
-/* The slots of a leaf that overlap, a bit each; slots never used may be among them.  A branch would be mispredicted. */
-static uint64_t items_in(const struct index_node *leaf, uint64_t first, uint64_t last)
+/* The slots that overlap, a bit each; slots never used may be among them.  A branch would be mispredicted. */
+static uint64_t overlapping_wide(const struct index_node *node, uint64_t first, uint64_t last)
 {
 	uint32_t begins_after = 0, ends_before = 0;
 
 	/* Keys that were the slot's before are no harm: 2 of index.h. */
 #pragma GCC unroll 32
-	for (int i = INDEX_ITEMS - 1; i >= 0; i--) {
-		begins_after = add_if_above(begins_after, &leaf->items.first[i], last);
-		ends_before = add_if_below(ends_before, &leaf->items.last[i], first);
+	for (int i = INDEX_WIDE - 1; i >= 0; i--) {
+		begins_after = add_if_above(begins_after, &node->wide.first[i], last);
+		ends_before = add_if_below(ends_before, &node->wide.last[i], first);
 	}
-	return ~(begins_after | ends_before) & ((1u << INDEX_ITEMS) - 1);
+	return ~(begins_after | ends_before) & ((1u << INDEX_WIDE) - 1);
 }
 
-/* The same of a node with children. */
-static uint64_t children_in(const struct index_node *node, uint64_t first, uint64_t last)
+static uint64_t overlapping_compact(const struct index_node *node, uint64_t first, uint64_t last)
 {
-	return port_overlapping(node->children.first, node->children.last, INDEX_CHILDREN, scaled(node, first),
-				scaled(node, last));
+	return port_overlapping(node->compact.first, node->compact.last, INDEX_COMPACT,
+				(int32_t)scaled(&node->scale, first), (int32_t)scaled(&node->scale, last));
 }
 
 static uint32_t take_lowest(uint64_t *mask)
@@ -65,13 +92,16 @@ static inline __attribute__((always_inline)) void fetch(const struct index_node 
 static void enter(struct index_find *find, uint32_t level, const struct index_node *node)
 {
 	find->level = level;
-	find->node[level] = node;
-	if (level) {
-		fetch(node, offsetof(struct index_node, children.slot));
-		find->left[level] = children_in(node, find->first, find->last);
+	if (level == 0)
+		find->leaf = node;
+	if (level && node->is_compact) {
+		fetch(node, offsetof(struct index_node, compact.slot));
+		find->slots[level] = node->compact.slot;
+		find->left[level] = overlapping_compact(node, find->first, find->last);
 	} else {
-		fetch(node, offsetof(struct index_node, items.slot));
-		find->left[0] = items_in(node, find->first, find->last);
+		fetch(node, offsetof(struct index_node, wide.slot));
+		find->slots[level] = node->wide.slot;
+		find->left[level] = overlapping_wide(node, find->first, find->last);
 	}
 }
 
@@ -98,7 +128,7 @@ static bool next_leaf(struct index_find *find)
 			level++;
 			continue;
 		}
-		child = load_acquire(&find->node[level]->children.slot[take_lowest(&find->left[level])]);
+		child = load_acquire(&find->slots[level][take_lowest(&find->left[level])]);
 		if (!child)
 			continue;
 		enter(find, --level, child);
@@ -121,11 +151,11 @@ size_t index_find_more(struct index_find *find, void **items, size_t room)
 			if (nr == room)
 				return nr;
 			i = take_lowest(&find->left[0]);
-			item = load_acquire(&find->node[0]->items.slot[i]);
+			item = load_acquire(&find->slots[0][i]);
 			if (!item)
 				continue;
 			port_prefetch(item);
-			port_prefetch((const void *)(uintptr_t)load_relaxed(&find->node[0]->items.hint[i]));
+			port_prefetch((const void *)(uintptr_t)load_relaxed(&find->leaf->wide.hint[i]));
 			items[nr++] = item;
 		}
 	} while (next_leaf(find));
@@ -177,10 +207,10 @@ static bool is_before(const struct part *part, uint64_t first, uint64_t tie)
 /* Into a slot that holds nothing: readers may look at it. */
 static void put(struct index_node *leaf, uint32_t i, const struct part *part)
 {
-	store_relaxed(&leaf->items.first[i], part->first);
-	store_relaxed(&leaf->items.last[i], part->last);
-	store_relaxed(&leaf->items.hint[i], part->hint);
-	store_release(&leaf->items.slot[i], part->item); /* the keys before the pointer */
+	store_relaxed(&leaf->wide.first[i], part->first);
+	store_relaxed(&leaf->wide.last[i], part->last);
+	store_relaxed(&leaf->wide.hint[i], part->hint);
+	store_release(&leaf->wide.slot[i], part->item); /* the keys before the pointer */
 	if (i == leaf->used)
 		leaf->used++;
 }
@@ -188,7 +218,7 @@ static void put(struct index_node *leaf, uint32_t i, const struct part *part)
 static void put_child(struct index_node *node, uint32_t i, struct index_node *child)
 {
 	show(node, i, child);
-	store_release(&node->children.slot[i], child);
+	store_release(slot_in(node, i), child);
 }
 
 static struct index_node *new_leaf(struct index *index, const struct part *parts, uint32_t nr)
@@ -204,15 +234,39 @@ static struct index_node *new_leaf(struct index *index, const struct part *parts
 	return leaf;
 }
 
+static struct index_scale scale_for(struct index_node *const *children, uint32_t nr)
+{
+	struct index_scale scale = { .base = children[0]->first };
+	uint64_t span = children[nr - 1]->first - scale.base;
+
+	while (span >> scale.shift > INT32_MAX / 2) /* room for what comes after */
+		scale.shift++;
+	return scale;
+}
+
+/* Whether a compact node tells all that begin apart, and sees where all end. */
+static bool is_precise(struct index_node *const *children, uint32_t nr)
+{
+	struct index_scale scale = scale_for(children, nr);
+
+	for (uint32_t i = 0; i < nr; i++) {
+		if (scaled(&scale, children[i]->last) == INT32_MAX)
+			return false;
+		if (i > 0 && children[i]->first != children[i - 1]->first &&
+		    scaled(&scale, children[i]->first) == scaled(&scale, children[i - 1]->first))
+			return false;
+	}
+	return true;
+}
+
 static struct index_node *new_parent(struct index *index, uint32_t level, struct index_node *const *children, uint32_t nr)
 {
 	struct index_node *node = new_node(index, level);
-	uint64_t span = children[nr - 1]->first - children[0]->first;
 
-	node->first = node->base = children[0]->first;
+	node->is_compact = nr > INDEX_WIDE || is_precise(children, nr);
+	node->scale = scale_for(children, nr);
+	node->first = children[0]->first;
 	node->tie = children[0]->tie;
-	while (span >> node->shift > INT32_MAX / 2) /* room for what comes after */
-		node->shift++;
 	for (uint32_t i = 0; i < nr; i++) {
 		put_child(node, i, children[i]);
 		node->last = children[i]->last > node->last ? children[i]->last : node->last;
@@ -224,15 +278,22 @@ static struct index_node *new_parent(struct index *index, uint32_t level, struct
 /* Find out where what is in @node ends; false: nothing is. */
 static bool narrow(struct index_node *node)
 {
+	uint64_t greatest = 0, last;
 	uint32_t nr = 0;
 
-	node->last = 0;
 	for (uint32_t i = 0; i < node->used; i++) {
-		bool is_used = node->level ? node->children.slot[i] != NULL : node->items.slot[i] != NULL;
-		uint64_t last = !is_used ? 0 : node->level ? node->children.slot[i]->last : node->items.last[i];
-
+		if (!child_in(node, i))
+			continue;
+		nr++;
+		greatest = last_in(node, i) > greatest ? last_in(node, i) : greatest;
+	}
+	node->last = node->is_compact ? 0 : greatest;
+	/* Of a compact node's children the one that ends last is among these. */
+	for (uint32_t i = 0; node->is_compact && i < node->used; i++) {
+		if (!child_in(node, i) || last_in(node, i) < greatest)
+			continue;
+		last = child_in(node, i)->last;
 		node->last = last > node->last ? last : node->last;
-		nr += is_used;
 	}
 	return nr > 0;
 }
@@ -247,20 +308,20 @@ struct path {
 /* The last child that is not after @part; the first where there is none. */
 static uint32_t child_for(const struct index_node *node, const struct part *part)
 {
-	int32_t first = scaled(node, part->first);
-	uint32_t best = INDEX_CHILDREN;
+	uint64_t first = node->is_compact ? scaled(&node->scale, part->first) : part->first;
+	uint32_t best = node->used;
 
-	for (uint32_t i = 0; i < node->used && node->children.first[i] <= first; i++) {
-		const struct index_node *child = node->children.slot[i];
+	for (uint32_t i = 0; i < node->used && first_in(node, i) <= first; i++) {
+		const struct index_node *child = child_in(node, i);
 
 		if (!child)
 			continue;
-		if (node->children.first[i] == first && is_before(part, child->first, child->tie))
+		if (first_in(node, i) == first && is_before(part, child->first, child->tie))
 			break;
 		best = i;
 	}
-	if (best == INDEX_CHILDREN)
-		for (best = 0; !node->children.slot[best]; )
+	if (best == node->used)
+		for (best = 0; !child_in(node, best); )
 			best++;
 	return best;
 }
@@ -275,7 +336,7 @@ static void descend(const struct index *index, const struct part *part, struct p
 		if (level == 0)
 			return;
 		path->at[level] = child_for(node, part);
-		node = node->children.slot[path->at[level]];
+		node = child_in(node, path->at[level]);
 	}
 }
 
@@ -306,14 +367,14 @@ static void publish(struct index *index, const struct path *path, uint32_t level
 	else if (node)
 		put_child(path->node[level + 1], path->at[level + 1], node);
 	else
-		store_release(&path->node[level + 1]->children.slot[path->at[level + 1]], NULL);
+		store_release(slot_in(path->node[level + 1], path->at[level + 1]), NULL);
 }
 
 /* ---- insert ---- */
 
 /* Parts in order, and whether the last of them came last: keys that ascend leave nodes full. */
 struct sorted {
-	struct part part[2 * INDEX_ITEMS];      /* never one slot wide */
+	struct part part[2 * INDEX_WIDE];      /* never one slot wide */
 	uint32_t nr;
 	bool ascending;
 };
@@ -331,7 +392,7 @@ static void add(struct sorted *sorted, const struct part *part)
 static void add_all(struct sorted *sorted, const struct index_node *leaf)
 {
 	for (uint32_t i = 0; i < leaf->used; i++) {
-		struct part part = { leaf->items.first[i], leaf->items.last[i], leaf->items.slot[i], leaf->items.hint[i] };
+		struct part part = { leaf->wide.first[i], leaf->wide.last[i], leaf->wide.slot[i], leaf->wide.hint[i] };
 
 		if (part.item)
 			add(sorted, &part);
@@ -350,18 +411,18 @@ static uint32_t first_share(uint32_t nr, uint32_t width, bool ascending)
 static uint32_t copy_with(struct index *index, const struct index_node *node, uint32_t at, uint32_t beside,
 			  struct index_node *made[2])
 {
-	struct index_node *children[INDEX_CHILDREN + 1];
+	struct index_node *children[INDEX_COMPACT + 1] = { NULL };
 	uint32_t nr = 0, first;
 
 	for (uint32_t i = 0; i < node->used; i++) {
 		if (i == (at < beside ? at : beside)) {
 			children[nr++] = made[0];
 			children[nr++] = made[1];
-		} else if (i != at && i != beside && node->children.slot[i]) {
-			children[nr++] = node->children.slot[i];
+		} else if (i != at && i != beside && child_in(node, i)) {
+			children[nr++] = child_in(node, i);
 		}
 	}
-	first = first_share(nr, INDEX_CHILDREN, children[nr - 1] == made[1]);
+	first = first_share(nr, is_precise(children, nr) ? INDEX_COMPACT : INDEX_WIDE, children[nr - 1] == made[1]);
 	made[0] = new_parent(index, node->level, children, first);
 	if (first == nr)
 		return 1;
@@ -374,17 +435,17 @@ static uint32_t nr_in(const struct index_node *leaf)
 	uint32_t nr = 0;
 
 	for (uint32_t i = 0; i < leaf->used; i++)
-		nr += leaf->items.slot[i] != NULL;
+		nr += leaf->wide.slot[i] != NULL;
 	return nr;
 }
 
 /* The slot of @above with a leaf, beside the one in slot @full, that has room for a part of it; @full: none has. */
 static uint32_t with_room(const struct index_node *above, uint32_t full)
 {
-	uint32_t most = INDEX_ITEMS - (INDEX_ITEMS + 3) / 4, best = full;
+	uint32_t most = INDEX_WIDE - (INDEX_WIDE + 3) / 4, best = full;
 
 	for (uint32_t i = full ? full - 1 : 1; i <= full + 1 && i < above->used; i += 2) {
-		const struct index_node *leaf = above->children.slot[i];
+		const struct index_node *leaf = child_in(above, i);
 
 		if (leaf && nr_in(leaf) <= most) {
 			most = nr_in(leaf);
@@ -402,7 +463,7 @@ static void split(struct index *index, const struct path *path, const struct par
 {
 	uint32_t level, top = index->root->level, nr = 2, first, full = top ? path->at[1] : 0;
 	uint32_t beside = top ? with_room(path->node[1], full) : full;
-	struct index_node *other = beside != full ? path->node[1]->children.slot[beside] : NULL, *made[2], *root;
+	struct index_node *other = beside != full ? child_in(path->node[1], beside) : NULL, *made[2], *root;
 	struct sorted sorted = { .nr = 0 };
 
 	add_all(&sorted, path->node[0]);
@@ -411,7 +472,7 @@ static void split(struct index *index, const struct path *path, const struct par
 		add_all(&sorted, other);
 		retire(index, other);
 	}
-	first = first_share(sorted.nr, INDEX_ITEMS, sorted.ascending);
+	first = first_share(sorted.nr, INDEX_WIDE, sorted.ascending);
 	made[0] = new_leaf(index, sorted.part, first);
 	made[1] = new_leaf(index, sorted.part + first, sorted.nr - first);
 	if (MUTANT(INDEX_SHARE_IN_PLACE) && other) {
@@ -451,9 +512,9 @@ void index_insert(struct index *index, uint64_t first, uint64_t last, void *item
 	if (!MUTANT(INDEX_NO_WIDEN))
 		widen(index, &path, &part);
 	leaf = path.node[0];
-	for (i = 0; i < leaf->used && leaf->items.slot[i]; )
+	for (i = 0; i < leaf->used && leaf->wide.slot[i]; )
 		i++;
-	if (i < INDEX_ITEMS)
+	if (i < INDEX_WIDE)
 		put(leaf, i, &part);
 	else
 		split(index, &path, &part);
@@ -470,9 +531,9 @@ void index_remove(struct index *index, uint64_t first, const void *item)
 
 	descend(index, &part, &path);
 	node = path.node[0];
-	for (i = 0; node->items.slot[i] != item; )
+	for (i = 0; node->wide.slot[i] != item; )
 		i++;
-	store_release(&node->items.slot[i], NULL);
+	store_release(&node->wide.slot[i], NULL);
 	index->nr_items--;
 	for (level = 0; ; level++) {
 		uint64_t last = path.node[level]->last;

@@ -14,12 +14,12 @@
  *   node->used          grows; the owner's
  *   node->first, tie, last      its bounds, exact: no item below comes before (first, tie), where tie is an item's
  *                       pointer, none ends after last; the owner's
- *   base, shift         constant: how bounds of children are written in the node
- *   items.first, last, slot, hint       an item each; slot is NULL where there is none
- *   children.first, last        bounds of children as their finders read them: (bound - base) >> shift, or the
- *                       least or greatest number there is
- *   children.slot       in order; NULL where a child has been taken out, for good
- * Children and items change in place; in a leaf they are in no order.
+ *   is_compact, scale   constant: how the node is written
+ *   wide                of a leaf, an item a slot with its hint; above, a child with its bounds; slot is NULL
+ *                       where there is none
+ *   compact             of more children: bounds are (bound - base) >> shift, but no less than 0 and no more than fits
+ * All slots change in place.  In a leaf they are in no order; above they are in that of (first, tie), and
+ * a slot whose child was taken out stays NULL.
  *
  * Algorithm
  *   1. Find goes down every slot whose bounds overlap.  It compares all slots of a node without a branch, and
@@ -32,9 +32,9 @@
  *      retired.
  *   4. Remove empties the slot and narrows last on the way up.  A node with nothing in it is
  *      taken out of the one above, and retired.  It needs no memory.
- *   5. A find among a million waits for memory most of all, so what it reads of a child is small: 16 bytes.  The
- *      nodes above the leaves then stay in the cache.  The scale of a node is that of its children's firsts, since one
- *      long range must not make all others look alike; it is chosen anew with each copy.
+ *   5. A find among a million waits for memory most of all, so what it reads of a child is small: 16 bytes in a
+ *      compact node.  The nodes above the leaves then stay in the cache.  Where numbers of 31 bits would make
+ *      children look alike that are not, as do two clusters of addresses far apart, the copy of 3 is two wide nodes.
  *
  * Why it is safe
  *   1. Find reports every item whose insertion happened before it began and whose removal did
@@ -62,34 +62,38 @@
 #include "mutant.h"
 #include "port.h"
 
-/* Items in a leaf, and children of a node, for which there is the same room. */
-#ifndef INDEX_ITEMS
-#define INDEX_ITEMS 26
-#define INDEX_CHILDREN 52
+/* Slots of a wide and of a compact node, for which there is the same room. */
+#ifndef INDEX_WIDE
+#define INDEX_WIDE 26
+#define INDEX_COMPACT 52
 #endif
 /* log of 2^64 items, to the base of half a leaf. */
 #define INDEX_LEVELS 24
+
+struct index_scale {
+	uint64_t base;
+	uint32_t shift;
+};
 
 struct index_node {
 	uint32_t level;                 /* 0: a leaf */
 	uint32_t used;
 	struct index_node *next;        /* spare, or retired: the list of such */
 	uint64_t first, tie, last;
-	uint64_t base;
-	uint64_t shift;
-	uint64_t pad;                   /* slots begin on a cache line */
+	struct index_scale scale;
+	bool is_compact;                /* slots begin on a cache line, after this */
 	union {
 		struct {
-			uint64_t first[INDEX_ITEMS];
-			uint64_t last[INDEX_ITEMS];
-			void *slot[INDEX_ITEMS];
-			uint64_t hint[INDEX_ITEMS];
-		} items;
+			uint64_t first[INDEX_WIDE];
+			uint64_t last[INDEX_WIDE];
+			void *slot[INDEX_WIDE];
+			uint64_t hint[INDEX_WIDE];
+		} wide;
 		struct {
-			int32_t first[INDEX_CHILDREN];
-			int32_t last[INDEX_CHILDREN];
-			struct index_node *slot[INDEX_CHILDREN];
-		} children;
+			int32_t first[INDEX_COMPACT];
+			int32_t last[INDEX_COMPACT];
+			void *slot[INDEX_COMPACT];
+		} compact;
 	};
 };
 
@@ -125,8 +129,9 @@ void index_remove(struct index *index, uint64_t first, const void *item);
 struct index_find {
 	uint64_t first, last;
 	uint32_t level, top;            /* where it is; the root's */
-	const struct index_node *node[INDEX_LEVELS];    /* by level: the way there */
-	uint64_t left[INDEX_LEVELS];    /* of each: the slots still to be entered */
+	const struct index_node *leaf;
+	void *const *slots[INDEX_LEVELS];       /* by level: of the nodes on the way there */
+	uint64_t left[INDEX_LEVELS];    /* which of each are still to be entered */
 };
 
 void index_find_begin(struct index_find *find, const struct index_node *root, uint64_t first, uint64_t last);

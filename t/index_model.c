@@ -104,6 +104,7 @@ struct shape {
 	uint64_t space;         /* where ranges begin */
 	uint64_t longest;
 	bool ascending;         /* beginnings in order, as a heap grows */
+	bool apart;             /* in three clusters: a heap, mappings, and the end of the space */
 };
 
 static void choose(const struct shape *shape, struct item *item, uint64_t turn)
@@ -111,6 +112,8 @@ static void choose(const struct shape *shape, struct item *item, uint64_t turn)
 	uint64_t length = rng_next(&rng) % shape->longest;
 
 	item->first = shape->ascending ? turn * 16 % shape->space : rng_next(&rng) % shape->space;
+	if (shape->apart)
+		item->first += item->first % 3 ? item->first % 3 == 1 ? 0x7f0000000000 : -2 * shape->space : 0x5555000000;
 	if (rng_below(&rng, 50) == 0)
 		length = rng_next(&rng) % shape->space; /* now and then one over many */
 	item->last = length > UINT64_MAX - item->first ? UINT64_MAX : item->first + length;
@@ -140,6 +143,8 @@ static void model(const struct shape *shape, uint64_t ops, int ask_every)
 			uint64_t first = rng_next(&rng) % shape->space;
 			uint64_t length = rng_below(&rng, 4) ? rng_next(&rng) % shape->longest : 0;
 
+			if (shape->apart && shape->nr)
+				first = items[rng_below(&rng, (uint32_t)shape->nr)].first;
 			good = agrees(&index, shape->nr, first,
 				      length > UINT64_MAX - first ? UINT64_MAX : first + length);
 		}
@@ -180,16 +185,66 @@ static double bytes_per_item(int nr, bool ascending)
 	return bytes;
 }
 
+/* How many nodes a find of one byte enters, of those from @node on. */
+static int entered(const struct index_node *node, uint64_t byte)
+{
+	uint64_t at = byte > node->scale.base ? (byte - node->scale.base) >> node->scale.shift : 0;
+	int nr = 1;
+
+	if (at > INT32_MAX)
+		at = INT32_MAX;
+	for (uint32_t i = 0; node->level && i < node->used; i++) {
+		bool overlaps = node->is_compact ?
+			(uint64_t)node->compact.first[i] <= at && at <= (uint64_t)node->compact.last[i] :
+			node->wide.first[i] <= byte && byte <= node->wide.last[i];
+		const struct index_node *child = node->is_compact ? node->compact.slot[i] : node->wide.slot[i];
+
+		if (overlaps && child)
+			nr += entered(child, byte);
+	}
+	return nr;
+}
+
+/* Small objects of a heap, and @nr_far pages far away: how many nodes a find among the objects enters on average. */
+static double nodes_entered(int nr_near, int nr_far)
+{
+	struct index index = { 0 };
+	int nr = nr_near + nr_far;
+	double sum = 0;
+
+	for (int i = 0; i < nr; i++) {
+		items[i].first = i < nr_near ? 0x555555000000 + 64 * (uint64_t)i : 0x7ffff7000000 + 4096 * (uint64_t)i;
+		items[i].last = items[i].first + 47;
+		items[i].in = false;
+	}
+	for (int left = nr; left > 0; left--) {
+		int k = (int)rng_below(&rng, (uint32_t)nr);
+
+		while (items[k].in)
+			k = (k + 1) % nr;
+		insert(&index, &items[k]);
+		free_retired(&index);
+	}
+	for (int i = 0; i < nr_near; i++)
+		sum += entered(index.root, items[i].first);
+	for (int i = 0; i < nr; i++)
+		removed(&index, &items[i]);
+	free_retired(&index);
+	free_spare(&index);
+	return sum / nr_near;
+}
+
 int main(void)
 {
 	static const struct shape shapes[] = {
-		{ "disjoint or nearly", 2000, UINT64_MAX >> 1, 1 << 20, false },
-		{ "crowded, with many identical", 300, 5, 3, false },
-		{ "heavily overlapping", 1000, 1000, 500, false },
-		{ "ascending", MAX_ITEMS, UINT64_MAX >> 1, 16, true },
-		{ "to the ends of the space", 500, UINT64_MAX, UINT64_MAX, false },
+		{ "disjoint or nearly", 2000, UINT64_MAX >> 1, 1 << 20, false, false },
+		{ "crowded, with many identical", 300, 5, 3, false, false },
+		{ "heavily overlapping", 1000, 1000, 500, false, false },
+		{ "ascending", MAX_ITEMS, UINT64_MAX >> 1, 16, true, false },
+		{ "to the ends of the space", 500, UINT64_MAX, UINT64_MAX, false, false },
+		{ "in clusters far apart", 3000, 1 << 18, 128, false, true },
 	};
-	double ascending, random;
+	double ascending, random, together, apart;
 
 	rng_init(&rng, 1);
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
@@ -198,5 +253,9 @@ int main(void)
 	random = bytes_per_item(MAX_ITEMS, false);
 	ok(ascending < 42, "M13: %.1f bytes of nodes an item, where keys ascend", ascending);
 	ok(random < 54, "M13: %.1f bytes of nodes an item, where they come at random", random);
+	together = nodes_entered(1000, 0);
+	apart = nodes_entered(1000, 60);
+	ok(together < 3.5, "M13: a find among 1000 objects enters %.2f nodes", together);
+	ok(apart < 3.5, "M13: and with some far away %.2f", apart);
 	return done_testing();
 }

@@ -4,7 +4,7 @@
 /*
  * Scenarios over src/index.c: find beside insert, split and remove.
  *
- * Nodes are two slots wide.  Each item says, to the finders, since when it is there and from
+ * Leaves have two slots, compact nodes three.  Each item says, to the finders, since when it is there and from
  * when on it may be gone.  A find that began after the one and ended before the other has to
  * report it; whatever else it does, none twice.
  */
@@ -124,6 +124,14 @@ static void five(void)
 	insert(4, 20, 25);
 }
 
+/* Leaves under a node that is wide, since one item ends too far away for a compact one. */
+static void far(void)
+{
+	two();
+	insert(2, 50, UINT64_MAX);
+	x_assert(tree.root->level == 1 && !tree.root->is_compact);
+}
+
 /* A full leaf beside one with room. */
 static void half(void)
 {
@@ -167,6 +175,12 @@ static void insert_low_and_remove(void)
 static void remove_first(void)
 {
 	take_out(0);
+}
+
+static void remove_far(void)
+{
+	take_out(2);
+	insert(5, 47, 48);
 }
 
 static void remove_and_insert(void)
@@ -215,6 +229,10 @@ const struct x_scenario x_scenarios[] = {
 	  .thread = { insert_two, find_all }, .quick = 3, .full = 6 },
 	{ INDEX, .name = "index-split-deep", .claim = "M13: the same at several levels", .setup = five,
 	  .thread = { insert_two, find_all }, .quick = 2, .full = 4 },
+	{ INDEX, .name = "index-split-wide", .claim = "M13: the same below a wide node", .setup = far,
+	  .thread = { insert_two, find_all }, .quick = 3, .full = 6 },
+	{ INDEX, .name = "index-remove-wide", .claim = "M13: a removal below a wide node", .setup = far,
+	  .thread = { remove_far, find_high }, .quick = 4, .full = 8 },
 	{ INDEX, .name = "index-share", .claim = "M13: two leaves that are shared anew lose nothing and double nothing",
 	  .setup = half, .thread = { insert_low, find_all }, .quick = 4, .full = 8 },
 	{ INDEX, .name = "index-share-remove", .claim = "M13: the same, and a removal from the new ones",
