@@ -51,7 +51,7 @@
  * So many drains in a window make fences the cheaper way: an interrupt costs what some
  * hundred walks' fences do, and is late for all that wait behind it.
  */
-#define FREQUENT 4
+#define FREQUENT 2
 
 void begin_fencing_(struct mirror_list *list)
 {
