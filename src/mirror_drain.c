@@ -6,7 +6,7 @@
  *
  * Terms.  A pin is the entry whose callback a thread runs, shown in its walker, one for each
  * level of nesting; a hazard pointer.  To drain an entry is to wait until it is dead and no pin
- * shows it.  A wait is an unregister under way, shown to the others so that circles are found.
+ * shows it.  A wait is an unregister under way, shown to the others so that cycles are found.
  *
  * State
  *   walker->pin[]     its own thread writes, drains read
@@ -32,7 +32,7 @@
  * Unregister, of one or many:
  *   4. Claim each mirror, so that nothing else can be done to it; where one cannot be, give the
  *      others back.
- *   5. Show the wait, unless it would close a circle: a thread that pins what we wait for, and
+ *   5. Show the wait, unless it would close a cycle: a thread that pins what we wait for, and
  *      waits itself for what we pin, directly or through others; or we pin it ourselves.
  *   6. Mark each entry dead and take it out of the roll; one heavy fence C for all.
  *   7. Sleep on each entry while a pin shows it, D.
@@ -51,9 +51,9 @@
  *      drain read before it looked at the pins.  (drain-sleep; mutant NO_WAKE_AFTER_UNPIN)
  *   4. The walker touches the entry after it has unpinned it: the entry, not the mirror, and
  *      within its section.  (drain-walk)
- *   5. Circles: a wait is shown before its entry is marked, under one lock with the search, so
- *      that of two threads that close a circle the later finds the earlier.  A pin of a thread
- *      that waits was set before it took the lock.  (drain-circle)
+ *   5. Cycles: a wait is shown before its entry is marked, under one lock with the search, so
+ *      that of two threads that close a cycle the later finds the earlier.  A pin of a thread
+ *      that waits was set before it took the lock.  (drain-cycle)
  *   6. done() exactly once: FINISHED is set by a read-modify-write.  At least once: of the
  *      threads that unpin last, each makes a heavy fence between its empty pin and its look at
  *      the others', so one of them sees none.  It is heavy,
@@ -100,13 +100,13 @@ struct walker *pinned_(struct mirror_list *list, const struct mirror__entry *e, 
 {
 	struct walker *w;
 
-	for (struct cells_walk i = cells_first(&list->walkers); (w = cells_next(&i)); ) {
+	for (struct slots_walk i = slots_first(&list->walkers); (w = slots_next(&i)); ) {
 		*level = pin_level_(w, e);
 		if (*level >= 0)
 			return w;
 	}
-	*level = pin_level_(&list->homeless, e);
-	return *level >= 0 ? &list->homeless : NULL;
+	*level = pin_level_(&list->fallback, e);
+	return *level >= 0 ? &list->fallback : NULL;
 }
 
 /* Wait until no pin shows @m's entry: 0 or -ETIMEDOUT. */
@@ -137,10 +137,10 @@ bool any_pin_(struct mirror_list *list)
 {
 	struct walker *w;
 
-	for (struct cells_walk i = cells_first(&list->walkers); (w = cells_next(&i)); )
+	for (struct slots_walk i = slots_first(&list->walkers); (w = slots_next(&i)); )
 		if (has_pin_(w))
 			return true;
-	return has_pin_(&list->homeless);
+	return has_pin_(&list->fallback);
 }
 
 /* ---- taking mirrors out ---- */

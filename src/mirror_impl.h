@@ -17,16 +17,16 @@
  *   mirror_fill.c    fills that retry when a bracket races them
  *   sync.c           mirror_sync_srcu and mirror_sync_rwsem
  *
- * Lock order, outermost first: list->lock, the locks of usrcu.c.  The registry's lock of cells.c
+ * Lock order, outermost first: list->lock, the locks of usrcu.c.  The registry's lock of slots.c
  * comes before them, at fork.  waits_lock (mirror_waits.c) is held with none of them, but at
- * fork.  None is held in a callback, but for homeless_lock, by which threads for which there was
+ * fork.  None is held in a callback, but for fallback_lock, by which threads for which there was
  * no memory take turns.
  */
 #ifndef MIRROR_IMPL_H
 #define MIRROR_IMPL_H
 
 #include "port.h"
-#include "cells.h"
+#include "slots.h"
 #include "index.h"
 #include "mutant.h"
 
@@ -85,14 +85,14 @@ struct roll {
 /* Starts nest MIRROR_MAX_DEPTH deep; ends of others' brackets may come on top. */
 #define MAX_PINS (2 * MIRROR_MAX_DEPTH)
 
-/* A cell: written by its thread. */
+/* A slot: written by its thread. */
 struct walker {
 	struct mirror__entry *pin[MAX_PINS];    /* the callback that runs at each depth, or NULL */
 	const char *what[MAX_PINS];             /* its name */
 	uint64_t since[MAX_PINS];               /* when it began, ns; where stalls are reported */
-	uint32_t depth;                         /* how many walks it is in; others read it to find circles */
+	uint32_t depth;                         /* how many walks it is in; others read it to find cycles */
 	int token;                              /* of the sync's read_lock, taken at depth 0 */
-	const void *thread;                     /* port_homeless() of its thread */
+	const void *thread;                     /* port_self() of its thread */
 	uint64_t tid;
 	uint64_t walks, callbacks, refusals;    /* totals */
 	/* mirror_fence.c */
@@ -138,7 +138,7 @@ struct mirror_list {
 	uint32_t fencing;               /* FENCING_...; written under lock */
 	bool grace_period;              /* the kind of sync */
 	bool targeted;                  /* drains wait for pins, else for a grace period */
-	struct cells walkers;           /* struct walker for each thread */
+	struct slots walkers;           /* struct walker for each thread */
 	struct usrcu *brackets;         /* open brackets are handed-over sections of it */
 
 	struct port_mutex lock __attribute__((aligned(64)));
@@ -169,9 +169,9 @@ struct mirror_list {
 	char name[32];
 
 	/* The one walker of all threads for which memory ran out: they publish one at a time. */
-	struct port_mutex homeless_lock;
-	const void *homeless_owner;
-	struct walker homeless;
+	struct port_mutex fallback_lock;
+	const void *fallback_owner;
+	struct walker fallback;
 };
 
 /* mirror_memory.c; all but the last three under lock */
@@ -294,7 +294,7 @@ struct wait {
 	struct mirror *const *mirrors;
 	size_t count;
 };
-/* Show it to the others; -EDEADLK: it would close a circle, and is not shown. */
+/* Show it to the others; -EDEADLK: it would close a cycle, and is not shown. */
 int show_wait_(struct wait *wait);
 void end_wait_(struct wait *wait);
 

@@ -232,15 +232,15 @@ int mirror_list_get_stats(struct mirror_list *list, struct mirror_list_stats *st
 	*stats = (struct mirror_list_stats){
 		.size = sizeof(*stats),
 		.registered = list->nr_mirrors,
-		.walks = load_relaxed(&list->homeless.walks),
-		.callbacks = load_relaxed(&list->homeless.callbacks),
-		.refusals = load_relaxed(&list->homeless.refusals),
+		.walks = load_relaxed(&list->fallback.walks),
+		.callbacks = load_relaxed(&list->fallback.callbacks),
+		.refusals = load_relaxed(&list->fallback.refusals),
 		.drains = list->nr_drains,
 		.longest_drain_ns = list->longest_drain_ns,
 		.retired_bytes = list->retired.bytes + list->due.bytes,
 	};
 	port_mutex_unlock(&list->lock);
-	for (struct cells_walk i = cells_first(&list->walkers); (w = cells_next(&i)); ) {
+	for (struct slots_walk i = slots_first(&list->walkers); (w = slots_next(&i)); ) {
 		stats->walks += load_relaxed(&w->walks);
 		stats->callbacks += load_relaxed(&w->callbacks);
 		stats->refusals += load_relaxed(&w->refusals);
@@ -311,52 +311,52 @@ void misuse_(const struct mirror_list *list, const char *function, const char *r
 
 /* ---- create and destroy ---- */
 
-static struct mirror_list *list_of(struct cells *cells)
+static struct mirror_list *list_of(struct slots *slots)
 {
-	return (struct mirror_list *)((char *)cells - offsetof(struct mirror_list, walkers));
+	return (struct mirror_list *)((char *)slots - offsetof(struct mirror_list, walkers));
 }
 
-static bool vacate(struct cells *cells, void *mine)
+static bool vacate(struct slots *slots, void *mine)
 {
 	const struct walker *w = mine;
 
 	if (w->depth)
-		misuse_(list_of(cells), w->what[w->depth - 1], "its thread exits inside this callback");
+		misuse_(list_of(slots), w->what[w->depth - 1], "its thread exits inside this callback");
 	return !w->depth;
 }
 
 /* Its walks are not under way here. */
-static void vanish(struct cells *cells, void *its)
+static void vanish(struct slots *slots, void *its)
 {
 	struct walker *w = its;
 
-	(void)cells;
+	(void)slots;
 	for (int i = 0; i < MAX_PINS; i++)
 		w->pin[i] = NULL;
 	w->depth = 0;
 }
 
-static void before_fork(struct cells *cells)
+static void before_fork(struct slots *slots)
 {
-	port_mutex_lock(&list_of(cells)->lock);
+	port_mutex_lock(&list_of(slots)->lock);
 }
 
-static void after_fork(struct cells *cells, bool in_child)
+static void after_fork(struct slots *slots, bool in_child)
 {
-	struct mirror_list *list = list_of(cells);
-	struct walker *mine = cells_mine(cells);
+	struct mirror_list *list = list_of(slots);
+	struct walker *mine = slots_mine(slots);
 
 	if (in_child && mine)
 		store_relaxed(&mine->tid, (uint64_t)port_tid());
-	if (in_child && list->homeless.thread && list->homeless.thread != port_homeless()) {
-		vanish(cells, &list->homeless);
-		list->homeless.thread = NULL;
-		port_mutex_init(&list->homeless_lock);
+	if (in_child && list->fallback.thread && list->fallback.thread != port_self()) {
+		vanish(slots, &list->fallback);
+		list->fallback.thread = NULL;
+		port_mutex_init(&list->fallback_lock);
 	}
 	port_mutex_unlock(&list->lock);
 }
 
-static const struct cells_ops walker_cells = { vacate, vanish, before_fork, after_fork };
+static const struct slots_ops walker_slots = { vacate, vanish, before_fork, after_fork };
 
 static bool is_complete(const struct mirror_sync *sync)
 {
@@ -381,7 +381,7 @@ static int build(struct mirror_list *list)
 	rc = memory_init_(list);
 	if (rc)
 		return rc;
-	rc = cells_init(&list->walkers, &walker_cells, sizeof(struct walker));
+	rc = slots_init(&list->walkers, &walker_slots, sizeof(struct walker));
 	if (rc)
 		goto destroy_memory;
 	rc = usrcu_create(&list->brackets, &attr);
@@ -395,7 +395,7 @@ static int build(struct mirror_list *list)
 destroy_brackets:
 	usrcu_destroy(list->brackets);
 destroy_walkers:
-	cells_destroy(&list->walkers);
+	slots_destroy(&list->walkers);
 destroy_memory:
 	memory_destroy_(list);
 	return rc;
@@ -435,7 +435,7 @@ int mirror_list_create(struct mirror_list **list, const struct mirror_list_attr 
 	if (!l)
 		return -ENOMEM;
 	port_mutex_init(&l->lock);
-	port_mutex_init(&l->homeless_lock);
+	port_mutex_init(&l->fallback_lock);
 	l->sync = sync;
 	l->grace_period = sync->kind == MIRROR_SYNC_GRACE_PERIOD;
 	l->targeted = sync->poll_state && !(attr->flags & MIRROR_LIST_DRAIN_DOMAIN);
@@ -470,7 +470,7 @@ int mirror_list_destroy(struct mirror_list *list)
 		return -EBUSY;
 	usrcu_destroy(list->brackets);
 	memory_destroy_(list);
-	cells_destroy(&list->walkers);
+	slots_destroy(&list->walkers);
 	free_list(list);
 	return 0;
 }

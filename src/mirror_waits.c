@@ -5,7 +5,7 @@
  * Who waits for whom: unregisters that would wait for each other for ever
  *
  * A wait is an unregister under way.  It is shown before its entries are marked dead, under the
- * same lock as the search for a circle, so that of those that close one the last finds the
+ * same lock as the search for a cycle, so that of those that close one the last finds the
  * others: mirror_drain.c, 5.
  */
 
@@ -18,7 +18,7 @@ static struct wait *waits;
 
 static bool leads_to(const void *me, struct mirror *const *mirrors, size_t count);
 
-/* Whether @thread is @me, or waits for what @me holds up.  No circle without us is there: it ends. */
+/* Whether @thread is @me, or waits for what @me holds up.  No cycle without us is there: it ends. */
 static bool waits_for(const void *thread, const void *me)
 {
 	if (thread == me)
@@ -52,11 +52,11 @@ static bool leads_to(const void *me, struct mirror *const *mirrors, size_t count
 			idle = list;
 			continue;
 		}
-		for (struct cells_walk i = cells_first(&list->walkers); (w = cells_next(&i)); )
+		for (struct slots_walk i = slots_first(&list->walkers); (w = slots_next(&i)); )
 			if (holds_up(list, w, e) && waits_for(load_relaxed(&w->thread), me))
 				return true;
-		if (holds_up(list, &list->homeless, e) &&
-		    waits_for(load_relaxed(&list->homeless.thread), me))
+		if (holds_up(list, &list->fallback, e) &&
+		    waits_for(load_relaxed(&list->fallback.thread), me))
 			return true;
 	}
 	return false;
@@ -64,13 +64,13 @@ static bool leads_to(const void *me, struct mirror *const *mirrors, size_t count
 
 int show_wait_(struct wait *wait)
 {
-	bool circle;
+	bool cycle;
 
-	wait->thread = port_homeless();
+	wait->thread = port_self();
 	port_mutex_lock(&waits_lock);
 	/* Nobody waits for a thread that is in no callback. */
-	circle = *port_walks() && !MUTANT(CIRCLE_UNSEEN) && leads_to(wait->thread, wait->mirrors, wait->count);
-	if (!circle) {
+	cycle = *port_walks() && !MUTANT(CYCLE_UNSEEN) && leads_to(wait->thread, wait->mirrors, wait->count);
+	if (!cycle) {
 		wait->link = &waits;
 		wait->next = waits;
 		if (waits)
@@ -78,7 +78,7 @@ int show_wait_(struct wait *wait)
 		waits = wait;
 	}
 	port_mutex_unlock(&waits_lock);
-	return circle ? -EDEADLK : 0;
+	return cycle ? -EDEADLK : 0;
 }
 
 void end_wait_(struct wait *wait)

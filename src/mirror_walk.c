@@ -62,15 +62,15 @@ static const char START[] = "invalidate_range_start", END[] = "invalidate_range_
 
 struct walker *walker_(struct mirror_list *list)
 {
-	struct walker *w = cells_mine(&list->walkers);
+	struct walker *w = slots_mine(&list->walkers);
 
 	if (w)
 		return w;
-	w = cells_claim(&list->walkers);
+	w = slots_claim(&list->walkers);
 	if (!w)
-		w = &list->homeless;
+		w = &list->fallback;
 	else {
-		store_relaxed(&w->thread, port_homeless());
+		store_relaxed(&w->thread, port_self());
 		store_relaxed(&w->tid, (uint64_t)port_tid());
 	}
 	return w;
@@ -78,29 +78,29 @@ struct walker *walker_(struct mirror_list *list)
 
 bool in_callback_(struct mirror_list *list)
 {
-	const struct walker *w = cells_mine(&list->walkers);
+	const struct walker *w = slots_mine(&list->walkers);
 
 	if (w && w->depth)
 		return true;
-	return load_relaxed(&list->homeless.thread) == port_homeless();
+	return load_relaxed(&list->fallback.thread) == port_self();
 }
 
 /* Threads without memory take turns with one walker, a walk each. */
 static void take_turn(struct mirror_list *list)
 {
-	if (load_relaxed(&list->homeless.thread) == port_homeless())
+	if (load_relaxed(&list->fallback.thread) == port_self())
 		return;
-	port_mutex_lock(&list->homeless_lock);
-	store_relaxed(&list->homeless.thread, port_homeless());
-	store_relaxed(&list->homeless.tid, (uint64_t)port_tid());
+	port_mutex_lock(&list->fallback_lock);
+	store_relaxed(&list->fallback.thread, port_self());
+	store_relaxed(&list->fallback.tid, (uint64_t)port_tid());
 }
 
 static void give_turn(struct mirror_list *list)
 {
-	if (list->homeless.depth)
+	if (list->fallback.depth)
 		return;
-	store_relaxed(&list->homeless.thread, NULL);
-	port_mutex_unlock(&list->homeless_lock);
+	store_relaxed(&list->fallback.thread, NULL);
+	port_mutex_unlock(&list->fallback_lock);
 }
 
 static int read_lock(const struct mirror_list *list, struct walker *w, bool wait)
@@ -122,11 +122,11 @@ int enter_(struct walk *walk, struct mirror_list *list, const char *what, uint32
 	struct walker *w = walker_(list);
 	int rc;
 
-	if (w == &list->homeless)
+	if (w == &list->fallback)
 		take_turn(list);
 	rc = w->depth >= deepest ? -ELOOP : read_lock(list, w, wait);
 	if (rc) {
-		if (w == &list->homeless)
+		if (w == &list->fallback)
 			give_turn(list);
 		return rc;
 	}
@@ -160,7 +160,7 @@ void leave_(struct walk *walk)
 	store_relaxed(&w->depth, w->depth - 1);
 	if (w->depth == 0 && list->sync->read_unlock)
 		list->sync->read_unlock(list->sync_state, w->token);
-	if (w == &list->homeless)
+	if (w == &list->fallback)
 		give_turn(list);
 }
 

@@ -18,7 +18,7 @@ enum {
 	MUTANT_GP_NO_FLIP,
 	MUTANT_GP_NO_SECOND_WAIT,       /* ends without waiting after the flip */
 	MUTANT_GP_DOWNS_FIRST,          /* sums the downs before the ups */
-	MUTANT_GP_IGNORE_SHARED,        /* does not count sections of threads without a cell */
+	MUTANT_GP_IGNORE_SHARED,        /* does not count sections of threads without a slot */
 	MUTANT_LOCK_NO_FENCE,           /* A off, with full fences */
 	MUTANT_UNLOCK_NO_RELEASE,       /* B off */
 	MUTANT_UNLOCK_NO_FENCE,         /* E off, with full fences */
@@ -61,7 +61,7 @@ enum {
 	MUTANT_FINISH_UNFENCED,         /* finishes what was marked after its fence */
 	MUTANT_FENCING_UNSETTLED,       /* mirror_fence.c: relies on fences before all walks execute them */
 	MUTANT_FENCING_DECIDED_EARLY,   /* decides whom to interrupt before it marks */
-	MUTANT_CIRCLE_UNSEEN,           /* lets unregisters wait for each other */
+	MUTANT_CYCLE_UNSEEN,           /* lets unregisters wait for each other */
 	MUTANT_END_FOR_LATE_JOINER,
 	MUTANT_UNDO_ALL,
 	MUTANT_FILL_NO_RECHECK,

@@ -207,7 +207,8 @@ void port_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(voi
 	pthread_atfork(prepare, parent, child);
 }
 
-__thread uint32_t port_homeless_count;
+__thread uint32_t port_fallback_count;
+__thread char port_self_name;
 __thread uint32_t port_walks_count;
 
 void port_fatal(const char *function, const char *rule, const void *object)

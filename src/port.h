@@ -297,17 +297,17 @@ int port_at_thread_exit(void (*hook)(void));
 /* Have the hooks run around each fork, from now on. */
 void port_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
 
-/* This thread's table of cells (cells.h). */
-extern __thread void **usrcu__cells __attribute__((tls_model("initial-exec"), visibility("default")));
-#define port_my_cells() usrcu__cells
-#define port_set_my_cells(table) ((void)(usrcu__cells = (table)))
+/* This thread's table of slots (slots.h). */
+extern __thread void **usrcu__slots __attribute__((tls_model("initial-exec"), visibility("default")));
+#define port_my_slots() usrcu__slots
+#define port_set_my_slots(table) ((void)(usrcu__slots = (table)))
 
-/*
- * How many sections of this thread, of whatever domains, stand in no cell of its own because
- * there was no memory for one.  Its address names the thread.
- */
-extern __thread uint32_t port_homeless_count __attribute__((tls_model("initial-exec")));
-#define port_homeless() (&port_homeless_count)
+/* How many sections of this thread, of all domains, are in no slot of its own because there was no memory for one. */
+extern __thread uint32_t port_fallback_count __attribute__((tls_model("initial-exec")));
+#define port_fallback_sections() (&port_fallback_count)
+/* Names the calling thread; two threads that live have different ones. */
+extern __thread char port_self_name __attribute__((tls_model("initial-exec")));
+#define port_self() ((const void *)&port_self_name)
 /* How many walks of mirror lists, of whatever lists, this thread is in. */
 extern __thread uint32_t port_walks_count __attribute__((tls_model("initial-exec")));
 #define port_walks() (&port_walks_count)
@@ -327,7 +327,7 @@ extern __thread uint32_t port_walks_count __attribute__((tls_model("initial-exec
 #define usrcu__own_dec(counter) own_dec(counter)
 #define usrcu__load(p) load_relaxed(p)
 #define usrcu__fence_light() fence_compiler()
-#define usrcu__my_cells() port_my_cells()
+#define usrcu__my_slots() port_my_slots()
 
 /* ---- ends ---- */
 

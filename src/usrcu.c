@@ -9,10 +9,10 @@
  * sections use.
  *
  * State
- *   cell->open[i]    this thread's open sections; written by that thread alone
- *   cell->down[i]    handed-over sections that this thread began, a running total; its own
- *   cell->up[i]      handed-over sections that this thread ended, whoever began them; its own
- *   d->homeless      the same totals for threads without a cell; read-modify-writes
+ *   slot->open[i]    this thread's open sections; written by that thread alone
+ *   slot->down[i]    handed-over sections that this thread began, a running total; its own
+ *   slot->up[i]      handed-over sections that this thread ended, whoever began them; its own
+ *   d->fallback      the same totals for threads without a slot; read-modify-writes
  *   d->head.index    what new sections use; written under d->lock
  *   d->head.waiting  a sleeping grace period asks to be woken; set under d->lock, cleared by
  *                    the reader that wakes it
@@ -25,7 +25,7 @@
  *   Handed over, 1 is down[i]++ and 3 is up[i]++, in whatever threads.
  * A grace period is a state machine that whoever waits or polls moves on, under d->lock:
  *   4. seq becomes odd, G; heavy fence C; need = both indexes.
- *   5. Look at the indexes that are needed: i is empty if every cell's open[i] is zero, and the
+ *   5. Look at the indexes that are needed: i is empty if every slot's open[i] is zero, and the
  *      sum of all up[i], taken first, equals the sum of all down[i].  An empty one is needed no
  *      more.
  *   6. Once only the current index is needed, flip, once.
@@ -37,11 +37,11 @@
  * Why it is safe
  *   1. A section that began before C is counted where 5 looks, or it sees all that came before
  *      C: A and C are the two sides of a store buffering test.  (usrcu-sb, usrcu-two-readers)
- *   2. An index is needed until it was seen empty once after C.  Each cell is judged by itself:
+ *   2. An index is needed until it was seen empty once after C.  Each slot is judged by itself:
  *      open[i] is written by one thread, so that a zero seen after C means that the thread's
- *      sections from before C are over, whatever it does later; no two cells must be seen at
+ *      sections from before C are over, whatever it does later; no two slots must be seen at
  *      the same time.  Only handed-over sections need sums, since their two counts are in
- *      different cells: every end that is counted has its beginning counted too, because the
+ *      different slots: every end that is counted has its beginning counted too, because the
  *      ends are read first, so equal sums leave no beginning without its end.
  *      (usrcu-handover; mutant GP_DOWNS_FIRST)
  *   3. A stale index is harmless: a reader that read the index before a flip and counts itself
@@ -62,13 +62,13 @@
  * the stale ones: both run out.  After the flip the other index runs out too, so that readers
  * that always overlap cannot hold a grace period up.  Readers wait for nobody.
  *
- * Cost.  With no section open: one membarrier(2) and one pass over the cells, without a flip.
+ * Cost.  With no section open: one membarrier(2) and one pass over the slots, without a flip.
  *
  * Wrap.  seq and the totals are 64 bits wide and compared by difference; a new domain starts
  * them just below zero, so that every user passes the wrap.
  *
  * Fork.  The child keeps the forking thread's sections; those of the others are struck out.  A
- * handed-over section, or one without a cell, belongs to no thread and stays open.
+ * handed-over section, or one without a slot, belongs to no thread and stays open.
  *
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
@@ -84,7 +84,7 @@
  * | I | seq becomes even | the grace period before its end is seen | release | J | as B, for those who only poll | usrcu-poll |
  * | J | seq is read by who waits or polls | the end of the grace period before what follows | acquire, full | I | as I | usrcu-poll |
  *
- * Lock order: the registry's lock of cells.c (at fork), then d->lock.
+ * Lock order: the registry's lock of slots.c (at fork), then d->lock.
  *
  * Sources: Linux kernel/rcu/srcutree.c v6.12 (two indexes, unlocks summed before locks, cookies);
  * Desnoyers et al., "User-Level Implementations of Read-Copy Update", 2012 (membarrier).
@@ -99,22 +99,22 @@
 #include <errno.h>
 #include <limits.h>
 
-_Static_assert(sizeof(struct usrcu_cell) == 64, "a cell is a cache line");
+_Static_assert(sizeof(struct usrcu_slot) == 64, "a slot is a cache line");
 
-enum { TOKEN_HOMELESS = 4 };
+enum { TOKEN_FALLBACK = 4 };
 
 /* ---- the read side where it is not inlined ---- */
 
-static struct usrcu_cell *my_cell(struct usrcu *d)
+static struct usrcu_slot *my_slot(struct usrcu *d)
 {
-	struct usrcu_cell *cell = cells_mine(&d->cells);
+	struct usrcu_slot *slot = slots_mine(&d->slots);
 
-	if (cell)
-		return cell;
-	cell = cells_claim(&d->cells);
-	if (cell)
-		store_relaxed(&cell->tid, (uint64_t)port_tid()); /* for reports alone */
-	return cell;
+	if (slot)
+		return slot;
+	slot = slots_claim(&d->slots);
+	if (slot)
+		store_relaxed(&slot->tid, (uint64_t)port_tid()); /* for reports alone */
+	return slot;
 }
 
 static void look_for_sleeper(struct usrcu *d, uint32_t index)
@@ -132,15 +132,15 @@ static int token_of(const struct usrcu *d, uint32_t index)
 
 int usrcu__read_lock_slow(struct usrcu *d)
 {
-	struct usrcu_cell *cell = my_cell(d);
+	struct usrcu_slot *slot = my_slot(d);
 	uint32_t index = load_relaxed(&d->head.index); /* either is safe: 3 above */
 
-	if (!cell) {
-		++*port_homeless();
-		fetch_add(&d->homeless.down[index], 1); /* A, by being a full fence */
-		return (int)index | USRCU__TOKEN_SLOW | TOKEN_HOMELESS;
+	if (!slot) {
+		++*port_fallback_sections();
+		fetch_add(&d->fallback.down[index], 1); /* A, by being a full fence */
+		return (int)index | USRCU__TOKEN_SLOW | TOKEN_FALLBACK;
 	}
-	own_inc(&cell->open[index]);
+	own_inc(&slot->open[index]);
 	if (!MUTANT(LOCK_NO_FENCE))
 		fence_light(d->membarrier); /* A (pairs with C): my count before the section */
 	return token_of(d, index);
@@ -148,17 +148,17 @@ int usrcu__read_lock_slow(struct usrcu *d)
 
 void usrcu__read_unlock_slow(struct usrcu *d, int token)
 {
-	struct usrcu_cell *cell = cells_mine(&d->cells);
+	struct usrcu_slot *slot = slots_mine(&d->slots);
 	uint32_t index = (uint32_t)token & 1;
 
 	if (token & USRCU__TOKEN_HANDED)
 		port_fatal("usrcu_read_unlock", "the section is one for usrcu_up_read", d);
-	if (token & TOKEN_HOMELESS) {
-		if (!*port_homeless())
+	if (token & TOKEN_FALLBACK) {
+		if (!*port_fallback_sections())
 			usrcu__unbalanced(d);
-		--*port_homeless();
-		fetch_add(&d->homeless.up[index], 1); /* B, by being a full fence */
-	} else if (!cell || own_dec(&cell->open[index])) { /* B (pairs with D): the section first */
+		--*port_fallback_sections();
+		fetch_add(&d->fallback.up[index], 1); /* B, by being a full fence */
+	} else if (!slot || own_dec(&slot->open[index])) { /* B (pairs with D): the section first */
 		usrcu__unbalanced(d);
 	}
 	look_for_sleeper(d, index);
@@ -166,13 +166,13 @@ void usrcu__read_unlock_slow(struct usrcu *d, int token)
 
 int usrcu__down_read_slow(struct usrcu *d)
 {
-	struct usrcu_cell *cell = my_cell(d);
+	struct usrcu_slot *slot = my_slot(d);
 	uint32_t index = load_relaxed(&d->head.index);
 
-	if (cell)
-		own_inc(&cell->down[index]);
+	if (slot)
+		own_inc(&slot->down[index]);
 	else
-		fetch_add(&d->homeless.down[index], 1);
+		fetch_add(&d->fallback.down[index], 1);
 	if (!MUTANT(LOCK_NO_FENCE))
 		fence_light(d->membarrier); /* A, as in usrcu__read_lock_slow */
 	return (int)index | USRCU__TOKEN_HANDED;
@@ -180,15 +180,15 @@ int usrcu__down_read_slow(struct usrcu *d)
 
 void usrcu__up_read_slow(struct usrcu *d, int token)
 {
-	struct usrcu_cell *cell = my_cell(d);
+	struct usrcu_slot *slot = my_slot(d);
 	uint32_t index = (uint32_t)token & 1;
 
 	if (!(token & USRCU__TOKEN_HANDED))
 		port_fatal("usrcu_up_read", "the section is one for usrcu_read_unlock", d);
-	if (cell)
-		own_inc(&cell->up[index]); /* B, as in usrcu__read_unlock_slow */
+	if (slot)
+		own_inc(&slot->up[index]); /* B, as in usrcu__read_unlock_slow */
 	else
-		fetch_add(&d->homeless.up[index], 1);
+		fetch_add(&d->fallback.up[index], 1);
 	look_for_sleeper(d, index);
 }
 
@@ -199,11 +199,11 @@ void usrcu__unbalanced(struct usrcu *d)
 
 bool usrcu_in_section_(const struct usrcu *d)
 {
-	const struct usrcu_cell *cell = cells_mine(&d->cells);
+	const struct usrcu_slot *slot = slots_mine(&d->slots);
 
-	if (*port_homeless())
+	if (*port_fallback_sections())
 		return true;
-	return cell && (load_relaxed(&cell->open[0]) || load_relaxed(&cell->open[1]));
+	return slot && (load_relaxed(&slot->open[0]) || load_relaxed(&slot->open[1]));
 }
 
 bool usrcu_read_lock_held(const struct usrcu *d)
@@ -216,7 +216,7 @@ bool usrcu_read_lock_held(const struct usrcu *d)
 uint32_t usrcu_open_indexes_(struct usrcu *d, uint32_t need)
 {
 	uint64_t up[2], down[2];
-	struct usrcu_cell *cell;
+	struct usrcu_slot *slot;
 	uint32_t open = 0;
 	int i;
 
@@ -224,18 +224,18 @@ uint32_t usrcu_open_indexes_(struct usrcu *d, uint32_t need)
 	 * what the sections did is seen by whoever sees the end of the grace period. */
 	for (i = 0; i < 2; i++) {
 		if (MUTANT(GP_DOWNS_FIRST))
-			down[i] = load_acquire(&d->homeless.down[i]);
-		up[i] = MUTANT(GP_IGNORE_SHARED) ? 0 : load_acquire(&d->homeless.up[i]);
+			down[i] = load_acquire(&d->fallback.down[i]);
+		up[i] = MUTANT(GP_IGNORE_SHARED) ? 0 : load_acquire(&d->fallback.up[i]);
 	}
 	if (MUTANT(GP_DOWNS_FIRST))
-		for (struct cells_walk w = cells_first(&d->cells); (cell = cells_next(&w)); )
+		for (struct slots_walk w = slots_first(&d->slots); (slot = slots_next(&w)); )
 			for (i = 0; i < 2; i++)
-				down[i] += load_acquire(&cell->down[i]);
-	for (struct cells_walk w = cells_first(&d->cells); (cell = cells_next(&w)); ) {
+				down[i] += load_acquire(&slot->down[i]);
+	for (struct slots_walk w = slots_first(&d->slots); (slot = slots_next(&w)); ) {
 		for (i = 0; i < 2; i++) {
-			if (load_acquire(&cell->open[i]))
+			if (load_acquire(&slot->open[i]))
 				open |= 1u << i;
-			up[i] += load_acquire(&cell->up[i]);
+			up[i] += load_acquire(&slot->up[i]);
 		}
 	}
 	open &= need;
@@ -244,10 +244,10 @@ uint32_t usrcu_open_indexes_(struct usrcu *d, uint32_t need)
 	if (!MUTANT(GP_DOWNS_FIRST)) {
 		/* Relaxed: a beginning from before C is in memory since C. */
 		for (i = 0; i < 2; i++)
-			down[i] = MUTANT(GP_IGNORE_SHARED) ? 0 : load_relaxed(&d->homeless.down[i]);
-		for (struct cells_walk w = cells_first(&d->cells); (cell = cells_next(&w)); )
+			down[i] = MUTANT(GP_IGNORE_SHARED) ? 0 : load_relaxed(&d->fallback.down[i]);
+		for (struct slots_walk w = slots_first(&d->slots); (slot = slots_next(&w)); )
 			for (i = 0; i < 2; i++)
-				down[i] += load_relaxed(&cell->down[i]);
+				down[i] += load_relaxed(&slot->down[i]);
 	}
 	for (i = 0; i < 2; i++) {
 		if ((int64_t)(down[i] - up[i]) < 0 && !MUTANT(GP_DOWNS_FIRST))
@@ -410,13 +410,13 @@ static int sleep_on_readers(struct usrcu *d, usrcu_cookie_t cookie, uint64_t dea
 /* Who holds the grace period up; a hint, since sections come and go meanwhile. */
 static void report_stall(struct usrcu *d, uint64_t age_ns)
 {
-	struct usrcu_cell *cell;
+	struct usrcu_slot *slot;
 	uint64_t tid = 0;
 
-	for (struct cells_walk w = cells_first(&d->cells); (cell = cells_next(&w)); )
+	for (struct slots_walk w = slots_first(&d->slots); (slot = slots_next(&w)); )
 		for (int i = 0; i < 2; i++)
-			if (load_relaxed(&d->need) & 1u << i && load_relaxed(&cell->open[i]))
-				tid = load_relaxed(&cell->tid);
+			if (load_relaxed(&d->need) & 1u << i && load_relaxed(&slot->open[i]))
+				tid = load_relaxed(&slot->tid);
 	if (tid)
 		usrcu_report_(d, "a grace period has waited %llu ms, for a section of thread %llu",
 			      (unsigned long long)age_ns / 1000000, (unsigned long long)tid);

@@ -119,7 +119,7 @@ void usrcu_run_callbacks_(struct usrcu *d)
 	if (exchange(&c->running, 1)) /* D (pairs with C): the batch is ours now */
 		return;
 	cancel = port_cancel_disable(); /* a callback that vanished would keep the role */
-	store_relaxed(&c->runner, port_homeless());
+	store_relaxed(&c->runner, port_self());
 	/* Only what was queued when we came: a callback may queue itself for ever. */
 	while ((int64_t)(c->ran - target) < 0 && stage(d) &&
 	       (MUTANT(CALL_EARLY) || usrcu_advance_(d, c->due) == 1))
@@ -173,7 +173,7 @@ int usrcu_barrier(struct usrcu *d)
 
 	if (!d)
 		return -EINVAL;
-	if (usrcu_in_section_(d) || load_relaxed(&d->callbacks.runner) == port_homeless())
+	if (usrcu_in_section_(d) || load_relaxed(&d->callbacks.runner) == port_self())
 		return -EDEADLK;
 	target = fetch_add(&d->callbacks.queued, 0); /* a full fence: not older than the caller's own */
 	cancel = port_cancel_disable();
@@ -201,7 +201,7 @@ static void *work(void *arg)
 	struct usrcu *d = arg;
 	struct callbacks *c = &d->callbacks;
 
-	store_relaxed(&c->runner, port_homeless());
+	store_relaxed(&c->runner, port_self());
 	for (;;) {
 		sleep_unless(d, has_work, 0);
 		if (load_acquire(&c->stop))
@@ -259,7 +259,7 @@ static uint64_t length(const struct usrcu_head *head)
 void usrcu_callbacks_after_fork_(struct usrcu *d)
 {
 	struct callbacks *c = &d->callbacks;
-	bool mine = c->runner == port_homeless();
+	bool mine = c->runner == port_self();
 
 	c->has_worker = false;
 	if (!mine) {

@@ -27,39 +27,39 @@ void usrcu_report_(struct usrcu *d, const char *format, ...)
 
 /* ---- its threads, and fork ---- */
 
-static struct usrcu *domain_of(struct cells *cells)
+static struct usrcu *domain_of(struct slots *slots)
 {
-	return (struct usrcu *)((char *)cells - offsetof(struct usrcu, cells));
+	return (struct usrcu *)((char *)slots - offsetof(struct usrcu, slots));
 }
 
-static bool vacate(struct cells *cells, void *mine)
+static bool vacate(struct slots *slots, void *mine)
 {
-	const struct usrcu_cell *cell = mine;
-	uint64_t open = cell->open[0] + cell->open[1];
+	const struct usrcu_slot *slot = mine;
+	uint64_t open = slot->open[0] + slot->open[1];
 
 	if (open)
-		usrcu_report_(domain_of(cells), "thread %llu exits inside %llu open section(s)",
-			      (unsigned long long)cell->tid, (unsigned long long)open);
+		usrcu_report_(domain_of(slots), "thread %llu exits inside %llu open section(s)",
+			      (unsigned long long)slot->tid, (unsigned long long)open);
 	return !open;
 }
 
-static void vanish(struct cells *cells, void *its)
+static void vanish(struct slots *slots, void *its)
 {
-	struct usrcu_cell *cell = its;
+	struct usrcu_slot *slot = its;
 
-	(void)cells;
-	cell->open[0] = cell->open[1] = 0;
+	(void)slots;
+	slot->open[0] = slot->open[1] = 0;
 }
 
-static void before_fork(struct cells *cells)
+static void before_fork(struct slots *slots)
 {
-	port_mutex_lock(&domain_of(cells)->lock);
+	port_mutex_lock(&domain_of(slots)->lock);
 }
 
-static void after_fork(struct cells *cells, bool in_child)
+static void after_fork(struct slots *slots, bool in_child)
 {
-	struct usrcu *d = domain_of(cells);
-	struct usrcu_cell *mine = cells_mine(cells);
+	struct usrcu *d = domain_of(slots);
+	struct usrcu_slot *mine = slots_mine(slots);
 
 	if (in_child) {
 		store_relaxed(&d->sleepers, 0);
@@ -70,7 +70,7 @@ static void after_fork(struct cells *cells, bool in_child)
 	port_mutex_unlock(&d->lock);
 }
 
-static const struct cells_ops domain_cells = { vacate, vanish, before_fork, after_fork };
+static const struct slots_ops domain_slots = { vacate, vanish, before_fork, after_fork };
 
 /* ---- create and destroy ---- */
 
@@ -124,7 +124,7 @@ int usrcu_create(struct usrcu **domain, const struct usrcu_attr *attr)
 	d = take_spare();
 	if (!d)
 		return -ENOMEM;
-	rc = cells_init(&d->cells, &domain_cells, sizeof(struct usrcu_cell));
+	rc = slots_init(&d->slots, &domain_slots, sizeof(struct usrcu_slot));
 	if (rc) {
 		put_spares(d);
 		return rc;
@@ -132,12 +132,12 @@ int usrcu_create(struct usrcu **domain, const struct usrcu_attr *attr)
 	/* What a stray reader of this memory's last domain may touch, waiting and wakes, is
 	 * written by atomics alone, and wakes goes on from where it was. */
 	d->membarrier = !(attr->flags & USRCU_FULL_FENCE) && port_membarrier_register() == 0;
-	d->head.slot = d->membarrier ? d->cells.slot : 0;
+	d->head.key = d->membarrier ? d->slots.key : 0;
 	store_relaxed(&d->head.index, 0);
 	store_relaxed(&d->head.waiting[0], 0);
 	store_relaxed(&d->head.waiting[1], 0);
 	for (int i = 0; i < 2; i++)
-		d->homeless.down[i] = d->homeless.up[i] = (uint64_t)-2;
+		d->fallback.down[i] = d->fallback.up[i] = (uint64_t)-2;
 	d->seq = (uint64_t)-16;
 	d->need = 0;
 	d->flipped = false;
@@ -149,7 +149,7 @@ int usrcu_create(struct usrcu **domain, const struct usrcu_attr *attr)
 	if (attr->flags & USRCU_WORKER) {
 		rc = usrcu_start_worker_(d);
 		if (rc) {
-			cells_destroy(&d->cells);
+			slots_destroy(&d->slots);
 			put_spares(d);
 			return rc;
 		}
@@ -172,7 +172,7 @@ int usrcu_destroy(struct usrcu *d)
 	if (busy)
 		return -EBUSY;
 	usrcu_stop_worker_(d);
-	cells_destroy(&d->cells);
+	slots_destroy(&d->slots);
 	put_spares(d);
 	return 0;
 }

@@ -9,7 +9,7 @@
 #define MIRROR_USRCU_IMPL_H
 
 #include "port.h"
-#include "cells.h"
+#include "slots.h"
 #include "mutant.h"
 
 #include <mirror/usrcu.h>
@@ -21,7 +21,7 @@ struct callbacks {
 	uint64_t queued;                /* ever pushed, or about to be */
 	uint64_t ran;                   /* ever returned; written by the runner */
 	uint32_t running;               /* 1: a thread has taken the role of the runner */
-	const void *runner;             /* which, as port_homeless() */
+	const void *runner;             /* which, as port_self() */
 	struct usrcu_head *batch;       /* the runner's: taken from incoming, oldest first */
 	usrcu_cookie_t due;             /* the runner's: the grace period that batch waits for */
 	bool has_worker;
@@ -32,10 +32,10 @@ struct callbacks {
 struct usrcu {
 	struct usrcu_head_of_domain head;
 	bool membarrier;                /* light fences cost nothing, heavy ones a system call */
-	struct cells cells;             /* struct usrcu_cell for each thread */
+	struct slots slots;             /* struct usrcu_slot for each thread */
 
 	/* Sections of threads for which there was no memory; changed by read-modify-writes. */
-	struct usrcu_cell homeless __attribute__((aligned(64)));
+	struct usrcu_slot fallback __attribute__((aligned(64)));
 
 	/* The grace period: under lock; seq is read without it. */
 	struct port_mutex lock __attribute__((aligned(64)));

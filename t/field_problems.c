@@ -583,7 +583,7 @@ static void shared_writes(void)
 			bail_out("no registration");
 	keeping = false;
 	ok(nr_blocks >= 5, "row 15: the test sees the list, its two domains, entries, nodes: %u blocks", nr_blocks);
-	diag("%d of them changed when a thread claimed its cells", nr_changed(&c));
+	diag("%d of them changed when a thread claimed its slots", nr_changed(&c));
 	is_int(nr_changed(&c), 0, "row 15: then a thousand brackets leave every byte of them as it was");
 	mirror_read_begin(&m[0]); /* from its first fill on, brackets count themselves in its entry */
 	ok(nr_changed(&c) > 0, "row 15: the check sees those of brackets that hit a mirror that fills");

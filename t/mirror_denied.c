@@ -3,7 +3,7 @@
 
 /*
  * A system that refuses: membarrier(2) from the start or later on, and memory for a new thread's
- * cells.  The rule is that unregister never says 0 without having waited.
+ * slots.  The rule is that unregister never says 0 without having waited.
  *
  * A seccomp filter stays, so that each scene is a run of this program of its own: its argument
  * names the scene, its exit status is the number of claims that failed, and says which on stderr.
@@ -188,8 +188,8 @@ static void scene_poor(void)
 }
 
 /*
- * A circle of two: the thread without memory waits for the other, which then closes it.  That
- * the first one waits shows in its being asleep; should it not yet, the circle is closed by it.
+ * A cycle of two: the thread without memory waits for the other, which then closes it.  That
+ * the first one waits shows in its being asleep; should it not yet, the cycle is closed by it.
  */
 static struct gate poor_waits = GATE_INITIALIZER;
 static struct post poor_post, rich_post;
@@ -205,7 +205,7 @@ static void rich_closes(struct post *p)
 	p->rc = mirror_unregister(&poor_post.m);
 }
 
-static void scene_poor_circle(void)
+static void scene_poor_cycle(void)
 {
 	struct mirror_list *list = list_new();
 	struct call rich = { .list = list, .start = 10, .end = 20 }, poor = { .list = list, .start = 0, .end = 10 };
@@ -237,8 +237,8 @@ static const struct {
 	{ "later", scene_later, "S2, M5: membarrier is refused later: errors, no mirror given back, no done" },
 	{ "fences", scene_fences, "S8, M5: with full fences a refused membarrier changes nothing" },
 	{ "before", scene_before, "S8, M5: membarrier refused at create: the list falls back" },
-	{ "poor", scene_poor, "S1, M5, M7: a thread without memory for its cell publishes all the same" },
-	{ "circle", scene_poor_circle, "M7: a circle with a thread without memory in it is found" },
+	{ "poor", scene_poor, "S1, M5, M7: a thread without memory for its slot publishes all the same" },
+	{ "cycle", scene_poor_cycle, "M7: a cycle with a thread without memory in it is found" },
 };
 #define NR_SCENES (sizeof(scenes) / sizeof(scenes[0]))
 
@@ -247,7 +247,7 @@ static bool applies(size_t scene)
 	if (scenes[scene].run == scene_later)
 		return !v->lock && !(v->flags & MIRROR_LIST_FULL_FENCE);
 #if defined(UNDER_ASAN) || defined(UNDER_TSAN)
-	if (scenes[scene].run == scene_poor || scenes[scene].run == scene_poor_circle)
+	if (scenes[scene].run == scene_poor || scenes[scene].run == scene_poor_cycle)
 		return false; /* they need memory themselves */
 #endif
 	if (scenes[scene].run == scene_fences)

@@ -66,7 +66,7 @@ static void all_slots(void)
 	for (nr = 0; nr <= NR_SLOTS && rc == 0; nr++) {
 		domains[nr] = untouched;
 		rc = usrcu_create(&domains[nr], NULL);
-		/* Chunks of cells are a page each; a few domains are enough to see that they work. */
+		/* Chunks of slots are a page each; a few domains are enough to see that they work. */
 		if (rc == 0 && (nr < 8 || nr > NR_SLOTS - 8))
 			good &= read_one(domains[nr]);
 	}
@@ -86,7 +86,7 @@ static void all_slots(void)
 	is_int(rc, 0, "S11: all are destroyed");
 }
 
-/* A reader of one domain may see no cell of another that had its slot or its memory before. */
+/* A reader of one domain may see no slot of another that had its slot or its memory before. */
 static void *churn(void *arg)
 {
 	uint64_t *rounds = arg;

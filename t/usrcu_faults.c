@@ -171,7 +171,7 @@ static void limit_memory(bool on)
 
 /* A thread that first reads where there is no memory; the parts are told apart by gates. */
 static struct gate parts[8];
-static int homeless_down;
+static int fallback_down;
 
 static void *read_without_memory(void *unused)
 {
@@ -181,10 +181,10 @@ static void *read_without_memory(void *unused)
 	first = usrcu_read_lock(domain);
 	must(first >= 0 && usrcu_read_lock_held(domain) && usrcu_synchronize(domain) == -EDEADLK);
 	second = usrcu_read_lock(domain);
-	homeless_down = usrcu_down_read(domain);
+	fallback_down = usrcu_down_read(domain);
 	gate_open(&parts[1]);
 	gate_wait(&parts[2]);
-	third = usrcu_read_lock(domain); /* there is memory again: in a cell */
+	third = usrcu_read_lock(domain); /* there is memory again: in a slot */
 	fourth = usrcu_read_lock(domain);
 	usrcu_read_unlock(domain, first);
 	usrcu_read_unlock(domain, third);
@@ -219,7 +219,7 @@ static void no_memory_with(unsigned flags)
 	gate_wait(&parts[3]);
 	must(synchronize_short(domain) == -ETIMEDOUT);
 	must(waiter_start(&w, domain, usrcu_synchronize));
-	usrcu_up_read(domain, homeless_down);
+	usrcu_up_read(domain, fallback_down);
 	must(!gate_wait_ms(&w.ended, 1));
 	gate_open(&parts[4]);
 	gate_wait(&parts[5]);
@@ -235,7 +235,7 @@ static void no_memory(void)
 	no_memory_with(USRCU_FULL_FENCE);
 }
 
-/* A sleeper must be woken by a section that stands in no cell. */
+/* A sleeper must be woken by a section that stands in no slot. */
 static void *hold_without_memory(void *unused)
 {
 	int token;
@@ -351,7 +351,7 @@ static void unlock_of_error(void)
 	struct reader r;
 
 	must(usrcu_create(&domain, NULL) == 0);
-	/* Another thread's cell comes before this one's, so that a wild index finds something. */
+	/* Another thread's slot comes before this one's, so that a wild index finds something. */
 	reader_start(&r, domain);
 	usrcu_read_unlock(domain, usrcu_read_lock(domain));
 	usrcu_read_unlock(domain, no_token);

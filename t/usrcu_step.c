@@ -6,7 +6,7 @@
  *
  * The processor stops this thread after every instruction of a call.  At two chosen stops
  * something whole is done, mostly a grace period that replaces the object: in the trap's handler,
- * which to the stopped call is as good as any other thread, or in another thread where whose cell
+ * which to the stopped call is as good as any other thread, or in another thread where whose slot
  * it is matters.  Of a short call every pair of stops is tried, of a long one what time allows.
  * That reaches what preemption hits once in a thousand years: a stale index, a grace period that
  * begins and ends between the read of the index and the count.
@@ -331,7 +331,7 @@ static void walk(const char *claim, bool (*call)(bool, int, int, enum work, enum
 	struct rng rng;
 
 	rng_init(&rng, 1);
-	call(inlined, -1, -1, NOTHING, NOTHING); /* binds the symbols, claims the cell */
+	call(inlined, -1, -1, NOTHING, NOTHING); /* binds the symbols, claims the slot */
 	call(inlined, -1, -1, NOTHING, NOTHING);
 	most = stop;
 	if (most < 4 || most > MOST_STOPS) {

@@ -43,7 +43,7 @@ static void cookies(void)
 	domain = new_domain(0);
 	ok(domain->seq > UINT64_MAX - 64, "S12: %s: a new domain's grace periods begin below the wrap", flavour->name);
 	for (int i = 0; i < NR; i++) {
-		uint64_t down = domain->homeless.down[0];
+		uint64_t down = domain->fallback.down[0];
 
 		/* Each cookie is early while a reader from before is inside: on both sides of the wrap, and across. */
 		reader_start(&r, domain);
@@ -56,7 +56,7 @@ static void cookies(void)
 		over &= usrcu_poll_state(domain, all[i]) && one_grace_period(i);
 		low = all[i] < low ? all[i] : low;
 		high = all[i] > high ? all[i] : high;
-		over &= down == domain->homeless.down[0]; /* ordinary sections stand elsewhere */
+		over &= down == domain->fallback.down[0]; /* ordinary sections stand elsewhere */
 	}
 	ok(!early, "S12: %s: no cookie is true early, before, across and after the wrap", flavour->name);
 	ok(over, "S12: %s: every cookie is true after its grace period and stays true", flavour->name);
@@ -79,20 +79,20 @@ static void old_cookies(void)
 	is_int(usrcu_destroy(domain), 0, "S11: %s: destroy", flavour->name);
 }
 
-/* Totals of handed-over sections, of a thread's cell and of the shared one; begun just below the wrap. */
+/* Totals of handed-over sections, of a thread's slot and of the shared one; begun just below the wrap. */
 static void totals(void)
 {
 	int tokens[6];
-	struct usrcu_cell *cell;
+	struct usrcu_slot *slot;
 	bool waited = true;
 
 	domain = new_domain(0);
 	usrcu_read_unlock(domain, usrcu_read_lock(domain));
-	cell = cells_mine(&domain->cells);
+	slot = slots_mine(&domain->slots);
 	for (int i = 0; i < 2; i++) {
-		cell->down[i] = cell->up[i] = UINT64_MAX - 2;
-		domain->homeless.down[i] = 3;
-		domain->homeless.up[i] = 3;
+		slot->down[i] = slot->up[i] = UINT64_MAX - 2;
+		domain->fallback.down[i] = 3;
+		domain->fallback.up[i] = 3;
 	}
 	for (int round = 0; round < 8; round++) {
 		for (int i = 0; i < 6; i++)
@@ -104,7 +104,7 @@ static void totals(void)
 		waited &= synchronize_long(domain) == 0;
 	}
 	ok(waited, "S12: %s: totals of handed-over sections pass the wrap", flavour->name);
-	ok(cell->down[0] < 100 && cell->down[1] < 100, "S12: %s: ... which they did", flavour->name);
+	ok(slot->down[0] < 100 && slot->down[1] < 100, "S12: %s: ... which they did", flavour->name);
 	is_int(usrcu_destroy(domain), 0, "S11: %s: destroy", flavour->name);
 }
 

@@ -297,7 +297,7 @@ int mirror_register_many(struct mirror_list *list, struct mirror *const *mirrors
  * mirror_unregister - remove @m and wait until no callback of it can run
  * Return:   0: @m is the caller's again and may be freed;
  *           -EINVAL: NULL; -ENOENT: never registered; -EALREADY: unregistered already, or another thread is at it;
- *           -EDEADLK: inside a callback of @m, or the wait would close a circle of callbacks
+ *           -EDEADLK: inside a callback of @m, or the wait would close a cycle of callbacks
  *           that unregister each other: nothing changed; over a lock, with
  *           MIRROR_LIST_DRAIN_DOMAIN, or a sync that cannot be polled: inside any callback of the
  *           list;
@@ -305,7 +305,7 @@ int mirror_register_many(struct mirror_list *list, struct mirror *const *mirrors
  *           must not be freed; call again
  * Context:  may sleep
  * Ordering: everything that @m's callbacks wrote is visible on return
- * Cost:     one pass over the cells of the threads that have published, and one membarrier(2), but
+ * Cost:     one pass over the slots of the threads that have published, and one membarrier(2), but
  *           none where unregisters are frequent: publishers then execute fences instead
  * Source:   Linux mm/mmu_notifier.c v6.12 mmu_notifier_unregister; differences: does not call
  *           release, waits for @m's callbacks alone

@@ -60,7 +60,7 @@ USRCU__INLINE bool usrcu__own_dec(uint64_t *counter)
 #endif
 #define usrcu__load(p) __atomic_load_n(p, __ATOMIC_RELAXED)
 #define usrcu__fence_light() __atomic_signal_fence(__ATOMIC_SEQ_CST)
-#define usrcu__my_cells() usrcu__cells
+#define usrcu__my_slots() usrcu__slots
 #endif /* USRCU__PORT */
 
 #ifdef __cplusplus
@@ -70,7 +70,7 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 /* The sections of one thread in one domain; written by that thread alone. */
-struct usrcu_cell {
+struct usrcu_slot {
 	uint64_t open[2];       /* its sections, by index */
 	uint64_t down[2];       /* sections that it has opened to be ended by any thread */
 	uint64_t up[2];         /* such sections, its own or others', that it has ended */
@@ -80,17 +80,17 @@ struct usrcu_cell {
 
 /* The head of every domain: all that the read side reads. */
 struct usrcu_head_of_domain {
-	uint32_t slot;          /* in usrcu__cells; with full fences 0, where no cell ever is */
+	uint32_t key;          /* in usrcu__slots; with full fences 0, where no slot ever is */
 	uint32_t index;         /* 0 or 1: which counters new sections use */
 	uint32_t waiting[2];    /* nonzero: a grace period sleeps until such a section ends */
 };
 
-/* This thread's cells, by the domain's slot.  Never NULL: a new thread has an empty table. */
-extern __thread void **usrcu__cells __attribute__((__tls_model__("initial-exec")));
+/* This thread's slots, by the domain's key.  Never NULL: a new thread has an empty table. */
+extern __thread void **usrcu__slots __attribute__((__tls_model__("initial-exec")));
 
 /* A token is the index; these bits say what the call that ends the section must know. */
 enum {
-	USRCU__TOKEN_SLOW   = 2,        /* not in a cell that usrcu__cells shows */
+	USRCU__TOKEN_SLOW   = 2,        /* not in a slot that usrcu__slots shows */
 	USRCU__TOKEN_HANDED = 8,        /* from usrcu_down_read */
 };
 
@@ -104,13 +104,13 @@ void usrcu__unbalanced(struct usrcu *domain) __attribute__((__noreturn__, __cold
 USRCU__INLINE int usrcu_read_lock(struct usrcu *domain)
 {
 	const struct usrcu_head_of_domain *d = (const struct usrcu_head_of_domain *)domain;
-	struct usrcu_cell *cell = (struct usrcu_cell *)usrcu__my_cells()[d->slot];
+	struct usrcu_slot *slot = (struct usrcu_slot *)usrcu__my_slots()[d->key];
 	uint32_t index;
 
-	if (__builtin_expect(!cell, 0))
+	if (__builtin_expect(!slot, 0))
 		return usrcu__read_lock_slow(domain);
 	index = usrcu__load(&d->index); /* either index is safe; see "a stale index" */
-	usrcu__own_inc(&cell->open[index]);
+	usrcu__own_inc(&slot->open[index]);
 	usrcu__fence_light(); /* A (pairs with C): my count before the section's accesses */
 	return (int)index;
 }
@@ -118,16 +118,16 @@ USRCU__INLINE int usrcu_read_lock(struct usrcu *domain)
 USRCU__INLINE void usrcu_read_unlock(struct usrcu *domain, int token)
 {
 	const struct usrcu_head_of_domain *d = (const struct usrcu_head_of_domain *)domain;
-	struct usrcu_cell *cell;
+	struct usrcu_slot *slot;
 
 	/* Unsigned: a negative number is no token, and says so there. */
 	if (__builtin_expect((unsigned)token >= USRCU__TOKEN_SLOW, 0)) {
 		usrcu__read_unlock_slow(domain, token);
 		return;
 	}
-	cell = (struct usrcu_cell *)usrcu__my_cells()[d->slot];
+	slot = (struct usrcu_slot *)usrcu__my_slots()[d->key];
 	/* B (pairs with D): the section's accesses before my count */
-	if (__builtin_expect(!cell || usrcu__own_dec(&cell->open[token]), 0))
+	if (__builtin_expect(!slot || usrcu__own_dec(&slot->open[token]), 0))
 		usrcu__unbalanced(domain);
 	usrcu__fence_light(); /* E (pairs with F): my count before the look for a sleeper */
 	if (__builtin_expect(usrcu__load(&d->waiting[token]) != 0, 0))
@@ -137,13 +137,13 @@ USRCU__INLINE void usrcu_read_unlock(struct usrcu *domain, int token)
 USRCU__INLINE int usrcu_down_read(struct usrcu *domain)
 {
 	const struct usrcu_head_of_domain *d = (const struct usrcu_head_of_domain *)domain;
-	struct usrcu_cell *cell = (struct usrcu_cell *)usrcu__my_cells()[d->slot];
+	struct usrcu_slot *slot = (struct usrcu_slot *)usrcu__my_slots()[d->key];
 	uint32_t index;
 
-	if (__builtin_expect(!cell, 0))
+	if (__builtin_expect(!slot, 0))
 		return usrcu__down_read_slow(domain);
 	index = usrcu__load(&d->index);
-	usrcu__own_inc(&cell->down[index]);
+	usrcu__own_inc(&slot->down[index]);
 	usrcu__fence_light(); /* A, as in usrcu_read_lock */
 	return (int)index | USRCU__TOKEN_HANDED;
 }
@@ -151,13 +151,13 @@ USRCU__INLINE int usrcu_down_read(struct usrcu *domain)
 USRCU__INLINE void usrcu_up_read(struct usrcu *domain, int token)
 {
 	const struct usrcu_head_of_domain *d = (const struct usrcu_head_of_domain *)domain;
-	struct usrcu_cell *cell = (struct usrcu_cell *)usrcu__my_cells()[d->slot];
+	struct usrcu_slot *slot = (struct usrcu_slot *)usrcu__my_slots()[d->key];
 
-	if (__builtin_expect(!cell || !(token & USRCU__TOKEN_HANDED), 0)) {
+	if (__builtin_expect(!slot || !(token & USRCU__TOKEN_HANDED), 0)) {
 		usrcu__up_read_slow(domain, token);
 		return;
 	}
-	usrcu__own_inc(&cell->up[token & 1]); /* B, as in usrcu_read_unlock */
+	usrcu__own_inc(&slot->up[token & 1]); /* B, as in usrcu_read_unlock */
 	usrcu__fence_light(); /* E, as in usrcu_read_unlock */
 	if (__builtin_expect(usrcu__load(&d->waiting[token & 1]) != 0, 0))
 		usrcu__wake(domain, token & 1);

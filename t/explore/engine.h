@@ -110,10 +110,10 @@ struct fiber {
 	uint64_t deadline;
 	const uint32_t *word;           /* it sleeps on this */
 	uint64_t sleep_order;           /* wakes go first in, first out */
-	void **cells;
+	void **slots;
 	void *(*run)(void *arg);
 	void *arg;
-	uint32_t homeless, walks;
+	uint32_t fallback, walks;
 	uint32_t arena_used;
 	uint16_t nr_chunks;
 	void (*hook[X_MAX_HOOKS])(void);

@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 libmirror contributors */
 /* SPDX-License-Identifier: MIT */
 
-/* Scenarios over src/mirror_drain.c: unregister without waiting, and circles of those that wait. */
+/* Scenarios over src/mirror_drain.c: unregister without waiting, and cycles of those that wait. */
 
 #include "mirror_scenarios.h"
 
@@ -144,8 +144,8 @@ static void async_first_and_barrier(void)
 
 /* ---- waits in callbacks ---- */
 
-/* Each device's callback unregisters another: 1 takes 2, and so on in a circle of nr_circle. */
-static int nr_circle;
+/* Each device's callback unregisters another: 1 takes 2, and so on in a cycle of nr_cycle. */
+static int nr_cycle;
 static uint64_t nr_refused;
 
 static int take_next(struct mirror *m, const struct mirror_range *r)
@@ -157,7 +157,7 @@ static int take_next(struct mirror *m, const struct mirror_range *r)
 	store_relaxed(&d->work, 1);
 	if (!r->data || r->owner != (const void *)(dev + me))
 		return 0; /* another thread's bracket */
-	next = (int)(me + 1) % nr_circle;
+	next = (int)(me + 1) % nr_cycle;
 	rc = mirror_unregister(&dev[next]->mirror);
 	x_assert(rc == 0 || rc == -EDEADLK);
 	if (rc)
@@ -168,31 +168,31 @@ static int take_next(struct mirror *m, const struct mirror_range *r)
 	return 0;
 }
 
-static const struct mirror_ops circle_ops = {
-	.size = sizeof(circle_ops),
+static const struct mirror_ops cycle_ops = {
+	.size = sizeof(cycle_ops),
 	.invalidate_range_start = take_next,
 };
 
-static void circle_of(int nr)
+static void cycle_of(int nr)
 {
 	list_with(NULL, 0);
-	devices(nr, &circle_ops);
-	nr_circle = nr;
+	devices(nr, &cycle_ops);
+	nr_cycle = nr;
 }
 
-static void circle_of_one(void)
+static void cycle_of_one(void)
 {
-	circle_of(1);
+	cycle_of(1);
 }
 
-static void circle_of_two(void)
+static void cycle_of_two(void)
 {
-	circle_of(2);
+	cycle_of(2);
 }
 
-static void circle_of_three(void)
+static void cycle_of_three(void)
 {
-	circle_of(3);
+	cycle_of(3);
 }
 
 static void publish_mine(void)
@@ -204,11 +204,11 @@ static void publish_mine(void)
 	mirror_invalidate_range_end(list, &b.range);
 }
 
-/* At least one that was refused would have closed the circle, and those not taken are there still. */
-static void circle_ended(void)
+/* At least one that was refused would have closed the cycle, and those not taken are there still. */
+static void cycle_ended(void)
 {
-	x_assert(nr_circle > 1 || nr_refused == 1);
-	for (int i = 0; i < nr_circle; i++) {
+	x_assert(nr_cycle > 1 || nr_refused == 1);
+	for (int i = 0; i < nr_cycle; i++) {
 		int rc = mirror_unregister(&dev[i]->mirror);
 
 		x_assert(rc == (note[i] ? -EALREADY : 0));
@@ -219,7 +219,7 @@ static void circle_ended(void)
 }
 
 /* A callback that unregisters the other, beside who unregisters its own. */
-static void unregister_circle_first(void)
+static void unregister_cycle_first(void)
 {
 	x_assert(mirror_unregister(&dev[0]->mirror) == 0);
 	note[0] = 1;
@@ -260,13 +260,13 @@ const struct x_scenario x_scenarios[] = {
 	{ MIRROR_WITH(X_MEMBARRIER_DIES), .name = "drain-async-barrier-denied",
 	  .claim = "M8: barrier returns the error of a membarrier that is refused while it waits", .setup = one_device,
 	  .thread = { publish, async_then_try_barrier }, .quick = 3, .full = 5 },
-	{ MIRROR, .name = "drain-circle-self", .claim = "M7: a mirror cannot wait for its own callback",
-	  .setup = circle_of_one, .thread = { publish_mine }, .check = circle_ended, .quick = 3, .full = 6 },
-	{ MIRROR, .name = "drain-circle", .claim = "M7: nor two for each other's", .setup = circle_of_two,
-	  .thread = { publish_mine, publish_mine }, .check = circle_ended, .quick = 3, .full = 5 },
-	{ MIRROR, .name = "drain-circle-three", .claim = "M7: nor three", .setup = circle_of_three,
-	  .thread = { publish_mine, publish_mine, publish_mine }, .check = circle_ended, .quick = 1, .full = 2 },
-	{ MIRROR, .name = "drain-circle-none", .claim = "M7: a chain of waits is no circle", .setup = circle_of_two,
-	  .thread = { publish_mine, unregister_circle_first }, .check = circle_ended, .quick = 3, .full = 6 },
+	{ MIRROR, .name = "drain-cycle-self", .claim = "M7: a mirror cannot wait for its own callback",
+	  .setup = cycle_of_one, .thread = { publish_mine }, .check = cycle_ended, .quick = 3, .full = 6 },
+	{ MIRROR, .name = "drain-cycle", .claim = "M7: nor two for each other's", .setup = cycle_of_two,
+	  .thread = { publish_mine, publish_mine }, .check = cycle_ended, .quick = 3, .full = 5 },
+	{ MIRROR, .name = "drain-cycle-three", .claim = "M7: nor three", .setup = cycle_of_three,
+	  .thread = { publish_mine, publish_mine, publish_mine }, .check = cycle_ended, .quick = 1, .full = 2 },
+	{ MIRROR, .name = "drain-cycle-none", .claim = "M7: a chain of waits is no cycle", .setup = cycle_of_two,
+	  .thread = { publish_mine, unregister_cycle_first }, .check = cycle_ended, .quick = 3, .full = 6 },
 	{ .name = NULL },
 };

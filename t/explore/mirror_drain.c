@@ -266,7 +266,7 @@ const struct x_scenario x_scenarios[] = {
 	  .setup = one_device_whole, .thread = { publish, unregister_first }, .check = destroyed,
 	  .quick = 4, .full = 8 },
 	{ MIRROR_WITH(X_ALLOC_FAILS), .prepare = NULL, .name = "drain-walk-first",
-	  .claim = "M5: the same, walkers without a cell, or getting one", .setup = one_device,
+	  .claim = "M5: the same, walkers without a slot, or getting one", .setup = one_device,
 	  .thread = { publish, publish, unregister_first }, .check = destroyed, .quick = 1, .full = 2 },
 	{ MIRROR_WITH(X_ALLOC_FAILS), .prepare = NULL, .name = "drain-walk-first-one",
 	  .claim = "M5: the same with one publisher", .setup = one_device,

@@ -173,7 +173,7 @@ const struct x_scenario x_scenarios[] = {
 	  .setup = two_nesting_fenced, .thread = { publish_nested, end_fencing, unregister_both_in_turn },
 	  .check = destroyed, .quick = 1, .full = 3 },
 	{ MIRROR_WITH(X_ALLOC_FAILS), .prepare = NULL, .name = "fence-begin-first",
-	  .claim = "M5: walkers without a cell, or getting one, while fencing begins", .setup = two_devices,
+	  .claim = "M5: walkers without a slot, or getting one, while fencing begins", .setup = two_devices,
 	  .thread = { publish, begin_fencing, unregister_both_in_turn }, .check = destroyed, .quick = 1, .full = 2 },
 	{ MIRROR_WITH(X_MEMBARRIER_DIES), .name = "fence-end-denied",
 	  .claim = "M5: fencing ends and membarrier is refused: an error, nothing freed early",

@@ -66,7 +66,7 @@ static void leave(struct device *d)
 	store_relaxed(&d->work, 4); /* it is ours until we return */
 }
 
-/* The first's callback takes the second, and the second's the first: whoever closes the circle is refused. */
+/* The first's callback takes the second, and the second's the first: whoever closes the cycle is refused. */
 static void take_other(void)
 {
 	int i = !x_self();

@@ -177,13 +177,14 @@ int port_at_thread_exit(void (*hook)(void));
 void port_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
 
 /* A signal may come before each use of the table, so that these are steps too. */
-#define port_my_cells() (x_my_cells(X_SITE("port_my_cells()")) ?: usrcu__cells)
-#define port_set_my_cells(table) x_set_my_cells(X_SITE("port_set_my_cells(" #table ")"), table)
-extern __thread void **usrcu__cells __attribute__((tls_model("initial-exec")));
-void **x_my_cells(const struct x_site *site);
-void x_set_my_cells(const struct x_site *site, void **table);
+#define port_my_slots() (x_my_slots(X_SITE("port_my_slots()")) ?: usrcu__slots)
+#define port_set_my_slots(table) x_set_my_slots(X_SITE("port_set_my_slots(" #table ")"), table)
+extern __thread void **usrcu__slots __attribute__((tls_model("initial-exec")));
+void **x_my_slots(const struct x_site *site);
+void x_set_my_slots(const struct x_site *site, void **table);
 
-uint32_t *port_homeless(void);
+uint32_t *port_fallback_sections(void);
+const void *port_self(void);
 uint32_t *port_walks(void);
 
 /*
@@ -199,7 +200,7 @@ uint32_t *port_walks(void);
 #define usrcu__own_dec(counter) own_dec(counter)
 #define usrcu__load(p) load_relaxed(p)
 #define usrcu__fence_light() fence_compiler()
-#define usrcu__my_cells() port_my_cells()
+#define usrcu__my_slots() port_my_slots()
 
 /* ---- ends ---- */
 

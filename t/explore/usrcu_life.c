@@ -145,7 +145,7 @@ static void new_destroyed(void)
 
 static struct usrcu *second;
 
-/* A new domain in the slot of an old one that the other threads have cells for. */
+/* A new domain in the slot of an old one that the other threads have slots for. */
 static void swap_domains(void)
 {
 	struct usrcu *fresh;
@@ -245,7 +245,7 @@ const struct x_scenario x_scenarios[] = {
 	{ .models = X_WEAK, .flags = X_LEAKS_OK, .prepare = open_section, .name = "usrcu-destroy-exit",
 	  .claim = "S11: and the exit of its thread", .setup = one_domain,
 	  .thread = { end_section, destroy_when_idle }, .check = nothing_left, .quick = 3, .full = 6 },
-	{ USRCU, .name = "cells-slot-reuse", .claim = "S1: a cell of an old domain is not one of a new domain",
+	{ USRCU, .name = "slots-key-reuse", .claim = "S1: a slot of an old domain is not one of a new domain",
 	  .setup = one_domain, .thread = { use_second, swap_domains }, .check = destroyed, .quick = 3, .full = 6 },
 	{ .models = X_WEAK, .flags = X_LEAKS_OK | X_QUIET_EXIT, .prepare = use_both, .name = "usrcu-two-domains",
 	  .claim = "S3: a section of another domain delays nothing", .setup = two_domains,

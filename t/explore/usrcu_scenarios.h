@@ -47,7 +47,7 @@ static inline void fenced_domain(void)
 	x_assert(!usrcu_uses_membarrier(domain));
 }
 
-/* A cell for each thread, so that its first use is not explored again and again. */
+/* A slot for each thread, so that its first use is not explored again and again. */
 static inline void first_use(void)
 {
 	usrcu_read_unlock(domain, usrcu_read_lock(domain));

@@ -333,23 +333,28 @@ void port_signals_restore(const port_signals *saved)
 	x_local();
 }
 
-void **x_my_cells(const struct x_site *site)
+void **x_my_slots(const struct x_site *site)
 {
 	x_step(site);
 	x_local();
-	return E.cur->cells;
+	return E.cur->slots;
 }
 
-void x_set_my_cells(const struct x_site *site, void **table)
+void x_set_my_slots(const struct x_site *site, void **table)
 {
 	x_step(site);
 	x_local();
-	E.cur->cells = table;
+	E.cur->slots = table;
 }
 
-uint32_t *port_homeless(void)
+uint32_t *port_fallback_sections(void)
 {
-	return &E.cur->homeless;
+	return &E.cur->fallback;
+}
+
+const void *port_self(void)
+{
+	return E.cur;
 }
 
 uint32_t *port_walks(void)

@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 libmirror contributors */
 /* SPDX-License-Identifier: MIT */
 
-/* M7: who would wait for itself, alone or in a circle, gets -EDEADLK; over every sync. */
+/* M7: who would wait for itself, alone or in a cycle, gets -EDEADLK; over every sync. */
 #include "mirror_test.h"
 
 /* ---- oneself ---- */
@@ -100,7 +100,7 @@ static void test_self_below(void)
 	list_gone(inner_list);
 }
 
-/* ---- circles ---- */
+/* ---- cycles ---- */
 
 #define MOST 4
 
@@ -159,7 +159,7 @@ static void turn(unsigned nr, bool two_lists, int way)
 	}
 	okv(deadlks >= 1, "M7: %u callbacks %s that unregister each other: one gets -EDEADLK", nr, where);
 	if (v->targeted)
-		isv(deadlks, 1, "M7: ... and only the one that closes the circle");
+		isv(deadlks, 1, "M7: ... and only the one that closes the cycle");
 	isv(deadlks + zeros, (int)nr, "M7: ... the others succeed, nothing hangs");
 	for (unsigned i = 0; i < nr; i++)
 		lefts += mirror_unregister(&ring.x[i].m) == 0;
@@ -169,7 +169,7 @@ static void turn(unsigned nr, bool two_lists, int way)
 		list_gone(lists[1]);
 }
 
-static void test_circles(void)
+static void test_cycles(void)
 {
 	for (int way = 0; way < 3; way++) {
 		turn(2, false, way);
@@ -183,7 +183,7 @@ static void test_circles(void)
 
 /*
  * Two lists, and in a callback of each the unregister of an idle mirror of the other.  Where a
- * drain waits for all of a list's walks, or for its lock, that is a circle too.
+ * drain waits for all of a list's walks, or for its lock, that is a cycle too.
  */
 static void test_across(void)
 {
@@ -283,7 +283,7 @@ static void test_across_done(void)
 	list_gone(lists[1]);
 }
 
-/* A chain is no circle: the last just works, and all others wait for it. */
+/* A chain is no cycle: the last just works, and all others wait for it. */
 static void test_chain(void)
 {
 	struct mirror_list *list = list_new();
@@ -312,13 +312,13 @@ static void test_chain(void)
 	gate_open(&x[2].leave);
 	for (unsigned i = 0; i < 3; i++)
 		call_end(&calls[i]);
-	isv(x[0].rc, 0, "M7: ... and is not taken for a circle");
+	isv(x[0].rc, 0, "M7: ... and is not taken for a cycle");
 	isv(x[1].rc, 0, "M7: ... nor its second link");
 	mirror_unregister(&x[0].m);
 	list_gone(list);
 }
 
-/* The circle closes through a wait that began outside any callback? It cannot: nobody waits for that. */
+/* The cycle closes through a wait that began outside any callback? It cannot: nobody waits for that. */
 static void test_outsider(void)
 {
 	struct mirror_list *list = list_new();
@@ -357,7 +357,7 @@ int main(void)
 	for (v = variants; v < variants + NR_VARIANTS; v++) {
 		test_self();
 		test_self_below();
-		test_circles();
+		test_cycles();
 		test_across();
 		test_across_done();
 		test_chain();
