@@ -79,6 +79,19 @@ enum {
 #define MUTANT(name) 0
 #endif
 
+/*
+ * The ways in which an algorithm names its mutants.  Each stands at one access or one call and reads as the right
+ * code does; a mutant that moves code is a small function beside the right one.
+ */
+#define store_release_unless(mutant, p, v) \
+	((MUTANT(mutant)) ? store_relaxed(p, v) : store_release(p, v))
+#define fence_light_unless(mutant, membarrier) ((MUTANT(mutant)) ? (void)0 : fence_light(membarrier))
+#define fence_heavy_unless(mutant, membarrier) ((MUTANT(mutant)) ? 0 : fence_heavy(membarrier))
+/* A step that the mutant leaves out. */
+#define unless(mutant, step) ((MUTANT(mutant)) ? (void)0 : (void)(step))
+/* A value: the mutant's, the right one. */
+#define broken_if(mutant, broken, right) ((MUTANT(mutant)) ? (broken) : (right))
+
 /* What a mutant does in two steps, so that another thread's may come between. */
 #define TWO_STEPS_ADD(p, v) ({ __typeof__(*(p)) before_ = load_relaxed(p); fetch_add(p, v); before_; })
 
