@@ -1,303 +1,348 @@
 /* SPDX-FileCopyrightText: 2026 libmirror contributors */
 /* SPDX-License-Identifier: MIT */
 
-/* Who has which slot: the registry of objects and threads.  slots.h says what and why. */
+/* Which thread has which slot: keys, records and chunks, without a lock.  slots.h says what and why. */
 
 #include "slots.h"
 
 #include <errno.h>
 
-#define PAGE_BYTES 4096u
-#define MAX_CHUNK_BYTES (256u * 1024)
-
-union slots_owner {
-	struct table *table;            /* whose slot it is */
-	union slots_owner *next;        /* while vacant */
-};
-
-/* One thread's slots.  port_my_slots() is &table->slot[0]. */
-struct table {
-	struct table *next, **link;     /* all of them, under the registry's lock */
-	uint32_t highest;               /* no slot is above this key */
-	uint32_t exit_rounds;           /* its own thread's */
-	void *slot[SLOTS_MAX_KEYS];
-};
+/* Records that a claim looks at: 7 of slots.h. */
+#define LOOKS 3
+/* Unused records that are noted. */
+#define NOTES 64
+#define BLOCK_KEYS 128u
+#define NR_BLOCKS ((SLOTS_MAX_KEYS + BLOCK_KEYS - 1) / BLOCK_KEYS)
 
 /* What every thread begins with; never written. */
-static struct table empty_table;
-/* The owner of slots whose thread left them in use. */
-static struct table orphans;
+static struct record empty_record;
 
-__thread void **usrcu__slots __attribute__((tls_model("initial-exec"))) = empty_table.slot;
+__thread void **usrcu__slots __attribute__((tls_model("initial-exec"))) = empty_record.slot;
 
 static struct {
-	struct port_mutex lock;
-	struct slots *object[SLOTS_MAX_KEYS];
-	uint32_t lowest_free;           /* no key in [1, lowest_free) is free */
-	uint32_t highest;
-	struct table *tables;
-	port_signals at_fork;
-} registry = { .lock = PORT_MUTEX_INITIALIZER, .lowest_free = 1 };
+	struct slots_key *block[NR_BLOCKS];     /* of BLOCK_KEYS each; compare-and-exchange, once */
+	uint32_t lowest_free;                   /* a hint */
+	struct record *first;
+	struct record *last;                    /* a hint: at or before the last one */
+	struct record *look;                    /* the next one to look at; NULL: the first */
+	struct record *note[NOTES];             /* hints: unused ones */
+} registry = { .lowest_free = 1 };
 
-static void registry_lock(port_signals *saved)
+static struct record *my_record(void)
 {
-	port_signals_block(saved);
-	port_mutex_lock(&registry.lock);
+	return (struct record *)((char *)port_my_slots() - offsetof(struct record, slot));
 }
 
-static void registry_unlock(const port_signals *saved)
+static int owner_tid(uint64_t owner)
 {
-	port_mutex_unlock(&registry.lock);
-	port_signals_restore(saved);
+	return (int)(uint32_t)owner;
 }
 
-static struct table *my_table(void)
+/* ---- keys ---- */
+
+static struct slots_key *key_at(uint32_t key)
 {
-	return (struct table *)((char *)port_my_slots() - offsetof(struct table, slot));
+	struct slots_key **at = &registry.block[key / BLOCK_KEYS], *block = load_acquire(at), *none = NULL;
+
+	if (!block) {
+		block = port_map(BLOCK_KEYS * sizeof(*block));
+		if (block && !compare_exchange(at, &none, block)) {
+			port_unmap(block, BLOCK_KEYS * sizeof(*block));
+			block = none;
+		}
+	}
+	return block ? &block[key % BLOCK_KEYS] : NULL;
 }
 
-/* ---- objects ---- */
-
-int slots_init(struct slots *slots, const struct slots_ops *ops, uint32_t slot_bytes)
+static uint32_t next_key(uint32_t key)
 {
-	port_signals saved;
-	uint32_t key;
+	return key + 1 < SLOTS_MAX_KEYS ? key + 1 : 1;
+}
+
+int slots_init(struct slots *slots, uint32_t slot_bytes)
+{
+	uint32_t hint = load_relaxed(&registry.lowest_free), key = hint, not_taken;
+	struct slots_key *of;
 
 	port_assert(slot_bytes % 64 == 0);
-	registry_lock(&saved);
-	for (key = registry.lowest_free; key < SLOTS_MAX_KEYS; key++)
-		if (!registry.object[key])
-			break;
-	registry.lowest_free = key < SLOTS_MAX_KEYS ? key + 1 : key;
-	if (key < SLOTS_MAX_KEYS) {
-		*slots = (struct slots){ .key = key, .slot_bytes = slot_bytes, .ops = ops };
-		registry.object[key] = slots;
-		if (registry.highest < key)
-			registry.highest = key;
-	}
-	registry_unlock(&saved);
-	return key < SLOTS_MAX_KEYS ? 0 : -ENOSPC;
+	do {
+		of = key_at(key);
+		if (!of)
+			return -ENOMEM;
+		not_taken = 0;
+		if (!load_relaxed(&of->taken) && compare_exchange(&of->taken, &not_taken, 1)) {
+			*slots = (struct slots){ .of = of, .key = key, .slot_bytes = slot_bytes };
+			store_relaxed(&registry.lowest_free, next_key(key));
+			return 0;
+		}
+		key = next_key(key);
+	} while (key != hint);
+	return -ENOSPC;
 }
 
 void slots_destroy(struct slots *slots)
 {
-	struct slots_chunk *chunk, *next;
-	struct table *table;
-	port_signals saved;
+	uint32_t key = slots->key;
+	struct record *record;
 
-	registry_lock(&saved);
-	for (table = registry.tables; table; table = table->next)
-		store_relaxed(&table->slot[slots->key], NULL); /* the lock orders it */
-	registry.object[slots->key] = NULL;
-	if (registry.lowest_free > slots->key)
-		registry.lowest_free = slots->key;
-	registry_unlock(&saved);
-	for (chunk = slots->chunks; chunk; chunk = next) {
-		next = chunk->next;
-		port_unmap(chunk, chunk->bytes);
-	}
-	slots->chunks = NULL;
+	for (record = slots_first_record(); record; record = load_acquire(&record->next))
+		/* Pages of tables that were never used stay so. */
+		if (key <= load_relaxed(&record->highest) && load_relaxed(&record->slot[key]))
+			store_relaxed(&record->slot[key], NULL); /* the release below orders it */
+	for (uint32_t i = 0; slots->of->used && i < SLOTS_MAX_CHUNKS; i++)
+		if (slots->of->chunk[i])
+			port_discard(slots->of->chunk[i], SLOTS_CHUNK_BYTES << i);
+	store_relaxed(&slots->of->used, 0);
+	store_release(&slots->of->taken, 0);
+	if (key < load_relaxed(&registry.lowest_free))
+		store_relaxed(&registry.lowest_free, key);
 }
 
 /* ---- slots ---- */
 
-/* Each chunk is twice as large as the one before: few chunks, little waste. */
-static struct slots_chunk *add_chunk(struct slots *slots)
+/* Where slot @i, from 0, stands: its chunk, and in *@i its place there. */
+static uint32_t chunk_of(const struct slots *slots, uint32_t *i)
 {
-	struct slots_chunk *chunk, *last = slots->chunks;
-	size_t bytes = last && last->bytes < MAX_CHUNK_BYTES ? 2 * last->bytes :
-		       last ? MAX_CHUNK_BYTES : PAGE_BYTES;
-	size_t head;
-	uint32_t nr;
+	uint32_t chunk = 0, nr;
 
-	nr = (uint32_t)((bytes - sizeof(*chunk)) / (slots->slot_bytes + sizeof(chunk->owner[0])));
-	head = (sizeof(*chunk) + nr * sizeof(chunk->owner[0]) + 63) & ~(size_t)63;
-	while (head + (size_t)nr * slots->slot_bytes > bytes)
-		nr--;
-	chunk = port_map(bytes);
-	if (!chunk)
-		return NULL;
-	chunk->next = last;
-	chunk->bytes = bytes;
-	chunk->owner = (union slots_owner *)(chunk + 1);
-	chunk->slot = (char *)chunk + head;
-	chunk->nr = nr;
-	store_release(&slots->chunks, chunk);
+	while (*i >= (nr = (SLOTS_CHUNK_BYTES << chunk) / slots->slot_bytes)) {
+		*i -= nr;
+		chunk++;
+	}
 	return chunk;
 }
 
-static void *vacant_slot(struct slots *slots, struct table *owner)
+static char *get_chunk(struct slots_key *of, uint32_t chunk)
 {
-	struct slots_chunk *chunk = slots->chunks;
-	union slots_owner *vacant = slots->vacant;
-	uint32_t i;
+	size_t bytes = (size_t)SLOTS_CHUNK_BYTES << chunk;
+	char *memory = load_acquire(&of->chunk[chunk]), *none = NULL;
 
-	if (vacant) {
-		slots->vacant = vacant->next;
-		while (vacant < chunk->owner || vacant >= chunk->owner + chunk->nr)
-			chunk = chunk->next;
-		i = (uint32_t)(vacant - chunk->owner);
-	} else {
-		if (!chunk || chunk->used == chunk->nr)
-			chunk = add_chunk(slots);
-		if (!chunk)
+	if (memory)
+		return memory;
+	memory = port_map(bytes);
+	if (memory && !compare_exchange(&of->chunk[chunk], &none, memory)) {
+		port_unmap(memory, bytes);
+		memory = none;
+	}
+	return memory;
+}
+
+static struct slot *new_slot(struct slots *slots, struct record *record)
+{
+	uint32_t used = load_relaxed(&slots->of->used), i, chunk;
+	char *memory;
+	struct slot *slot;
+
+	do {
+		i = used;
+		chunk = i < SLOTS_MAX_NUMBER ? chunk_of(slots, &i) : SLOTS_MAX_CHUNKS;
+		memory = chunk < SLOTS_MAX_CHUNKS ? get_chunk(slots->of, chunk) : NULL;
+		if (!memory)
 			return NULL;
-		i = chunk->used;
-		store_release(&chunk->used, i + 1);
-	}
-	chunk->owner[i].table = owner;
-	return chunk->slot + (size_t)i * slots->slot_bytes;
-}
-
-static union slots_owner *owner_of(const struct slots *slots, const void *slot)
-{
-	const struct slots_chunk *chunk = slots->chunks;
-	const char *p = slot;
-
-	while (p < chunk->slot || p >= chunk->slot + (size_t)chunk->nr * slots->slot_bytes)
-		chunk = chunk->next;
-	return &chunk->owner[(size_t)(p - chunk->slot) / slots->slot_bytes];
-}
-
-static void make_vacant(struct slots *slots, union slots_owner *owner)
-{
-	owner->next = slots->vacant;
-	slots->vacant = owner;
-}
-
-/* ---- threads ---- */
-
-/* In the last round: until then the program's own hooks may end sections, or begin some. */
-static void thread_exits(void)
-{
-	struct table *table = my_table();
-	struct slots *slots;
-	port_signals saved;
-	uint32_t key;
-
-	if (++table->exit_rounds < PORT_EXIT_ROUNDS && port_at_thread_exit(thread_exits) == 0)
-		return;
-	registry_lock(&saved);
-	port_set_my_slots(empty_table.slot);
-	for (key = 1; key <= table->highest; key++) {
-		if (!table->slot[key])
-			continue;
-		slots = registry.object[key];
-		if (slots->ops->vacate(slots, table->slot[key]))
-			make_vacant(slots, owner_of(slots, table->slot[key]));
-		else
-			owner_of(slots, table->slot[key])->table = &orphans;
-	}
-	*table->link = table->next;
-	if (table->next)
-		table->next->link = table->link;
-	registry_unlock(&saved);
-	port_unmap(table, sizeof(*table));
-}
-
-/* This thread's own table; NULL where there is no memory for one. */
-static struct table *writable_table(void)
-{
-	struct table *table = my_table();
-
-	if (table != &empty_table)
-		return table;
-	table = port_map(sizeof(*table));
-	if (!table)
-		return NULL;
-	if (port_at_thread_exit(thread_exits)) {
-		port_unmap(table, sizeof(*table));
-		return NULL;
-	}
-	table->link = &registry.tables;
-	table->next = registry.tables;
-	if (table->next)
-		table->next->link = &table->next;
-	registry.tables = table;
-	port_set_my_slots(table->slot);
-	return table;
+	} while (!compare_exchange(&slots->of->used, &used, used + 1));
+	slot = (struct slot *)(void *)(memory + (size_t)i * slots->slot_bytes);
+	/* A (pairs with B): the object's release, when the thread enters something, comes after these. */
+	slot->record = record;
+	slot->generation = process_generation_of_new();
+	slot->number = used + 1;
+	return slot;
 }
 
 void *slots_claim(struct slots *slots)
 {
-	struct table *table;
-	port_signals saved;
-	void *slot;
+	struct record *record = slots_record();
+	uint32_t key = slots->key, highest;
+	void *slot, *none = NULL;
 
-	registry_lock(&saved);
-	slot = slots_mine(slots); /* a signal handler may have been here since the caller looked */
-	if (!slot) {
-		table = writable_table();
-		slot = table ? vacant_slot(slots, table) : NULL;
-		if (slot) {
-			store_relaxed(&table->slot[slots->key], slot);
-			if (table->highest < slots->key)
-				table->highest = slots->key;
-		}
+	if (!record)
+		return NULL;
+	slot = slots_mine(slots);
+	if (slot) /* a signal handler has been here since the caller looked */
+		return slot;
+	slot = new_slot(slots, record);
+	if (!slot)
+		return NULL;
+	highest = load_relaxed(&record->highest);
+	while (highest < key && !compare_exchange(&record->highest, &highest, key))
+		;
+	return compare_exchange(&record->slot[key], &none, slot) ? slot : none;
+}
+
+void *slots_numbered(const struct slots *slots, uint32_t number)
+{
+	uint32_t i = number - 1, chunk;
+
+	if (i >= load_acquire(&slots->of->used))
+		return NULL;
+	chunk = chunk_of(slots, &i);
+	return load_acquire(&slots->of->chunk[chunk]) + (size_t)i * slots->slot_bytes;
+}
+
+/* ---- records ---- */
+
+struct record *slots_first_record(void)
+{
+	return load_acquire(&registry.first);
+}
+
+/* In the thread that forked. */
+static void adopted(uint32_t generation)
+{
+	struct record *mine = my_record();
+
+	if (mine == &empty_record)
+		return;
+	store_relaxed(&mine->owner, (mine->owner >> 32) << 32 | (uint32_t)port_tid());
+	store_relaxed(&mine->present, generation);
+}
+
+static bool has_vanished(const struct record *record)
+{
+	return load_relaxed(&record->present) < process_generation();
+}
+
+/* Whether @record's slots show that its thread is in nothing. */
+static bool is_idle(const struct record *record)
+{
+	const struct slot *slot;
+
+	for (uint32_t key = 1; key <= load_relaxed(&record->highest); key++) {
+		slot = load_relaxed(&record->slot[key]);
+		/* C (pairs with D): zero before the owner changes. */
+		if (slot && (load_acquire(&slot->busy[0]) | load_acquire(&slot->busy[1])))
+			return false;
 	}
-	registry_unlock(&saved);
-	return slot;
+	return load_acquire(&record->gate) == 0;
 }
 
-/* ---- fork ---- */
-
-static void before_fork(void)
+/* Whether the owner is gone, and has left nothing open. */
+static bool is_left(const struct record *record, int tid, int my_tid)
 {
-	port_signals saved;
-	uint32_t key;
-
-	registry_lock(&saved);
-	registry.at_fork = saved;
-	for (key = 1; key <= registry.highest; key++)
-		if (registry.object[key])
-			registry.object[key]->ops->before_fork(registry.object[key]);
+	return has_vanished(record) || ((tid == my_tid || process_has_ended(tid)) && is_idle(record));
 }
 
-static void after_fork(bool in_child)
+/* If @record is unused, or can be from now on, note it. */
+static void look_at(struct record *record, int my_tid)
 {
-	port_signals saved = registry.at_fork;
-	uint32_t key;
+	uint64_t owner = load_acquire(&record->owner), unused = (owner >> 32 << 32) + ((uint64_t)1 << 32);
+	int tid = owner_tid(owner);
+	struct record *none;
 
-	for (key = registry.highest; key > 0; key--)
-		if (registry.object[key])
-			registry.object[key]->ops->after_fork(registry.object[key], in_child);
-	registry_unlock(&saved);
+	if (tid && (process_is_strange() || !is_left(record, tid, my_tid) ||
+		    !compare_exchange(&record->owner, &owner, unused)))
+		return;
+	for (int i = 0; i < NOTES; i++) {
+		none = load_relaxed(&registry.note[i]);
+		if (none == record || (!none && compare_exchange(&registry.note[i], &none, record)))
+			return;
+	}
 }
 
-static void after_fork_in_parent(void)
+/* Make @record this thread's, if it is unused. */
+static bool take(struct record *record, int tid)
 {
-	after_fork(false);
+	uint64_t owner = load_acquire(&record->owner);
+
+	if (owner_tid(owner) ||
+	    !compare_exchange(&record->owner, &owner, (owner >> 32 << 32) + ((uint64_t)1 << 32) + (uint32_t)tid))
+		return false;
+	if (has_vanished(record)) {
+		/* The slots of a vanished thread stay where they are, and count no more. */
+		for (uint32_t key = 1; key <= record->highest; key++)
+			store_relaxed(&record->slot[key], NULL);
+		store_relaxed(&record->highest, 0);
+		store_relaxed(&record->gate, 0);
+		store_relaxed(&record->since, process_generation());
+	}
+	store_relaxed(&record->present, process_generation_of_new());
+	return true;
 }
 
-/* The other threads do not exist here: their slots are vacant, their tables go. */
-static void after_fork_in_child(void)
+static void give_back(struct record *record)
 {
-	struct table *table, *next, *mine = my_table();
-	struct slots *slots;
-	uint32_t key;
+	store_release(&record->owner, record->owner >> 32 << 32);
+}
 
-	for (table = registry.tables; table; table = next) {
-		next = table->next;
-		if (table == mine)
+static struct record *noted_record(int tid)
+{
+	struct record *record;
+
+	for (int i = 0; i < NOTES; i++) {
+		if (!load_relaxed(&registry.note[i]))
 			continue;
-		for (key = 1; key <= table->highest; key++) {
-			if (!table->slot[key])
-				continue;
-			slots = registry.object[key];
-			slots->ops->vanish(slots, table->slot[key]);
-			make_vacant(slots, owner_of(slots, table->slot[key]));
-		}
-		port_unmap(table, sizeof(*table));
+		record = exchange(&registry.note[i], NULL);
+		if (record && take(record, tid))
+			return record;
 	}
-	registry.tables = mine == &empty_table ? NULL : mine;
-	if (registry.tables) {
-		mine->next = NULL;
-		mine->link = &registry.tables;
-	}
-	after_fork(true);
+	return NULL;
 }
 
-__attribute__((constructor)) static void hook_fork(void)
+static struct record *new_record(int tid)
 {
-	port_at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
+	struct record *record = port_map_sparse(sizeof(*record), PORT_PAGE_BYTES), *last, *none, **at = &registry.first;
+
+	if (!record)
+		return NULL;
+	record->owner = (uint32_t)tid;
+	record->present = process_generation_of_new();
+	last = load_acquire(&registry.last);
+	if (last)
+		at = &last->next;
+	do {
+		while ((last = load_acquire(at)))
+			at = &last->next;
+		none = NULL;
+	} while (!compare_exchange(at, &none, record));
+	store_release(&registry.last, record);
+	return record;
+}
+
+static struct record *get_record(void)
+{
+	struct record *look = load_acquire(&registry.look), *record;
+	int tid = port_tid();
+
+	for (int i = 0; i < LOOKS; i++) {
+		if (!look)
+			look = slots_first_record();
+		if (!look)
+			break;
+		look_at(look, tid);
+		look = load_acquire(&look->next);
+	}
+	store_release(&registry.look, look);
+	record = noted_record(tid);
+	return record ? record : new_record(tid);
+}
+
+struct record *slots_record(void)
+{
+	struct record *record = my_record();
+
+	if (record != &empty_record)
+		return record;
+	process_begin();
+	process_on_adopt(adopted);
+	record = get_record();
+	if (record && !port_install_my_slots(empty_record.slot, record->slot)) {
+		give_back(record); /* a signal handler has claimed one meanwhile */
+		record = my_record();
+	}
+	return record;
+}
+
+bool slots_owner_ended(const struct slot *slot)
+{
+	int tid = slots_thread_number(slot);
+
+	if (tid == port_tid())
+		return slot->record != my_record();
+	return !tid || process_has_ended(tid);
+}
+
+bool slots_record_is_live(const struct record *record)
+{
+	int tid = owner_tid(load_acquire(&record->owner));
+
+	return tid && !has_vanished(record) && (record == my_record() || (tid != port_tid() && !process_has_ended(tid)));
 }

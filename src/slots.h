@@ -4,130 +4,196 @@
 /*
  * Slots: memory that one thread writes and the others read, one for each thread and object
  *
- * A domain of usrcu keeps its threads' counters in slots, a mirror list its walkers' pins.  No
- * thread registers: its first use of an object claims a slot, its exit gives it back.
+ * Terms.  An object is a domain of usrcu, which keeps its threads' counters in slots, or a mirror list, which keeps
+ * its walkers' pins there.  Each object has a key, a small number.  A thread's record holds its table: its slot of each
+ * object, by key.  Key 0 is nobody's: its entry is NULL in every table.
  *
- * Every live object has a key, a small number; every thread that uses any object has a table
- * of pointers to its slots, by key (usrcu__slots).  So a thread finds its own slot by one load,
- * and an object finds all its slots by walking its chunks.  Key 0 is nobody's: its entry is
- * NULL in every table.
+ *      usrcu__slots (thread-local) --+
+ *                                    v
+ *      first -> record -> record: owner, ..., slot[0] [1] [2] ... [SLOTS_MAX_KEYS - 1]
+ *                                             NULL    |   |
+ *      key 1: chunk[0] ---> slot  slot  slot  slot <--+   +-> a slot of the object with key 2
+ *             chunk[1] ---> slot  ... twice as many
  *
  * State
- *   table->slot[key]   under the registry's lock; read by its own thread without it
- *   slots->chunks       under the registry's lock, published by release; never shrinks
- *   chunk->used         the same: slots [0, used) have had a thread
- *   chunk->owner        under the registry's lock
- *   a slot              its own thread, else its object decides
+ *   usrcu__slots      its own thread, signal handlers included; the empty table until the thread's first use
+ *   record->owner     compare-and-exchange: a count of claims, and the thread's number or 0: unused
+ *   record->slot[]    its owner, by compare-and-exchange; slots_destroy clears an entry
+ *   record->present, since    its owner: the generation (process.h), and the first one whose slots count
+ *   record->next      compare-and-exchange, once: records are appended, never freed
+ *   key->chunk[]      compare-and-exchange, once: the memory stays the key's, whatever object has it
+ *   key->used         compare-and-exchange; slots [0, used) have had a thread since the object was made
+ *   a slot            its own thread, else its object decides
+ *   slot->busy        its own thread; zero: the thread is in nothing of the object
+ *
+ * Algorithm
+ *   1. A thread's first use takes a record: one whose owner is gone, or a new page.  Nobody registers, nothing runs at
+ *      thread exit, and no lock is taken, so a signal handler may do all of it.
+ *   2. Nobody says when a thread ends.  So each claim of a record looks at a few others, in turn, and asks the kernel
+ *      whether their owners live.  A dead owner's record is unused, and another thread may have it with its table and
+ *      slots, if none of the slots is busy.  If one is, the dead thread has left something open, and the record stays
+ *      its own.  A few unused records are noted for the claims to come.
+ *   3. A first use of an object takes the next slot of its key, and enters it in the table.
+ *   4. In the child of a fork the records of the other threads are of an older generation: what their slots show is of
+ *      threads that do not exist there, and does not count (slots_vanished).  Nothing has to be done at the fork, but to
+ *      give the record of the thread that forked its new thread number.
  *
  * Why it is safe
- *   1. A thread reads only its own table, and only at the key of an object that exists.
- *      slots_destroy clears that key in every table before the key can be given out again.
- *      (explorer: slots-key-reuse)
- *   2. A scan misses no slot with something in it: a thread writes its slot after it has
- *      published it, so that whatever makes the scan see the one (a heavy fence) makes it see
- *      the other.  (usrcu-first-use)
- *   3. A signal handler may claim: signals are blocked while the registry's lock is held, and
- *      memory comes straight from the kernel.
+ *   1. A thread reads only its own table, and only at the key of an object that exists.  slots_destroy clears the key in
+ *      every table before the key can be given out again.  (slots-key-reuse)
+ *   2. A scan misses no slot with something in it: a thread writes its slot after the slot is below key->used, so
+ *      whatever makes the scan see the one (a heavy fence) makes it see the other.  (usrcu-first-use)
+ *   3. A record has one owner: it is taken by a compare-and-exchange of its owner, which counts.  That it was noted as
+ *      unused is a hint.  (usrcu-exit)
+ *   4. A handler that interrupts a claim may claim the same thing.  Both are installed by compare-and-exchange, so one
+ *      wins; a record that loses is unused again, a slot that loses stays empty.  (usrcu-signal-first)
+ *   5. Who asks about a dead thread's slots may read a slot of an object that is being destroyed.  Chunks and records
+ *      are never unmapped.  What is read there does not matter, because the slot is not in the table any more when its
+ *      key means another object.
+ *   6. A thread number may be given out again.  Then a dead owner seems alive, and its record is unused later.  A thread
+ *      that finds its own number on another record knows that it is a dead thread's.
+ *   7. A claim looks at 3 records and needs 1.  So if more than a third of all records had dead owners, claims would find
+ *      more of them than they take, and no record would be mapped.  (t/usrcu_threads)
  *
- * Lock order: the registry's lock first, then the locks that slots_ops take at fork.
+ * Cost.  A first use in a thread: three system calls and three questions of 0.2 us each; a page for each thread that
+ * lives at once with others (of a reservation of 128 KiB); slot_bytes for each thread and object, a page at least for
+ * each object in use.
  *
- * Cost: a page for each thread (of a reservation of 128 KiB), a page at least for each object
- * in use, slot_bytes for each thread and object, taken again when the thread is gone.
+ * Barriers
+ * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
+ * |---|---|---|---|---|---|---|
+ * | A | a thread's first entry into something of the object | its slot's head before busy | release, by the object | B | a section is taken for a vanished thread's | usrcu-first-use |
+ * | B | slots_vanished, after a look at busy | busy before the slot's head | acquire, by the object | A | as A | usrcu-first-use |
+ * | C | a record becomes unused | its slots' busy, zero, before its owner | acquire, then full | D | two threads in one slot | usrcu-exit |
+ * | D | a thread's end of something | its accesses before busy | release, by the object | C | as C | usrcu-exit |
  */
 #ifndef MIRROR_SLOTS_H
 #define MIRROR_SLOTS_H
 
 #include "port.h"
+#include "process.h"
 
 #ifndef SLOTS_MAX_KEYS
 #define SLOTS_MAX_KEYS 16384
 #endif
 
-struct slots;
-
-/* What the owner of slots wants to know.  All under the registry's lock. */
-struct slots_ops {
-	/* Its thread exits.  True: another thread may have it; false: it stays as it is for good. */
-	bool (*vacate)(struct slots *slots, void *slot);
-	/* In the child of a fork: its thread does not exist here. */
-	void (*vanish)(struct slots *slots, void *slot);
-	/* Around a fork: take and give back the object's own lock; make it good in the child. */
-	void (*before_fork)(struct slots *slots);
-	void (*after_fork)(struct slots *slots, bool in_child);
+/* The head of every slot. */
+struct slot {
+	uint64_t busy[2];
+	/* Constant. */
+	struct record *record;
+	uint32_t generation;            /* in which it was taken */
+	uint32_t number;                /* within its object, from 1; SLOT_REPORTED */
 };
 
-struct slots_chunk;
-union slots_owner;
+/* Set in number by usrcu.c: that its thread has ended inside a section was reported. */
+#define SLOT_REPORTED ((uint32_t)1 << 31)
+#define SLOTS_MAX_NUMBER ((uint32_t)1 << 26)
+
+struct record {
+	struct record *next;            /* in the order in which they were mapped */
+	uint64_t owner;                 /* claims << 32 | thread number, or 0 */
+	uint32_t present;               /* the generation that the owner exists in */
+	uint32_t since;                 /* slots from before this generation are a vanished thread's */
+	uint32_t highest;               /* no slot is above this key */
+	uint64_t gate;                  /* gate.c: how many sections of the gate the owner is in */
+	void *slot[SLOTS_MAX_KEYS];
+};
+
+#define SLOTS_MAX_CHUNKS 16
+#define SLOTS_CHUNK_BYTES 4096u         /* the first; each one is twice as large as the one before it */
+
+/* What a key has: it stays when the object goes. */
+struct slots_key {
+	uint32_t taken;
+	uint32_t used;
+	char *chunk[SLOTS_MAX_CHUNKS];
+	void *kept;                     /* the object's: memory that must not be given back, for the next object */
+};
 
 struct slots {
+	struct slots_key *of;
 	uint32_t key;
 	uint32_t slot_bytes;
-	struct slots_chunk *chunks;     /* newest first */
-	union slots_owner *vacant;      /* given back, linked */
-	const struct slots_ops *ops;
 };
 
-struct slots_chunk {
-	struct slots_chunk *next;
-	size_t bytes;
-	char *slot;                     /* nr slots of slots->slot_bytes */
-	union slots_owner *owner;       /* of each */
-	uint32_t nr;
-	uint32_t used;
-};
-
-/* 0, or -ENOSPC: every key is taken.  @slot_bytes is a multiple of 64. */
-int slots_init(struct slots *slots, const struct slots_ops *ops, uint32_t slot_bytes);
+/* 0; -ENOSPC: every key is taken; -ENOMEM.  @slot_bytes is a multiple of 64; a slot begins with struct slot. */
+int slots_init(struct slots *slots, uint32_t slot_bytes);
 /* Nobody uses the object any more, or will. */
 void slots_destroy(struct slots *slots);
 
-/* This thread's slot; NULL where it has none yet. */
+/* This thread's record, claiming one; NULL: there is no memory. */
+struct record *slots_record(void);
+
+/* This thread's slot; NULL: it has none yet. */
 static inline void *slots_mine(const struct slots *slots)
 {
 	return port_my_slots()[slots->key];
 }
 
-/* The same, claiming one; NULL where memory ran out. */
+/* The same, claiming one; NULL: there is no memory. */
 void *slots_claim(struct slots *slots);
 
-/*
- * for (struct slots_walk w = slots_first(slots); (slot = slots_next(&w)); )
- */
-struct slots_walk {
-	const struct slots_chunk *chunk;
-	char *slot;
-	uint32_t left, slot_bytes;
-};
-
-static inline void slots_enter(struct slots_walk *w, const struct slots_chunk *chunk)
+/* Whether the thread that @slot shows something of does not exist in this process: it was another one's, before a fork. */
+static inline bool slots_vanished(const struct slot *slot)
 {
-	w->chunk = chunk;
-	if (chunk) {
-		w->slot = chunk->slot;
-		w->left = load_acquire(&chunk->used);
-	}
+	const struct record *record = slot->record; /* B (pairs with A): the caller has seen busy */
+
+	return load_relaxed(&record->present) < process_generation() || slot->generation < load_relaxed(&record->since);
 }
+
+static inline int slots_thread_number(const struct slot *slot)
+{
+	return (int)(uint32_t)load_relaxed(&slot->record->owner);
+}
+
+/* Whether that thread has ended. */
+bool slots_owner_ended(const struct slot *slot);
+
+/* for (struct slots_walk w = slots_first(slots); (slot = slots_next(&w)); ) */
+struct slots_walk {
+	const struct slots_key *key;
+	char *slot;
+	uint32_t chunk;                 /* the next one */
+	uint32_t left_here, left, slot_bytes;
+};
 
 static inline struct slots_walk slots_first(const struct slots *slots)
 {
-	struct slots_walk w = { .slot_bytes = slots->slot_bytes };
-
-	slots_enter(&w, load_acquire(&slots->chunks));
-	return w;
+	return (struct slots_walk){
+		.key = slots->of,
+		.left = load_acquire(&slots->of->used),
+		.slot_bytes = slots->slot_bytes,
+	};
 }
 
 static inline void *slots_next(struct slots_walk *w)
 {
 	void *slot;
 
-	while (w->chunk && !w->left)
-		slots_enter(w, w->chunk->next);
-	if (!w->chunk)
-		return NULL;
+	while (!w->left_here) {
+		if (!w->left || w->chunk == SLOTS_MAX_CHUNKS)
+			return NULL;
+		w->slot = load_acquire(&w->key->chunk[w->chunk]);
+		w->left_here = (SLOTS_CHUNK_BYTES << w->chunk++) / w->slot_bytes;
+		if (w->left_here > w->left)
+			w->left_here = w->left;
+		w->left -= w->left_here;
+		if (!w->slot) /* of a vanished thread: process.h */
+			w->left_here = 0;
+	}
 	slot = w->slot;
 	w->slot += w->slot_bytes;
-	w->left--;
+	w->left_here--;
 	return slot;
 }
+
+/* The slot with this number, which was taken; NULL: none was. */
+void *slots_numbered(const struct slots *slots, uint32_t number);
+
+/* for (r = slots_first_record(); r; r = load_acquire(&r->next)) */
+struct record *slots_first_record(void);
+/* Whether @record is used by a thread of this process that has not ended. */
+bool slots_record_is_live(const struct record *record);
 
 #endif /* MIRROR_SLOTS_H */

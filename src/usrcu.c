@@ -4,104 +4,139 @@
 /*
  * usrcu: sections and grace periods of one domain
  *
- * Terms.  A section is counted under an index, 0 or 1: the domain's at the time it began.  A
- * grace period waits until it has seen each index empty.  A flip changes the index that new
- * sections use.
+ * Terms.  A section is counted under an index, 0 or 1: the domain's at the time it began.  A grace period waits until
+ * it has seen each index empty.  A flip changes the index that new sections use.
  *
  * State
- *   slot->open[i]    this thread's open sections; written by that thread alone
- *   slot->down[i]    handed-over sections that this thread began, a running total; its own
- *   slot->up[i]      handed-over sections that this thread ended, whoever began them; its own
- *   d->fallback      the same totals for threads without a slot; read-modify-writes
- *   d->head.index    what new sections use; written under d->lock
- *   d->head.waiting  a sleeping grace period asks to be woken; set under d->lock, cleared by
- *                    the reader that wakes it
- *   d->seq, need, flipped   the grace period; under d->lock, seq read without it
+ *   slot->open[i]     this thread's open sections; written by that thread alone
+ *   slot->lent[i]     handed-over sections that this thread began, less those that it ended itself; its own
+ *   slot->gone[i]     those that other threads ended; read-modify-writes
+ *   d->fallback       the same for all threads without a slot; read-modify-writes
+ *   d->head.index     what new sections use; a copy of GP_INDEX
+ *   d->head.waiting   a sleeping grace period asks to be woken; cleared by the reader that wakes it
+ *   d->gp             the grace period, in one word, changed by compare-and-exchange:
+ *
+ *        63                          5     4          3            2         1 0
+ *       +-----------------------------+----------+------------+-----------+------+
+ *       | number                      | GP_INDEX | GP_FLIPPED | GP_FENCED | need |
+ *       +-----------------------------+----------+------------+-----------+------+
+ *
+ *                     need: the indexes that have not been seen empty yet; 0: none is under way
+ *                     GP_FENCED: C has been executed since it began;  GP_FLIPPED: GP_INDEX has changed since
  *
  * Algorithm.  A section:
  *   1. i = d->head.index; open[i]++; light fence A.                           usrcu_inline.h
  *   2. ... the section ...
  *   3. open[i]-- as a release, B; light fence E; if waiting[i], wake the sleepers.
- *   Handed over, 1 is down[i]++ and 3 is up[i]++, in whatever threads.
- * A grace period is a state machine that whoever waits or polls moves on, under d->lock:
- *   4. seq becomes odd, G; heavy fence C; need = both indexes.
- *   5. Look at the indexes that are needed: i is empty if every slot's open[i] is zero, and the
- *      sum of all up[i], taken first, equals the sum of all down[i].  An empty one is needed no
- *      more.
- *   6. Once only the current index is needed, flip, once.
- *   7. When none is needed, seq becomes even and the sleepers are woken.
- *   8. A sleeper says so in waiting[] of the index that it needs, heavy fence F, looks again as
- *      in 5, and sleeps.
- * A cookie is the value of seq at the end of the next grace period that starts from now.
+ *   Handed over, 1 is lent[i]++.  3 is lent[i]-- by the thread that began it, and gone[i]++ of that thread's slot, which
+ *   the token names, by any other.
+ * A grace period is a state machine.  Any thread that waits or polls moves it on, without a lock:
+ *   4. If need is 0: need becomes both indexes, G.
+ *   5. If GP_FENCED is not set: heavy fence C.
+ *   6. Look at the indexes that are needed: i is empty if each slot has open[i] == 0 and lent[i] == gone[i], gone[i] read
+ *      first.  Propose the next word: GP_FENCED; an index that is empty is needed no more; if only the current one is
+ *      needed, flip, once; if none is, the number rises and the rest is cleared.  If another thread has changed the
+ *      word meanwhile, look at that one.
+ *   7. When the number has risen, wake the sleepers.
+ *   8. A sleeper says so in waiting[] of the index that it waits for, heavy fence F, looks again as in 6, and sleeps.
+ * A cookie is the number, in its place in the word, at the end of the next grace period that starts from now.
+ *
+ * Threads that wait at once would all execute C.  So one of them takes a lease of the grace period; the others leave it
+ * alone until the lease ends, or is given back.  A thread that loses its CPU holds up nobody for longer.
  *
  * Why it is safe
- *   1. A section that began before C is counted where 5 looks, or it sees all that came before
- *      C: A and C are the two sides of a store buffering test.  (usrcu-sb, usrcu-two-readers)
- *   2. An index is needed until it was seen empty once after C.  Each slot is judged by itself:
- *      open[i] is written by one thread, so that a zero seen after C means that the thread's
- *      sections from before C are over, whatever it does later; no two slots must be seen at
- *      the same time.  Only handed-over sections need sums, since their two counts are in
- *      different slots: every end that is counted has its beginning counted too, because the
- *      ends are read first, so equal sums leave no beginning without its end.
- *      (usrcu-handover; mutant GP_DOWNS_FIRST)
- *   3. A stale index is harmless: a reader that read the index before a flip and counts itself
- *      after it counts under an index that is either still needed, and is waited for though it
- *      need not be, or seen empty already, and then it began after C.  (usrcu-two-grace-periods)
- *   4. What a section did is seen after the grace period: B and D.  (usrcu-mp)
- *   5. A cookie reads true only for a grace period whose C came after the cookie's full fence:
- *      if the cookie's thread has not seen seq odd (G), its fence precedes C.  (usrcu-cookie)
- *   6. No sleeper is left behind: E and F are again two sides of a store buffering test; who
- *      clears waiting[] changes wakes after it.  (usrcu-sleep, usrcu-two-synchronizers)
- *   7. A reader may still be between the count of 3 and its look at waiting[] when the grace
- *      period ends and the domain is destroyed: the memory of domains is never given back to
- *      the system, only used for later domains, which bear a stray wake.  (usrcu-destroy)
- *   8. Where C or F fail nothing has been waited for: the state goes back to where it was, the
- *      error is returned.  (usrcu-membarrier-fails)
+ *   1. A section that began before C is counted where 6 looks, or it sees all that came before C: A and C are the two
+ *      sides of a store buffering test.  (usrcu-sb, usrcu-two-readers)
  *
- * Progress.  Sections of the index that is not current are those from before the last flip and
- * the stale ones: both run out.  After the flip the other index runs out too, so that readers
- * that always overlap cannot hold a grace period up.  Readers wait for nobody.
+ *         reader                            grace period
+ *           open[i]++                         the caller unpublishes; need = 3
+ *           fence A                           fence C
+ *           loads the pointer                 loads open[i]
+ *
+ *   2. An index is needed until it was seen empty once after C.  Each slot is judged by itself: open[i] is written by
+ *      one thread, so a zero seen after C means that the thread's sections from before C are over, whatever it does
+ *      later; no two slots must be seen at the same time.  Handed-over sections likewise: each of gone[i], read first,
+ *      has its beginning in lent[i], so if the two are equal no other one is open.  (usrcu-handover, usrcu-handover-two;
+ *      mutant GP_LENT_FIRST)
+ *   3. A stale index is harmless: a reader that read the index before a flip and counts itself after it counts under an
+ *      index that is either still needed, and is waited for though it need not be, or seen empty already, and then it
+ *      began after C.  So d->head.index may even change late.  (usrcu-two-grace-periods)
+ *   4. What a section did is seen after the grace period: B and D.  (usrcu-mp)
+ *   5. A cookie is over only for a grace period whose C came after the cookie's full fence: if the cookie's thread has
+ *      not seen need set (G), its fence precedes every C of that grace period.  (usrcu-cookie)
+ *   6. A thread that relies on GP_FENCED looks after C: it has read the word that C's thread wrote.  A thread that
+ *      proposes a word has looked at the counts since it read the word before it, so each index that leaves need was
+ *      seen empty in this grace period: the number is part of the word.  (usrcu-two-updaters; mutant GP_FENCED_EARLY)
+ *   7. No sleeper is left behind: E and F are again two sides of a store buffering test; the reader that clears waiting[]
+ *      signals the event after it.  (usrcu-sleep, usrcu-two-synchronizers)
+ *   8. A reader may still be between the count of 3 and its look at waiting[] when the grace period ends and the domain is
+ *      destroyed: the memory of domains is never given back to the system, only used for later domains, which bear a
+ *      stray wake.  (usrcu-destroy)
+ *   9. If C or F fails, the word is as it was and the error is returned.  (usrcu-membarrier-fails)
+ *
+ * Progress.  Sections of the index that is not current are those from before the last flip and the stale ones: both run
+ * out.  After the flip the other index runs out too, so that readers that always overlap cannot hold a grace period up.
+ * Readers wait for nobody.
  *
  * Cost.  With no section open: one membarrier(2) and one pass over the slots, without a flip.
  *
- * Wrap.  seq and the totals are 64 bits wide and compared by difference; a new domain starts
- * them just below zero, so that every user passes the wrap.
+ * Wrap.  The number is 59 bits wide and compared by difference; a new domain starts it just below zero, so that every
+ * user passes the wrap.
  *
- * Fork.  The child keeps the forking thread's sections; those of the others are struck out.  A
- * handed-over section, or one without a slot, belongs to no thread and stays open.
+ * Fork.  The child keeps the forking thread's sections.  Those of the other threads do not count there: slots_vanished.
+ * A handed-over section, or one without a slot, belongs to no thread and stays open.
  *
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
  * | A | read_lock, down_read | my count before the section's accesses | light | C | freed while a section that is not counted uses it | usrcu-sb |
  * | B | read_unlock, up_read | the section's accesses before my count | release | D | freed before the section's last access | usrcu-mp |
- * | C | start of a grace period | the caller's stores before the look at the counts | heavy | A | as A | usrcu-sb |
- * | D | the look at the counts | the counts before what follows the grace period; ups before downs | acquire | B | as B; a handed-over section missed | usrcu-mp |
+ * | C | a step of a grace period that is not fenced | the callers' stores, and need, before the look at the counts | heavy | A, H | as A; a cookie that reads true early | usrcu-sb, usrcu-cookie |
+ * | D | the look at the counts | the counts before what follows the grace period; gone before lent | acquire | B | as B; a handed-over section missed | usrcu-mp |
  * | E | read_unlock, up_read | my count before the look at waiting | light | F | a sleeper nobody wakes | usrcu-sleep |
  * | F | before sleeping | waiting before the last look at the counts | heavy | E | as E | usrcu-sleep |
- * | G | seq becomes odd | seq before C | full | H | a cookie that reads true early | usrcu-cookie |
- * | H | taking a cookie | the caller's stores before the load of seq | full | G | as G | usrcu-cookie |
- * | I | seq becomes even | the grace period before its end is seen | release | J | as B, for those who only poll | usrcu-poll |
- * | J | seq is read by who waits or polls | the end of the grace period before what follows | acquire, full | I | as I | usrcu-poll |
+ * | G | need is set | the end of the grace period before, for who sees it begin | release | J | what a section did is not seen | usrcu-poll |
+ * | H | taking a cookie | the caller's stores before the load of gp | full | C | a cookie that reads true early | usrcu-cookie |
+ * | I | gp changes after a look | the look at the counts, and C, before the new word | release | J | as B, for those who only poll; a look before C | usrcu-poll |
+ * | J | gp is read by who waits, polls or steps | the new word before what follows | acquire, full | G, I | as I | usrcu-poll |
  *
- * Lock order: the registry's lock of slots.c (at fork), then d->lock.
- *
- * Sources: Linux kernel/rcu/srcutree.c v6.12 (two indexes, unlocks summed before locks, cookies);
- * Desnoyers et al., "User-Level Implementations of Read-Copy Update", 2012 (membarrier).
- * Different from Linux: counters per thread, so that an ordinary section needs one counter,
- * each is judged alone, a section's owner is known, and the first look may end the grace period
- * without a flip; no fence after the flip, which there bounds the wrap of 32-bit counters.
+ * Sources: Linux kernel/rcu/srcutree.c v6.12 (two indexes, unlocks summed before locks, cookies); Desnoyers et al.,
+ * "User-Level Implementations of Read-Copy Update", 2012 (membarrier).  Different from Linux: counters per thread, so
+ * that a section needs one counter, each slot is judged alone, a section's owner is known, and the first look may end
+ * the grace period without a flip; no fence after the flip, which there bounds the wrap of 32-bit counters; no lock.
  */
 
 #define USRCU__DEFINE /* the read side is compiled here, for callers that do not inline it */
 #include "usrcu_impl.h"
 
 #include <errno.h>
-#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
 
 _Static_assert(sizeof(struct usrcu_slot) == 64, "a slot is a cache line");
+_Static_assert(offsetof(struct usrcu_slot, open) == offsetof(struct slot, busy) &&
+	       offsetof(struct usrcu_slot, record) == offsetof(struct slot, record) &&
+	       offsetof(struct usrcu_slot, generation) == offsetof(struct slot, generation) &&
+	       offsetof(struct usrcu_slot, number) == offsetof(struct slot, number), "a slot begins with struct slot");
 
-enum { TOKEN_FALLBACK = 4 };
+enum { TOKEN_FALLBACK = 4 };    /* read_lock: counted in d->fallback */
+
+/* d->gp */
+#define GP_NEED     ((uint64_t)3)
+#define GP_FENCED   ((uint64_t)1 << 2)
+#define GP_FLIPPED  ((uint64_t)1 << 3)
+#define GP_INDEX    ((uint64_t)1 << 4)
+#define GP_ONE      ((uint64_t)1 << 5)
+#define GP_NUMBER   (~(GP_ONE - 1))
+
+/* How long one thread has the grace period to itself: many looks, but no time that a program would notice. */
+#ifndef LEASE_NS
+#define LEASE_NS 500000
+#endif
+/* How often a sleeper asks whether the threads that it waits for still live. */
+#ifndef QUESTION_NS
+#define QUESTION_NS 1000000000
+#endif
 
 /* ---- the read side where it is not inlined ---- */
 
@@ -109,25 +144,14 @@ static struct usrcu_slot *my_slot(struct usrcu *d)
 {
 	struct usrcu_slot *slot = slots_mine(&d->slots);
 
-	if (slot)
-		return slot;
-	slot = slots_claim(&d->slots);
-	if (slot)
-		store_relaxed(&slot->tid, (uint64_t)port_tid()); /* for reports alone */
-	return slot;
+	return slot ? slot : slots_claim(&d->slots);
 }
 
 static void look_for_sleeper(struct usrcu *d, uint32_t index)
 {
-	if (!MUTANT(UNLOCK_NO_FENCE))
-		fence_light(d->membarrier); /* E (pairs with F): my count before the look at waiting */
+	fence_light_unless(UNLOCK_NO_FENCE, d->membarrier); /* E (pairs with F): my count before the look at waiting */
 	if (load_relaxed(&d->head.waiting[index]))
 		usrcu__wake(d, (int)index);
-}
-
-static int token_of(const struct usrcu *d, uint32_t index)
-{
-	return (int)index | (d->membarrier ? 0 : USRCU__TOKEN_SLOW);
 }
 
 int usrcu__read_lock_slow(struct usrcu *d)
@@ -135,15 +159,15 @@ int usrcu__read_lock_slow(struct usrcu *d)
 	struct usrcu_slot *slot = my_slot(d);
 	uint32_t index = load_relaxed(&d->head.index); /* either is safe: 3 above */
 
-	if (!slot) {
+	if (slot) {
+		own_inc(&slot->open[index]);
+	} else {
 		++*port_fallback_sections();
-		fetch_add(&d->fallback.down[index], 1); /* A, by being a full fence */
-		return (int)index | USRCU__TOKEN_SLOW | TOKEN_FALLBACK;
+		fetch_add(&d->fallback.lent[index], 1);
 	}
-	own_inc(&slot->open[index]);
-	if (!MUTANT(LOCK_NO_FENCE))
-		fence_light(d->membarrier); /* A (pairs with C): my count before the section */
-	return token_of(d, index);
+	/* A (pairs with C): my count before the section.  A read-modify-write orders no later load, so it is no fence. */
+	fence_light_unless(LOCK_NO_FENCE, d->membarrier);
+	return (int)index | (slot ? d->membarrier ? 0 : USRCU__TOKEN_SLOW : USRCU__TOKEN_SLOW | TOKEN_FALLBACK);
 }
 
 void usrcu__read_unlock_slow(struct usrcu *d, int token)
@@ -157,7 +181,7 @@ void usrcu__read_unlock_slow(struct usrcu *d, int token)
 		if (!*port_fallback_sections())
 			usrcu__unbalanced(d);
 		--*port_fallback_sections();
-		fetch_add(&d->fallback.up[index], 1); /* B, by being a full fence */
+		fetch_add(&d->fallback.gone[index], 1); /* B (pairs with D): the section first */
 	} else if (!slot || own_dec(&slot->open[index])) { /* B (pairs with D): the section first */
 		usrcu__unbalanced(d);
 	}
@@ -170,25 +194,29 @@ int usrcu__down_read_slow(struct usrcu *d)
 	uint32_t index = load_relaxed(&d->head.index);
 
 	if (slot)
-		own_inc(&slot->down[index]);
+		own_inc(&slot->lent[index]);
 	else
-		fetch_add(&d->fallback.down[index], 1);
-	if (!MUTANT(LOCK_NO_FENCE))
-		fence_light(d->membarrier); /* A, as in usrcu__read_lock_slow */
-	return (int)index | USRCU__TOKEN_HANDED;
+		fetch_add(&d->fallback.lent[index], 1);
+	fence_light_unless(LOCK_NO_FENCE, d->membarrier); /* A, as in usrcu__read_lock_slow */
+	return (int)(index | USRCU__TOKEN_HANDED | (slot ? slot->number << USRCU__TOKEN_NUMBER : 0));
 }
 
 void usrcu__up_read_slow(struct usrcu *d, int token)
 {
-	struct usrcu_slot *slot = my_slot(d);
-	uint32_t index = (uint32_t)token & 1;
+	struct usrcu_slot *mine = slots_mine(&d->slots), *slot = &d->fallback;
+	uint32_t number = (uint32_t)token >> USRCU__TOKEN_NUMBER, index = (uint32_t)token & 1;
 
-	if (!(token & USRCU__TOKEN_HANDED))
+	if (token < 0 || !(token & USRCU__TOKEN_HANDED))
 		port_fatal("usrcu_up_read", "the section is one for usrcu_read_unlock", d);
-	if (slot)
-		own_inc(&slot->up[index]); /* B, as in usrcu__read_unlock_slow */
+	if (number)
+		slot = slots_numbered(&d->slots, number);
+	if (!slot)
+		port_fatal("usrcu_up_read", "no such section was begun in this domain", d);
+	/* B, as in usrcu__read_unlock_slow */
+	if (slot == mine)
+		(void)own_dec(&slot->lent[index]);
 	else
-		fetch_add(&d->fallback.up[index], 1);
+		fetch_add(&slot->gone[index], 1);
 	look_for_sleeper(d, index);
 }
 
@@ -211,243 +239,306 @@ bool usrcu_read_lock_held(const struct usrcu *d)
 	return d && usrcu_in_section_(d);
 }
 
-/* ---- the grace period; all under d->lock ---- */
+/* ---- the look at the counts ---- */
+
+/* How many handed-over sections of @slot are open under index @i. */
+static uint64_t lent_open(struct usrcu *d, const struct usrcu_slot *slot, int i)
+{
+	uint64_t lent = 0, gone;
+
+	if (MUTANT(GP_LENT_FIRST))
+		lent = load_acquire(&slot->lent[i]);
+	gone = load_acquire(&slot->gone[i]); /* D (pairs with B): all ends before any beginning below */
+	if (!MUTANT(GP_LENT_FIRST))
+		lent = load_acquire(&slot->lent[i]);
+	if ((int64_t)(lent - gone) < 0 && !MUTANT(GP_LENT_FIRST))
+		port_fatal("usrcu_up_read", "more sections were ended than begun", d);
+	return lent - gone;
+}
+
+static bool is_open(struct usrcu *d, const struct usrcu_slot *slot, int i)
+{
+	const struct slot *head = (const struct slot *)(const void *)slot;
+
+	/* D (pairs with B): what the sections did is seen by who sees the end of the grace period. */
+	if (load_acquire(&slot->open[i]) && !slots_vanished(head))
+		return true;
+	return lent_open(d, slot, i) && !(d->lent_vanish && slots_vanished(head));
+}
 
 uint32_t usrcu_open_indexes_(struct usrcu *d, uint32_t need)
 {
-	uint64_t up[2], down[2];
 	struct usrcu_slot *slot;
 	uint32_t open = 0;
-	int i;
 
-	/* D (pairs with B): acquire, so that all ends are read before any beginning below, and
-	 * what the sections did is seen by whoever sees the end of the grace period. */
-	for (i = 0; i < 2; i++) {
-		if (MUTANT(GP_DOWNS_FIRST))
-			down[i] = load_acquire(&d->fallback.down[i]);
-		up[i] = MUTANT(GP_IGNORE_SHARED) ? 0 : load_acquire(&d->fallback.up[i]);
-	}
-	if (MUTANT(GP_DOWNS_FIRST))
-		for (struct slots_walk w = slots_first(&d->slots); (slot = slots_next(&w)); )
-			for (i = 0; i < 2; i++)
-				down[i] += load_acquire(&slot->down[i]);
-	for (struct slots_walk w = slots_first(&d->slots); (slot = slots_next(&w)); ) {
-		for (i = 0; i < 2; i++) {
-			if (load_acquire(&slot->open[i]))
+	for (int i = 0; i < 2; i++)
+		if (broken_if(GP_IGNORE_SHARED, 0, lent_open(d, &d->fallback, i)))
+			open |= 1u << i;
+	for (struct slots_walk w = slots_first(&d->slots); (slot = slots_next(&w)); )
+		for (int i = 0; i < 2; i++)
+			if (is_open(d, slot, i))
 				open |= 1u << i;
-			up[i] += load_acquire(&slot->up[i]);
-		}
-	}
-	open &= need;
-	if (open == need)
-		return open;
-	if (!MUTANT(GP_DOWNS_FIRST)) {
-		/* Relaxed: a beginning from before C is in memory since C. */
-		for (i = 0; i < 2; i++)
-			down[i] = MUTANT(GP_IGNORE_SHARED) ? 0 : load_relaxed(&d->fallback.down[i]);
-		for (struct slots_walk w = slots_first(&d->slots); (slot = slots_next(&w)); )
-			for (i = 0; i < 2; i++)
-				down[i] += load_relaxed(&slot->down[i]);
-	}
-	for (i = 0; i < 2; i++) {
-		if ((int64_t)(down[i] - up[i]) < 0 && !MUTANT(GP_DOWNS_FIRST))
-			port_fatal("usrcu_up_read", "more sections were ended than begun", d);
-		if (up[i] != down[i])
-			open |= need & 1u << i;
-	}
-	return open;
+	return open & need;
 }
 
-static int start(struct usrcu *d)
+/* ---- the grace period ---- */
+
+static uint32_t needed(uint64_t gp)
 {
-	int rc;
-
-	if (!MUTANT(SEQ_AFTER_FENCE))
-		store_relaxed(&d->seq, d->seq + 1);
-	/* C (pairs with A): the stores of all whose cookies this grace period will serve come
-	 * before the look at the counts.
-	 * G (pairs with H): seq is odd before that, so that later cookies do not count on it. */
-	rc = MUTANT(GP_NO_FENCE) ? 0 : fence_heavy(d->membarrier);
-	if (MUTANT(SEQ_AFTER_FENCE))
-		store_relaxed(&d->seq, d->seq + 1);
-	if (rc && !MUTANT(FENCE_ERROR_IGNORED)) {
-		/* Cookies taken meanwhile ask for one grace period more than they need. */
-		store_relaxed(&d->seq, d->seq - 1);
-		return rc;
-	}
-	d->need = 3;
-	d->flipped = false;
-	return 0;
+	return (uint32_t)(gp & GP_NEED);
 }
 
-static void finish(struct usrcu *d)
+/* The index that new sections use, as a set. */
+static uint32_t current(uint64_t gp)
 {
-	store_relaxed(&d->head.waiting[0], 0); /* stale ones; the lock orders them with F */
-	store_relaxed(&d->head.waiting[1], 0);
-	store_release(&d->seq, d->seq + 1); /* I (pairs with J): the end is seen after the counts */
-	if (!MUTANT(SLEEP_NO_WAKE) && load_relaxed(&d->sleepers)) /* changed under the lock */
-		usrcu_wake_sleepers_(d);
+	return gp & GP_INDEX ? 2 : 1;
 }
 
-/* One step of the grace period, starting one if none is under way.  0 or -errno. */
+/* The indexes whose sections the grace period waits for now. */
+static uint32_t awaited(uint64_t gp)
+{
+	return needed(gp) & ~current(gp);
+}
+
+/* What follows @gp if of the indexes that it needs those in @open have a section open. */
+static uint64_t after_look(uint64_t gp, uint32_t open)
+{
+	uint64_t next = (gp & ~GP_NEED) | GP_FENCED | open;
+
+	if (MUTANT(GP_NO_FIRST_WAIT) && !(gp & GP_FLIPPED))
+		open &= current(gp);
+	if (!open)
+		return (gp & (GP_NUMBER | GP_INDEX)) + GP_ONE;
+	if (open != current(gp) || gp & GP_FLIPPED)
+		return next;
+	if (MUTANT(GP_NO_SECOND_WAIT))
+		return (gp & (GP_NUMBER | GP_INDEX)) + GP_ONE;
+	return (next ^ broken_if(GP_NO_FLIP, 0, GP_INDEX)) | GP_FLIPPED;
+}
+
+static void begin(struct usrcu *d, uint64_t gp)
+{
+	store_relaxed(&d->began_ns, port_now_ns()); /* for reports */
+	/* G (pairs with J): the end of the grace period before.  C follows in the next step. */
+	compare_exchange(&d->gp, &gp, gp | GP_NEED | broken_if(GP_FENCED_EARLY, GP_FENCED, 0));
+}
+
+/* One step.  1: the word is another one; 0: readers must be waited for; -errno. */
 static int step(struct usrcu *d)
 {
-	uint32_t current;
+	uint64_t gp = load_acquire(&d->gp), next; /* J (pairs with I): C before the look, if GP_FENCED */
+	uint32_t index = gp & GP_INDEX ? 1 : 0;
 	int rc;
 
-	if (!(d->seq & 1)) {
-		rc = start(d);
-		if (rc)
+	if (load_relaxed(&d->head.index) != index)
+		store_relaxed(&d->head.index, index); /* a stale one is harmless: 3 */
+	if (!needed(gp)) {
+		begin(d, gp);
+		return 1;
+	}
+	if (!(gp & GP_FENCED)) {
+		/* C (pairs with A, H): the stores of all whose cookies this grace period will serve, and need, come
+		 * before the look at the counts. */
+		rc = fence_heavy_unless(GP_NO_FENCE, d->membarrier);
+		if (broken_if(FENCE_ERROR_IGNORED, 0, rc))
 			return rc;
 	}
-	current = 1u << d->head.index;
-	d->need &= usrcu_open_indexes_(d, d->need);
-	if (MUTANT(GP_NO_FIRST_WAIT) && !d->flipped)
-		d->need &= current;
-	if (d->need == current && !d->flipped) {
-		if (!MUTANT(GP_NO_FLIP))
-			store_relaxed(&d->head.index, !d->head.index); /* a stale one is harmless: 3 */
-		d->flipped = true;
-		if (MUTANT(GP_NO_SECOND_WAIT))
-			d->need = 0;
-	}
-	if (!d->need)
-		finish(d);
-	return 0;
+	next = after_look(gp, usrcu_open_indexes_(d, needed(gp)));
+	/* I (pairs with J): the look before the new word. */
+	if (next != gp && !compare_exchange(&d->gp, &gp, next))
+		return 1;
+	if (!needed(next))
+		unless(SLEEP_NO_WAKE, event_signal(&d->event));
+	else if ((next ^ gp) & GP_INDEX)
+		store_relaxed(&d->head.index, !index);
+	return !needed(next);
 }
 
 bool usrcu_is_over_(const struct usrcu *d, usrcu_cookie_t cookie)
 {
-	if ((int64_t)(load_acquire(&d->seq) - cookie) < 0) /* J (pairs with I): the end first */
+	if ((int64_t)(load_acquire(&d->gp) - cookie) < 0) /* J (pairs with I): the end first */
 		return false;
 	fence_full(); /* J: what follows is ordered as after synchronize */
 	return true;
 }
 
-/* The same under the lock: step until it is over or a reader must be waited for. */
-static int advance_locked(struct usrcu *d, usrcu_cookie_t cookie)
+/* False: another thread has the lease, until *@lease_ns. */
+static bool take_lease(struct usrcu *d, uint64_t *lease_ns)
 {
-	while (!usrcu_is_over_(d, cookie)) {
-		int rc = step(d);
+	uint64_t now = port_now_ns();
 
-		if (rc)
-			return rc;
-		if (d->need)
-			return 0;
-	}
-	return 1;
+	*lease_ns = 0;
+	if (LEASE_NS == 0)
+		return true;
+	*lease_ns = load_relaxed(&d->lease_ns);
+	return *lease_ns <= now && compare_exchange(&d->lease_ns, lease_ns, now + LEASE_NS);
+}
+
+static void give_lease_back(struct usrcu *d)
+{
+	if (LEASE_NS != 0)
+		store_relaxed(&d->lease_ns, 0);
+}
+
+/* Step until the grace period is over or a reader, or the lease of another thread, must be waited for. */
+static int advance(struct usrcu *d, usrcu_cookie_t cookie, uint64_t *lease_ns)
+{
+	int rc = 1;
+
+	if (usrcu_is_over_(d, cookie))
+		return 1;
+	if (!take_lease(d, lease_ns))
+		return 0;
+	*lease_ns = 0;
+	while (rc == 1 && !usrcu_is_over_(d, cookie))
+		rc = step(d);
+	give_lease_back(d);
+	return rc;
 }
 
 int usrcu_advance_(struct usrcu *d, usrcu_cookie_t cookie)
 {
-	int rc;
+	uint64_t lease_ns;
 
-	port_mutex_lock(&d->lock);
-	rc = advance_locked(d, cookie);
-	port_mutex_unlock(&d->lock);
-	return rc;
+	return advance(d, cookie, &lease_ns);
+}
+
+/* ---- reports ---- */
+
+static void report(struct usrcu *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void report(struct usrcu *d, const char *format, ...)
+{
+	int saved = errno, length;
+	char text[192];
+	va_list args;
+
+	length = snprintf(text, sizeof(text), "usrcu domain %s: ", d->name[0] ? d->name : "(unnamed)");
+	va_start(args, format);
+	vsnprintf(text + length, sizeof(text) - (size_t)length, format, args);
+	va_end(args);
+	if (d->report)
+		d->report(d->report_arg, text);
+	else
+		port_say(text);
+	errno = saved;
+}
+
+/* Say once of each thread that has ended inside sections that it has. */
+static void report_ended(struct usrcu *d)
+{
+	struct usrcu_slot *slot;
+	struct slot *head;
+	uint64_t open;
+
+	for (struct slots_walk w = slots_first(&d->slots); (slot = slots_next(&w)); ) {
+		head = (struct slot *)(void *)slot;
+		open = load_acquire(&slot->open[0]) + load_acquire(&slot->open[1]);
+		if (!open || slots_vanished(head) || !slots_owner_ended(head) ||
+		    fetch_or(&head->number, SLOT_REPORTED) & SLOT_REPORTED)
+			continue;
+		report(d, "thread %d has exited inside %llu open section(s)", slots_thread_number(head),
+		       (unsigned long long)open);
+	}
+}
+
+/* If the grace period that is under way is late, say so once. */
+static void report_stall(struct usrcu *d)
+{
+	uint64_t gp = load_acquire(&d->gp), reported = load_relaxed(&d->reported), age_ns;
+	struct usrcu_slot *slot;
+	int tid = 0;
+
+	if (!d->stall_ns || !needed(gp) || reported == (gp & GP_NUMBER))
+		return;
+	age_ns = port_now_ns() - load_relaxed(&d->began_ns);
+	if ((int64_t)age_ns < 0 || age_ns <= d->stall_ns || !compare_exchange(&d->reported, &reported, gp & GP_NUMBER))
+		return;
+	/* A hint, since sections come and go meanwhile. */
+	for (struct slots_walk w = slots_first(&d->slots); (slot = slots_next(&w)); )
+		for (int i = 0; i < 2; i++)
+			if (needed(gp) & 1u << i && load_acquire(&slot->open[i]))
+				tid = slots_thread_number((struct slot *)(void *)slot);
+	if (tid)
+		report(d, "a grace period has waited %llu ms, for a section of thread %d",
+		       (unsigned long long)age_ns / 1000000, tid);
+	else
+		report(d, "a grace period has waited %llu ms, for a handed-over section",
+		       (unsigned long long)age_ns / 1000000);
+}
+
+/* When the grace period that is under way will be late; PORT_FOREVER: never, or it has been reported. */
+static uint64_t late_at(const struct usrcu *d)
+{
+	uint64_t began_ns = load_relaxed(&d->began_ns);
+
+	if (!d->stall_ns || d->stall_ns >= PORT_FOREVER - began_ns ||
+	    load_relaxed(&d->reported) == (load_relaxed(&d->gp) & GP_NUMBER))
+		return PORT_FOREVER;
+	return began_ns + d->stall_ns + 1;
 }
 
 /* ---- sleeping and waking ---- */
 
-void usrcu_wake_sleepers_(struct usrcu *d)
-{
-	fetch_add(&d->wakes, 1);
-	port_futex_wake(&d->wakes, INT_MAX);
-}
-
 /*
- * A reader ends a section that a sleeper may be waiting for.  waiting is cleared before wakes
- * changes: whoever sets it again read wakes before that, and so does not sleep through this.
+ * A reader ends a section that a sleeper may be waiting for.  waiting is cleared before the signal: a sleeper that sets
+ * it again has prepared before the signal, and does not sleep through it, or after it.
  */
 void usrcu__wake(struct usrcu *d, int index)
 {
 	store_relaxed(&d->head.waiting[index], 0);
-	usrcu_wake_sleepers_(d);
+	event_signal(&d->event);
 }
 
-int usrcu_sleep_(struct usrcu *d, uint32_t seen, uint64_t deadline_ns)
-{
-	int rc = port_futex_wait(&d->wakes, seen, deadline_ns);
-
-	fetch_add(&d->sleepers, -1);
-	return rc;
-}
-
-/* The indexes whose sections the grace period waits for now: before the flip, not the current. */
-static uint32_t awaited(const struct usrcu *d)
-{
-	return d->flipped ? d->need : d->need & ~(1u << d->head.index);
-}
-
-/* Ask the readers to wake, look once more, sleep.  1: over; 0: look again; -errno. */
+/* Ask the readers to wake, look once more, sleep.  1: over; 0: look again; -ETIMEDOUT or another -errno. */
 static int sleep_on_readers(struct usrcu *d, usrcu_cookie_t cookie, uint64_t deadline_ns)
 {
-	uint32_t seen, asked = 0;
-	int rc;
+	uint32_t seen = event_prepare(&d->event), asked = 0, ask;
+	uint64_t lease_ns;
+	int rc = advance(d, cookie, &lease_ns);
 
-	port_mutex_lock(&d->lock);
-	fetch_add(&d->sleepers, 1);
-	seen = load_acquire(&d->wakes);
-	rc = advance_locked(d, cookie);
-	while (rc == 0 && asked != awaited(d)) {
-		asked = awaited(d);
+	while (rc == 0 && !lease_ns && asked != (ask = awaited(load_acquire(&d->gp)))) {
+		asked = ask;
 		for (int i = 0; i < 2; i++)
 			if (asked & 1u << i)
 				store_relaxed(&d->head.waiting[i], 1);
 		/* F (pairs with E): a reader that does not see waiting is seen to have ended. */
-		rc = MUTANT(SLEEP_NO_FENCE) ? 0 : fence_heavy(d->membarrier);
+		rc = fence_heavy_unless(SLEEP_NO_FENCE, d->membarrier);
 		if (rc == 0)
-			rc = advance_locked(d, cookie);
+			rc = advance(d, cookie, &lease_ns);
 	}
-	port_mutex_unlock(&d->lock);
-	if (rc == 0)
-		return usrcu_sleep_(d, seen, deadline_ns);
-	fetch_add(&d->sleepers, -1);
-	return rc;
+	if (rc)
+		return rc;
+	/* The holder of a lease wakes us if it ends the grace period; it need not, if it has lost its CPU. */
+	return event_wait(&d->event, seen, lease_ns && lease_ns < deadline_ns ? lease_ns : deadline_ns);
 }
 
-/* Who holds the grace period up; a hint, since sections come and go meanwhile. */
-static void report_stall(struct usrcu *d, uint64_t age_ns)
+static uint64_t earlier(uint64_t a, uint64_t b)
 {
-	struct usrcu_slot *slot;
-	uint64_t tid = 0;
-
-	for (struct slots_walk w = slots_first(&d->slots); (slot = slots_next(&w)); )
-		for (int i = 0; i < 2; i++)
-			if (load_relaxed(&d->need) & 1u << i && load_relaxed(&slot->open[i]))
-				tid = load_relaxed(&slot->tid);
-	if (tid)
-		usrcu_report_(d, "a grace period has waited %llu ms, for a section of thread %llu",
-			      (unsigned long long)age_ns / 1000000, (unsigned long long)tid);
-	else
-		usrcu_report_(d, "a grace period has waited %llu ms, for a handed-over section",
-			      (unsigned long long)age_ns / 1000000);
+	return a < b ? a : b;
 }
 
 int usrcu_wait_(struct usrcu *d, usrcu_cookie_t cookie, uint64_t spin_ns, uint64_t deadline_ns)
 {
-	uint64_t begin = 0, spin_end = 0, stall = PORT_FOREVER;
+	uint64_t spin_end = 0, question = 0;
 	int rc;
 
 	for (;;) {
 		rc = usrcu_advance_(d, cookie);
 		if (rc)
 			return rc < 0 ? rc : 0;
-		if (!begin) {
-			begin = port_now_ns();
-			spin_end = begin + spin_ns < deadline_ns ? begin + spin_ns : deadline_ns;
-			if (d->stall_ns)
-				stall = begin + d->stall_ns;
-		}
+		if (!spin_end)
+			spin_end = earlier(port_deadline(spin_ns), deadline_ns);
 		if (port_spin(spin_end))
 			continue;
-		rc = sleep_on_readers(d, cookie, stall < deadline_ns ? stall : deadline_ns);
-		if (rc == -ETIMEDOUT && stall < deadline_ns) {
-			report_stall(d, port_now_ns() - begin);
-			stall = PORT_FOREVER;
-			rc = 0;
+		if (port_now_ns() >= question) {
+			report_ended(d);
+			question = port_deadline(QUESTION_NS);
 		}
+		report_stall(d);
+		rc = sleep_on_readers(d, cookie, earlier(deadline_ns, earlier(question, late_at(d))));
+		if (rc == -ETIMEDOUT && (deadline_ns == PORT_FOREVER || port_now_ns() < deadline_ns))
+			rc = 0;
 		if (rc)
 			return rc < 0 ? rc : 0;
 	}
@@ -457,11 +548,11 @@ int usrcu_wait_(struct usrcu *d, usrcu_cookie_t cookie, uint64_t spin_ns, uint64
 
 usrcu_cookie_t usrcu_get_state(struct usrcu *d)
 {
-	if (!MUTANT(COOKIE_NO_FENCE))
-		fence_full(); /* H (pairs with G): what the caller retired comes before the load of seq */
-	if (MUTANT(COOKIE_EARLY))
-		return (load_acquire(&d->seq) + 2) & ~(uint64_t)1;
-	return (load_acquire(&d->seq) + 3) & ~(uint64_t)1;
+	uint64_t gp;
+
+	unless(COOKIE_NO_FENCE, fence_full()); /* H (pairs with C): what the caller retired comes before the load of gp */
+	gp = load_acquire(&d->gp);
+	return (gp & GP_NUMBER) + GP_ONE + (needed(gp) ? broken_if(COOKIE_EARLY, 0, GP_ONE) : 0);
 }
 
 usrcu_cookie_t usrcu_start_poll(struct usrcu *d)
@@ -474,29 +565,15 @@ usrcu_cookie_t usrcu_start_poll(struct usrcu *d)
 
 bool usrcu_poll_state(struct usrcu *d, usrcu_cookie_t cookie)
 {
-	bool over = usrcu_is_over_(d, cookie);
-
-	/* Another thread in the lock moves the grace period on as well. */
-	if (!over && port_mutex_trylock(&d->lock)) {
-		over = advance_locked(d, cookie) == 1;
-		port_mutex_unlock(&d->lock);
-	}
-	if (!usrcu_in_section_(d))
-		usrcu_run_callbacks_(d);
-	return over;
+	if (usrcu_is_over_(d, cookie) || usrcu_advance_(d, cookie) == 1)
+		return true;
+	report_stall(d);
+	return false;
 }
 
 static int synchronize(struct usrcu *d, usrcu_cookie_t cookie, uint64_t spin_ns, uint64_t deadline_ns)
 {
-	int cancel, rc;
-
-	if (usrcu_in_section_(d))
-		return -EDEADLK;
-	cancel = port_cancel_disable(); /* a thread that vanished here would be waited for */
-	rc = usrcu_wait_(d, cookie, spin_ns, deadline_ns);
-	usrcu_run_callbacks_(d);
-	port_cancel_restore(cancel);
-	return rc;
+	return usrcu_in_section_(d) ? -EDEADLK : usrcu_wait_(d, cookie, spin_ns, deadline_ns);
 }
 
 int usrcu_synchronize(struct usrcu *d)

@@ -4,48 +4,59 @@
 /*
  * usrcu_call and usrcu_barrier: callbacks that run after a grace period
  *
- * Terms.  The runner is the one thread, at any time, that runs the callbacks of a domain: the
- * worker, or whoever polls, synchronizes or calls barrier and finds the role free.
+ * Terms.  The runner is the one thread, at any time, that runs the callbacks of a domain: the worker, or a thread in
+ * usrcu_barrier or usrcu_run_callbacks that finds the role free.  No other call runs callbacks.
  *
  * State: struct callbacks in usrcu_impl.h.
  *
  * Algorithm
- *   1. usrcu_call counts the callback in queued and pushes it on incoming, a stack.
- *   2. The runner takes all of incoming as its batch, oldest first, then takes a cookie, so
- *      that the grace period covers every callback in it.
- *   3. When the cookie's grace period is over it runs the batch, counting in ran, and takes the
- *      next.  Otherwise it gives the role back; the batch waits for the next runner.
- *   4. Barrier reads queued and moves grace periods on until ran has reached it.
+ *   1. usrcu_call pushes the callback on incoming, a stack.
+ *   2. The runner makes batches odd, takes all of incoming as its batch, then takes a cookie, so that the grace period
+ *      covers every callback in it.
+ *   3. When the cookie's grace period is over it runs the batch, oldest first, and makes batches even.  If the grace
+ *      period is not over it gives the role back; the batch waits for the next runner.
+ *   4. Barrier reads batches once, and moves grace periods on, as the runner if the role is free, until either nothing
+ *      is queued or the batch that its callbacks were in at the latest is done: batches names that one as the number of a
+ *      grace period names a cookie.
  *
  * Why it is safe
- *   1. Exactly once: a callback leaves the stack with the exchange of one runner, and the batch
- *      before its function is called.  (usrcu-call)
- *   2. After a grace period: H of the cookie (usrcu.c) follows the exchange of 2, which follows
- *      the push, which follows the caller's unpublishing.  (usrcu-call; mutant CALL_EARLY)
- *   3. Barrier: callbacks run in the order of their pushes and every push is counted before it
- *      is made.  At most queued callbacks were pushed before barrier read it, and they are the
- *      first ones.  (usrcu-barrier)
- *   4. A callback pushed while a runner gives the role back waits for the next one, which is
- *      what usrcu_call promises; the worker and barrier look again before they sleep, and who
- *      gives the role back wakes them.  (usrcu-barrier-other)
- *   5. A runner that polls comes to an end: it runs what was queued when it came, in whole
- *      batches, and callbacks that these queue wait for the next.
+ *   1. Exactly once: a callback leaves the stack with the exchange of one runner, and the batch before its function is
+ *      called.  (usrcu-call)
+ *   2. After a grace period: H of the cookie (usrcu.c) follows the exchange of 2, which follows the push, which follows
+ *      the caller's unpublishing.  (usrcu-call; mutant CALL_EARLY)
+ *   3. Barrier: a callback that was queued before is in incoming, or in the batch, or has run.  If batches is even when
+ *      barrier reads it, the callback is in the next batch at the latest.  If it is odd, it may be in incoming while
+ *      the runner has a batch, and is in the one after that.  (usrcu-barrier)
+ *   4. Barrier looks before it sleeps, and a runner that gives the role back signals the event.  (usrcu-barrier-other)
+ *   5. A runner comes to an end: it runs what was queued when it came, in whole batches; callbacks that these queue wait
+ *      for the next.
+ *   6. A callback that does not come back, because it throws or ends its thread, counts as returned: the role is given
+ *      back as the stack unwinds, and the next runner goes on with the batch.  (t/usrcu_exception)
+ *
+ * Fork.  Pushes, takes and steps through a batch are sections of the gate.  So the child has each callback that no other
+ * thread had begun to run, once.  One that a vanished thread was in is not run in the child.
  *
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
- * | A | usrcu_call | the object's last stores before the push | full, implied | B | a callback sees an old object | usrcu-call |
- * | B | taking the batch | the push before the cookie and the call | full, implied | A | as A; a grace period too short | usrcu-call |
- * | C | giving the role back | the batch before running; running before the look at sleepers | full, implied | D, G | two runners in one batch; a barrier sleeps for ever | usrcu-two-runners, usrcu-barrier-other |
- * | D | taking the role | running before the batch | full, implied | C | as C | usrcu-two-runners |
- * | E | the runner, after a callback | its effects before ran | release | F | barrier returns early | usrcu-barrier |
- * | G | before barrier sleeps | sleepers before the look at running | full, implied | C | as C | usrcu-barrier-other |
- * | F | barrier | ran before what follows | acquire | E | as E | usrcu-barrier |
+ * | A | usrcu_call | the object's last stores before the push | release | B | a callback sees an old object | usrcu-call |
+ * | B | taking the batch | the push before the cookie and the call | acquire | A | as A; a grace period too short | usrcu-call |
+ * | C | giving the role back | the batch before runner | release | D | two runners in one batch | usrcu-two-runners |
+ * | D | taking the role | runner before the batch | acquire | C | as C | usrcu-two-runners |
+ * | E | the runner, after a batch | the callbacks' effects before batches | release | F | barrier returns early | usrcu-barrier |
+ * | F | barrier | batches before what follows | acquire | E | as E | usrcu-barrier |
+ * | G | barrier | its own calls before it reads batches | full | H | barrier takes the batch for one to come | usrcu-barrier-other |
+ * | H | the runner, taking a batch | batches odd before it takes incoming | full | G | as G | usrcu-barrier-other |
+ *
+ * The order of sleeps and wakes is that of event.h.
  */
 
 #include "usrcu_impl.h"
 
 #include <errno.h>
+
+/* Callbacks that are turned round, or run, within one section of the gate. */
+#define TURN_AT_ONCE 256
 
 int usrcu_call(struct usrcu *d, struct usrcu_head *head, void (*func)(struct usrcu_head *head))
 {
@@ -54,27 +65,33 @@ int usrcu_call(struct usrcu *d, struct usrcu_head *head, void (*func)(struct usr
 	if (!d || !head || !func)
 		return -EINVAL;
 	head->usrcu__func = func;
-	fetch_add(&d->callbacks.queued, 1);
+	head->usrcu__next = NULL; /* if the program handles faults there, then not in the gate */
+	gate_enter();
 	next = load_relaxed(&d->callbacks.incoming);
 	do {
 		head->usrcu__next = next;
-		/* A (pairs with B): the exchange is a full fence. */
+		/* A (pairs with B): the object before the push. */
 	} while (!compare_exchange(&d->callbacks.incoming, &next, head));
+	gate_leave();
 	if (!next && d->callbacks.has_worker)
-		usrcu_wake_sleepers_(d);
+		event_signal(&d->event);
 	return 0;
 }
 
-static struct usrcu_head *reversed(struct usrcu_head *head)
-{
-	struct usrcu_head *done = NULL, *next;
+/* ---- the runner ---- */
 
-	for (; head; head = next) {
-		next = head->usrcu__next;
-		head->usrcu__next = done;
-		done = head;
-	}
-	return done;
+static bool take_role(struct callbacks *c)
+{
+	uint64_t runner = load_acquire(&c->runner); /* D (pairs with C): runner before the batch */
+
+	return !process_has(runner) && compare_exchange(&c->runner, &runner, process_self());
+}
+
+/* Also when an exception passes, or the thread ends: what was called counts as returned. */
+static void give_role_back(struct usrcu **d)
+{
+	store_release_unless(ROLE_NO_RELEASE, &(*d)->callbacks.runner, 0); /* C (pairs with D): the batch before it */
+	event_signal(&(*d)->event);
 }
 
 /* Have a batch, if there is anything to put in it. */
@@ -82,191 +99,215 @@ static bool stage(struct usrcu *d)
 {
 	struct callbacks *c = &d->callbacks;
 
-	if (c->batch)
+	if (c->batches & 1)
 		return true;
 	if (!load_relaxed(&c->incoming))
 		return false;
-	port_mutex_lock(&d->lock); /* against fork: none is between the two lists */
-	/* B (pairs with A): the pushes come before the cookie. */
-	c->batch = reversed(exchange(&c->incoming, NULL));
+	gate_enter();
+	store_relaxed(&c->batches, c->batches + 1);
+	unless(BATCH_NO_FENCE, fence_full()); /* H (pairs with G): batches odd before the take */
+	c->batch = exchange(&c->incoming, NULL); /* B (pairs with A): the pushes before the cookie */
 	c->due = usrcu_get_state(d);
-	port_mutex_unlock(&d->lock);
+	gate_leave();
 	return true;
+}
+
+/* Turn the batch round, a stretch at a time: forks wait for sections of the gate. */
+static void put_in_order(struct callbacks *c)
+{
+	struct usrcu_head *head;
+
+	while (c->batch) {
+		gate_enter();
+		for (int i = 0; i < TURN_AT_ONCE && (head = c->batch); i++) {
+			c->batch = head->usrcu__next;
+			head->usrcu__next = c->ordered;
+			c->ordered = head;
+		}
+		gate_leave();
+	}
+}
+
+static struct usrcu_head *next_callback(struct callbacks *c)
+{
+	struct usrcu_head *head;
+
+	gate_enter();
+	head = c->ordered;
+	if (head)
+		c->ordered = head->usrcu__next; /* before the call, which may free it */
+	gate_leave();
+	return head;
 }
 
 static void run_batch(struct callbacks *c)
 {
 	struct usrcu_head *head;
 
-	while ((head = c->batch)) {
-		c->batch = head->usrcu__next; /* before the call, which may free it */
+	put_in_order(c);
+	while ((head = next_callback(c)))
 		head->usrcu__func(head);
-		if (MUTANT(RAN_NO_RELEASE))
-			store_relaxed(&c->ran, c->ran + 1);
-		else
-			store_release(&c->ran, c->ran + 1); /* E (pairs with F): its effects before ran */
-	}
+	store_release_unless(RAN_NO_RELEASE, &c->batches, c->batches + 1); /* E (pairs with F): effects before batches */
 }
 
-void usrcu_run_callbacks_(struct usrcu *d)
+/* The number of the batch that callbacks queued by now are in at the latest: batches is at least that when it is done. */
+static uint64_t last_batch(struct usrcu *d)
 {
-	struct callbacks *c = &d->callbacks;
-	uint64_t target = load_relaxed(&c->queued);
-	int cancel;
+	fence_full(); /* G (pairs with H): the caller's own calls before batches */
+	return (load_relaxed(&d->callbacks.batches) + 3) & ~(uint64_t)1;
+}
 
-	if (c->has_worker || load_acquire(&c->ran) == target)
-		return;
-	if (exchange(&c->running, 1)) /* D (pairs with C): the batch is ours now */
-		return;
-	cancel = port_cancel_disable(); /* a callback that vanished would keep the role */
-	store_relaxed(&c->runner, port_self());
-	/* Only what was queued when we came: a callback may queue itself for ever. */
-	while ((int64_t)(c->ran - target) < 0 && stage(d) &&
-	       (MUTANT(CALL_EARLY) || usrcu_advance_(d, c->due) == 1))
+static bool is_done(const struct usrcu *d, uint64_t batch)
+{
+	/* F (pairs with E): the callbacks' effects before what follows. */
+	return (int64_t)(load_acquire(&d->callbacks.batches) - batch) >= 0 || usrcu_no_callbacks_(d);
+}
+
+/* In the worker's own child, if it forked in a callback, it is still the runner. */
+static bool is_runner(const struct usrcu *d)
+{
+	return process_is_me(load_relaxed(&d->callbacks.runner));
+}
+
+/*
+ * As the runner, which the caller is: run what is due of the batches up to @batch; with @wait, wait for them to be due.
+ * 0 or -errno.
+ */
+static int run_callbacks(struct usrcu *d, uint64_t batch, bool wait)
+{
+	struct usrcu *role __attribute__((cleanup(give_role_back))) = d;
+	struct callbacks *c = &role->callbacks;
+	int rc;
+
+	while (!is_done(d, batch) && stage(d)) {
+		rc = wait ? usrcu_wait_(d, c->due, USRCU_SPIN_NS, PORT_FOREVER) : usrcu_advance_(d, c->due);
+		if (broken_if(CALL_EARLY, false, rc != !wait))
+			return rc < 0 ? rc : 0;
 		run_batch(c);
-	store_relaxed(&c->runner, NULL);
-	/* C (pairs with D, G): the batch before the role is free; that before the look for barriers. */
-	if (MUTANT(ROLE_NO_FENCE))
-		store_release(&c->running, 0);
-	else
-		exchange(&c->running, 0);
-	if (load_relaxed(&d->sleepers))
-		usrcu_wake_sleepers_(d);
-	port_cancel_restore(cancel);
+	}
+	return 0;
 }
 
 bool usrcu_no_callbacks_(const struct usrcu *d)
 {
-	return load_acquire(&d->callbacks.ran) == load_relaxed(&d->callbacks.queued);
+	const struct callbacks *c = &d->callbacks;
+	/* E and F are for this look too.  Read first, since a take goes from incoming to odd batches. */
+	bool none_incoming = !load_acquire(&c->incoming);
+
+	return none_incoming && !(load_acquire(&c->batches) & 1);
 }
 
-/* Sleep until a runner has run something or the worker has something to do. */
-static void sleep_unless(struct usrcu *d, bool (*reason)(struct usrcu *d, uint64_t arg), uint64_t arg)
+int usrcu_run_callbacks(struct usrcu *d)
 {
-	uint32_t seen;
-
-	fetch_add(&d->sleepers, 1); /* G (pairs with C): I am seen, or I see that the role is free */
-	seen = load_acquire(&d->wakes);
-	if (reason(d, arg))
-		fetch_add(&d->sleepers, -1);
-	else
-		usrcu_sleep_(d, seen, PORT_FOREVER);
-}
-
-static bool reached(struct usrcu *d, uint64_t target)
-{
-	/* F (pairs with E): the callbacks' effects come before what follows barrier. */
-	return (int64_t)(load_acquire(&d->callbacks.ran) - target) >= 0;
-}
-
-/* Nothing to sleep for: the target is reached, or the role of the runner is free to take. */
-static bool reached_or_free(struct usrcu *d, uint64_t target)
-{
-	return reached(d, target) ||
-	       (!d->callbacks.has_worker && !load_acquire(&d->callbacks.running));
+	if (!d)
+		return -EINVAL;
+	if (usrcu_in_section_(d) || is_runner(d))
+		return -EDEADLK;
+	return take_role(&d->callbacks) ? run_callbacks(d, last_batch(d), false) : 0;
 }
 
 int usrcu_barrier(struct usrcu *d)
 {
-	uint64_t target;
-	int cancel, rc = 0;
+	uint64_t batch;
+	uint32_t seen;
+	int rc = 0;
 
 	if (!d)
 		return -EINVAL;
-	if (usrcu_in_section_(d) || load_relaxed(&d->callbacks.runner) == port_self())
+	if (usrcu_in_section_(d) || is_runner(d))
 		return -EDEADLK;
-	target = fetch_add(&d->callbacks.queued, 0); /* a full fence: not older than the caller's own */
-	cancel = port_cancel_disable();
-	while (!reached(d, target) && rc == 0) {
+	batch = last_batch(d);
+	while (!is_done(d, batch) && rc == 0) {
+		if (take_role(&d->callbacks)) {
+			rc = run_callbacks(d, batch, true);
+			continue;
+		}
+		/* The runner waits for this too; here it is for the error, should membarrier be refused. */
 		rc = usrcu_wait_(d, usrcu_get_state(d), USRCU_SPIN_NS, PORT_FOREVER);
-		usrcu_run_callbacks_(d);
-		if (rc == 0)
-			sleep_unless(d, reached_or_free, target);
-		port_relax(); /* a callback may be counted and not pushed yet */
+		seen = event_prepare(&d->event);
+		if (rc == 0 && !is_done(d, batch) && process_has(load_acquire(&d->callbacks.runner)))
+			event_wait(&d->event, seen, PORT_FOREVER);
 	}
-	port_cancel_restore(cancel);
 	return rc;
 }
 
-/* ---- the worker: the only runner of its domain ---- */
+/* ---- the worker ---- */
 
-static bool has_work(struct usrcu *d, uint64_t unused)
+/* Sleep until something is queued: true, or the worker is to stop: false. */
+static bool wait_for_work(struct usrcu *d)
 {
-	(void)unused;
-	return load_acquire(&d->callbacks.incoming) || load_acquire(&d->callbacks.stop);
+	uint32_t seen;
+
+	for (;;) {
+		seen = event_prepare(&d->event);
+		if (load_acquire(&d->callbacks.stop))
+			return false;
+		if (!usrcu_no_callbacks_(d))
+			return true;
+		event_wait(&d->event, seen, PORT_FOREVER);
+	}
 }
 
+/* It keeps the role.  If a callback ends its thread, barriers run the callbacks from then on. */
 static void *work(void *arg)
 {
 	struct usrcu *d = arg;
 	struct callbacks *c = &d->callbacks;
+	uint32_t seen;
 
-	store_relaxed(&c->runner, port_self());
 	for (;;) {
-		sleep_unless(d, has_work, 0);
-		if (load_acquire(&c->stop))
-			return NULL;
-		if (!stage(d))
-			continue;
-		/* Where membarrier is refused the callbacks stay: leaked, not run early. */
-		while (usrcu_wait_(d, c->due, USRCU_SPIN_NS, PORT_FOREVER)) {
-			if (load_acquire(&c->stop))
-				return NULL;
-			usrcu_wake_sleepers_(d); /* barriers are to see the error too */
-			port_futex_wait(&c->stop, 0, port_deadline(1000000000));
-		}
-		run_batch(c);
-		usrcu_wake_sleepers_(d); /* barriers */
+		seen = event_prepare(&d->event);
+		if (take_role(c))
+			break;
+		event_wait(&d->event, seen, PORT_FOREVER);
 	}
+	{
+		struct usrcu *role __attribute__((cleanup(give_role_back))) = d;
+
+		while (wait_for_work(role)) {
+			stage(d);
+			/* If membarrier is refused the callbacks stay: leaked, not run early. */
+			while (usrcu_wait_(d, c->due, USRCU_SPIN_NS, PORT_FOREVER)) {
+				if (load_acquire(&c->stop))
+					return NULL;
+				port_futex_wait(&c->stop, 0, port_deadline(1000000000));
+			}
+			run_batch(c);
+			event_signal(&d->event); /* barriers */
+		}
+	}
+	return NULL;
 }
 
 int usrcu_start_worker_(struct usrcu *d)
 {
 	int rc;
 
-	d->callbacks.has_worker = true; /* before the worker looks */
+	d->callbacks.has_worker = process_generation();
 	rc = port_thread_start(&d->callbacks.worker, work, d);
 	if (rc)
-		d->callbacks.has_worker = false;
+		d->callbacks.has_worker = 0;
 	return rc;
 }
 
 void usrcu_stop_worker_(struct usrcu *d)
 {
-	if (!d->callbacks.has_worker)
-		return;
-	store_release(&d->callbacks.stop, 1);
-	usrcu_wake_sleepers_(d);
-	port_futex_wake(&d->callbacks.stop, 1);
-	port_thread_join(&d->callbacks.worker);
-	d->callbacks.has_worker = false;
-}
-
-static uint64_t length(const struct usrcu_head *head)
-{
-	uint64_t n = 0;
-
-	for (; head; head = head->usrcu__next)
-		n++;
-	return n;
-}
-
-/*
- * The worker and other threads that ran callbacks do not exist here; pollers take over.  A
- * callback that such a thread was about to push, or was in, is its own: it is not run here, and
- * nobody waits for it.
- */
-void usrcu_callbacks_after_fork_(struct usrcu *d)
-{
 	struct callbacks *c = &d->callbacks;
-	bool mine = c->runner == port_self();
+	uint32_t seen;
 
-	c->has_worker = false;
-	if (!mine) {
-		c->runner = NULL;
-		c->running = 0;
-		if (c->batch)
-			c->due = usrcu_get_state(d);
+	if (!c->has_worker)
+		return;
+	store_release(&c->stop, 1);
+	event_signal(&d->event);
+	port_futex_wake(&c->stop, 1);
+	if (c->has_worker == process_generation())
+		port_thread_join(&c->worker);
+	/* In the child of a fork by the worker it is there, but no thread to be joined. */
+	for (;;) {
+		seen = event_prepare(&d->event);
+		if (!process_has(load_acquire(&c->runner)))
+			break;
+		event_wait(&d->event, seen, PORT_FOREVER);
 	}
-	c->queued = c->ran + (mine ? 1 : 0) + length(c->batch) + length(c->incoming);
+	c->has_worker = 0;
 }

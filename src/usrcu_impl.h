@@ -2,29 +2,32 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * A domain, shared by usrcu.c (sections and grace periods), usrcu_call.c (callbacks) and
- * usrcu_domain.c (create and destroy).
+ * A domain, shared by its files, from the bottom up: usrcu.c (sections, grace periods), usrcu_call.c (callbacks),
+ * usrcu_domain.c (create, destroy).
  */
 #ifndef MIRROR_USRCU_IMPL_H
 #define MIRROR_USRCU_IMPL_H
 
 #include "port.h"
-#include "slots.h"
+#include "event.h"
+#include "gate.h"
 #include "mutant.h"
+#include "slots.h"
 
 #include <mirror/usrcu.h>
 #include <mirror/usrcu_inline.h>
 
 /* usrcu_call.c: the callbacks of one domain. */
 struct callbacks {
-	struct usrcu_head *incoming;    /* pushed by anyone, newest first */
-	uint64_t queued;                /* ever pushed, or about to be */
-	uint64_t ran;                   /* ever returned; written by the runner */
-	uint32_t running;               /* 1: a thread has taken the role of the runner */
-	const void *runner;             /* which, as port_self() */
-	struct usrcu_head *batch;       /* the runner's: taken from incoming, oldest first */
-	usrcu_cookie_t due;             /* the runner's: the grace period that batch waits for */
-	bool has_worker;
+	struct usrcu_head *incoming;    /* pushed by any thread, newest first */
+	uint64_t runner;                /* process_self() of the one thread that runs callbacks, or 0 */
+	/* The runner's. */
+	uint64_t batches;               /* odd: it has a batch; + 2 for each */
+	struct usrcu_head *batch;       /* taken from incoming, newest first */
+	struct usrcu_head *ordered;     /* that part of it which has been turned round */
+	usrcu_cookie_t due;             /* the grace period that the batch waits for */
+
+	uint64_t has_worker;            /* process_self() of who started it, or 0 */
 	uint32_t stop;
 	struct port_thread worker;
 };
@@ -32,31 +35,28 @@ struct callbacks {
 struct usrcu {
 	struct usrcu_head_of_domain head;
 	bool membarrier;                /* light fences cost nothing, heavy ones a system call */
+	bool lent_vanish;               /* in a child handed-over sections of vanished threads count no more either */
 	struct slots slots;             /* struct usrcu_slot for each thread */
 
-	/* Sections of threads for which there was no memory; changed by read-modify-writes. */
+	/* Sections of threads for which there was no memory; read-modify-writes. */
 	struct usrcu_slot fallback __attribute__((aligned(64)));
 
-	/* The grace period: under lock; seq is read without it. */
-	struct port_mutex lock __attribute__((aligned(64)));
-	uint64_t seq;                   /* odd: one is under way; + 2 for each */
-	uint32_t need;                  /* bit i: index i has not been seen empty yet */
-	bool flipped;
-
-	/* Sleepers: each reads wakes, looks, and sleeps while wakes stays the same. */
-	uint32_t wakes;
-	uint32_t sleepers;
+	uint64_t gp __attribute__((aligned(64)));       /* the grace period: GP_... */
+	uint64_t lease_ns;              /* until then the others leave the grace period to one thread */
+	uint64_t began_ns;              /* when the grace period that is under way began */
+	uint64_t reported;              /* gp of the last one that was reported as late */
+	struct event event;             /* a grace period has ended, callbacks have been run or queued */
 
 	struct callbacks callbacks;
 
+	/* Constant. */
 	uint64_t stall_ns;
 	void (*report)(void *arg, const char *text);
 	void *report_arg;
 	char name[32];
-	struct usrcu *next_spare;
 };
 
-/* Under lock: which of the indexes in @need have a section open. */
+/* Which of the indexes in @need have a section open. */
 uint32_t usrcu_open_indexes_(struct usrcu *d, uint32_t need);
 /* Whether the cookie's grace period is over; no step is taken. */
 bool usrcu_is_over_(const struct usrcu *d, usrcu_cookie_t cookie);
@@ -66,19 +66,14 @@ int usrcu_advance_(struct usrcu *d, usrcu_cookie_t cookie);
 int usrcu_wait_(struct usrcu *d, usrcu_cookie_t cookie, uint64_t spin_ns, uint64_t deadline_ns);
 /* Whether this thread may be in a section of @d. */
 bool usrcu_in_section_(const struct usrcu *d);
-/* Let every sleeper look again. */
-void usrcu_wake_sleepers_(struct usrcu *d);
-/* Sleep until that happens after *wakes was @seen, or the deadline; 0 or -ETIMEDOUT. */
-int usrcu_sleep_(struct usrcu *d, uint32_t seen, uint64_t deadline_ns);
-void usrcu_report_(struct usrcu *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Run what is due, if no other thread does; for threads outside every section of @d. */
-void usrcu_run_callbacks_(struct usrcu *d);
 /* Nothing is queued, nothing runs. */
 bool usrcu_no_callbacks_(const struct usrcu *d);
 int usrcu_start_worker_(struct usrcu *d);
 void usrcu_stop_worker_(struct usrcu *d);
-void usrcu_callbacks_after_fork_(struct usrcu *d);
+
+/* For the library's own domains; may be an attribute of the public one some day. */
+#define USRCU_LENT_VANISH_ (1u << 31)
 
 /* What a normal grace period spins for before it sleeps: about one sleep and one wake. */
 #define USRCU_SPIN_NS 5000

@@ -69,13 +69,14 @@ extern "C" {
 
 #pragma GCC visibility push(default)
 
-/* The sections of one thread in one domain; written by that thread alone. */
+/* The sections of one thread in one domain. */
 struct usrcu_slot {
-	uint64_t open[2];       /* its sections, by index */
-	uint64_t down[2];       /* sections that it has opened to be ended by any thread */
-	uint64_t up[2];         /* such sections, its own or others', that it has ended */
-	uint64_t tid;           /* for reports */
-	uint64_t pad;           /* to a cache line */
+	uint64_t open[2];       /* its sections that are open, by index; its own thread */
+	void *record;           /* constant: whose it is, as src/slots.h says */
+	uint32_t generation;
+	uint32_t number;        /* in tokens of usrcu_down_read */
+	uint64_t lent[2];       /* sections of usrcu_down_read, less those that it has ended itself; its own thread */
+	uint64_t gone[2];       /* those that other threads have ended; read-modify-writes */
 };
 
 /* The head of every domain: all that the read side reads. */
@@ -91,7 +92,8 @@ extern __thread void **usrcu__slots __attribute__((__tls_model__("initial-exec")
 /* A token is the index; these bits say what the call that ends the section must know. */
 enum {
 	USRCU__TOKEN_SLOW   = 2,        /* not in a slot that usrcu__slots shows */
-	USRCU__TOKEN_HANDED = 8,        /* from usrcu_down_read */
+	USRCU__TOKEN_HANDED = 8,        /* from usrcu_down_read: the number of the slot stands above */
+	USRCU__TOKEN_NUMBER = 4,        /* by so many bits */
 };
 
 int usrcu__read_lock_slow(struct usrcu *domain);
@@ -143,24 +145,28 @@ USRCU__INLINE int usrcu_down_read(struct usrcu *domain)
 	if (__builtin_expect(!slot, 0))
 		return usrcu__down_read_slow(domain);
 	index = usrcu__load(&d->index);
-	usrcu__own_inc(&slot->down[index]);
+	usrcu__own_inc(&slot->lent[index]);
 	usrcu__fence_light(); /* A, as in usrcu_read_lock */
-	return (int)index | USRCU__TOKEN_HANDED;
+	return (int)(index | USRCU__TOKEN_HANDED | slot->number << USRCU__TOKEN_NUMBER);
 }
 
 USRCU__INLINE void usrcu_up_read(struct usrcu *domain, int token)
 {
 	const struct usrcu_head_of_domain *d = (const struct usrcu_head_of_domain *)domain;
 	struct usrcu_slot *slot = (struct usrcu_slot *)usrcu__my_slots()[d->key];
+	uint32_t index = (uint32_t)token & 1;
 
-	if (__builtin_expect(!slot || !(token & USRCU__TOKEN_HANDED), 0)) {
+	/* Other bits than these three parts are of no token. */
+	if (__builtin_expect(!slot || ((uint32_t)token ^ index) !=
+				      (slot->number << USRCU__TOKEN_NUMBER | USRCU__TOKEN_HANDED), 0)) {
 		usrcu__up_read_slow(domain, token);
 		return;
 	}
-	usrcu__own_inc(&slot->up[token & 1]); /* B, as in usrcu_read_unlock */
+	/* B, as in usrcu_read_unlock; below zero if others have ended some: the sum is what counts */
+	(void)usrcu__own_dec(&slot->lent[index]);
 	usrcu__fence_light(); /* E, as in usrcu_read_unlock */
-	if (__builtin_expect(usrcu__load(&d->waiting[token & 1]) != 0, 0))
-		usrcu__wake(domain, token & 1);
+	if (__builtin_expect(usrcu__load(&d->waiting[index]) != 0, 0))
+		usrcu__wake(domain, (int)index);
 }
 
 #pragma GCC visibility pop

@@ -1,0 +1,123 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/* The gate, and the hooks of fork().  gate.h says what and why. */
+
+#include "gate.h"
+
+#include <limits.h>
+
+static struct {
+	uint32_t closed;
+	uint32_t nested;                /* the closer's: hooks of a fork within those of a fork */
+	uint64_t closer;
+	uint64_t fallback;
+} gate;
+
+static bool is_closed_for_me(void)
+{
+	uint64_t closer = load_acquire(&gate.closer);
+
+	return load_acquire(&gate.closed) && process_has(closer) && !process_is_me(closer);
+}
+
+/* Count this thread in: how many sections it was in before. */
+static uint64_t count_in(struct record *record)
+{
+	if (record) {
+		own_inc(&record->gate);
+		return load_relaxed(&record->gate) - 1;
+	}
+	fetch_add(&gate.fallback, 1);
+	return (*port_fallback_gate())++;
+}
+
+static void count_out(struct record *record)
+{
+	if (record) {
+		own_dec(&record->gate);
+		return;
+	}
+	--*port_fallback_gate();
+	fetch_add(&gate.fallback, -(uint64_t)1);
+}
+
+/* Where this thread is counted.  One without memory stays in the fallback until it has left all its sections. */
+static struct record *counted_in(void)
+{
+	return *port_fallback_gate() ? NULL : slots_record();
+}
+
+void gate_enter(void)
+{
+	struct record *record = counted_in();
+
+	for (;;) {
+		bool nested = count_in(record) != 0;
+
+		fence_full(); /* A (pairs with B): my count before the look at closed */
+		if (nested || !is_closed_for_me())
+			return;
+		count_out(record);
+		port_futex_wait(&gate.closed, 1, port_deadline(1000000));
+	}
+}
+
+void gate_leave(void)
+{
+	count_out(counted_in());
+}
+
+static void wait_a_moment(void)
+{
+	static const uint32_t never;
+
+	port_futex_wait(&never, 0, port_deadline(1000000));
+}
+
+static void close_gate(void)
+{
+	const struct record *mine = slots_record();
+	uint64_t closer = load_relaxed(&gate.closer);
+
+	if (process_is_me(closer)) {
+		gate.nested++;
+		return;
+	}
+	while (process_has(closer) || !compare_exchange(&gate.closer, &closer, process_self())) {
+		wait_a_moment();
+		closer = load_relaxed(&gate.closer);
+	}
+	gate.nested = 0;
+	store_release(&gate.closed, 1);
+	fence_full(); /* B (pairs with A): closed before the look at the counts */
+	for (const struct record *record = slots_first_record(); record; record = load_acquire(&record->next))
+		while (record != mine && load_acquire(&record->gate) && slots_record_is_live(record))
+			wait_a_moment();
+	while (load_acquire(&gate.fallback) != *port_fallback_gate())
+		wait_a_moment();
+}
+
+static void open_gate(void)
+{
+	if (gate.nested) {
+		gate.nested--;
+		return;
+	}
+	store_release(&gate.closed, 0);
+	store_release(&gate.closer, 0);
+	port_futex_wake(&gate.closed, INT_MAX);
+}
+
+static void after_fork_in_child(void)
+{
+	process_after_fork_in_child();
+	/* Those who were counted here and are not this thread do not exist. */
+	store_relaxed(&gate.fallback, *port_fallback_gate());
+	open_gate();
+}
+
+__attribute__((constructor)) static void hook_fork(void)
+{
+	port_at_fork(close_gate, open_gate, after_fork_in_child);
+}

@@ -1,0 +1,43 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The gate: no thread is half-way through a change of shared state while another one forks
+ *
+ * A section of the gate is as long as a lock of the library is held, and never around the program's code.  The thread
+ * that forks closes the gate and owns it until the fork is over: it alone goes on using the library, in the program's
+ * own fork hooks too, whatever their order.
+ *
+ * State
+ *   record->gate      its own thread: how many sections it is in
+ *   gate.fallback     read-modify-writes: the same for threads without a record
+ *   gate.closer       compare-and-exchange: process_self() of the thread that forks, or 0
+ *   gate.closed       the closer
+ *
+ *      enter:  count me; fence A; closed?  then count me out, sleep, again
+ *      close:  closed = 1; fence B; wait until every count of the others is zero
+ *
+ * A section inside a section passes a closed gate, so the outer one ends.  A handler that forks inside a section closes
+ * the gate around its own thread's section; the child is that thread too, and ends the section.
+ *
+ * Not so: a hook of the program that runs after the gate has closed and takes a lock whose holder waits at the gate
+ * waits for ever; and two handlers in two threads that both fork inside sections wait for each other.
+ *
+ * Cost.  A section: a fence.  A fork: a look at each record, and a sleep of a millisecond at a time while a section is
+ * open.
+ *
+ * Barriers
+ * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
+ * |---|---|---|---|---|---|---|
+ * | A | enter | my count before the look at closed | full | B | the child finds a lock held by nobody | t/usrcu_fork, t/mirror_faults |
+ * | B | close | closed before the look at the counts | full | A | as A | t/usrcu_fork, t/mirror_faults |
+ */
+#ifndef MIRROR_GATE_H
+#define MIRROR_GATE_H
+
+#include "slots.h"
+
+void gate_enter(void);
+void gate_leave(void);
+
+#endif /* MIRROR_GATE_H */

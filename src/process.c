@@ -1,0 +1,109 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/* Forks, and which threads exist after them.  process.h says what and why. */
+
+#include "process.h"
+
+#define SELF_BITS 48
+
+static struct {
+	uint32_t *mark;                 /* NULL: the kernel has none */
+	uint32_t generation;
+	int pid;
+	const void *survivor;           /* port_self() of the thread that forked this process */
+	void (*adopted)(uint32_t generation);
+} process = { .generation = 1 };
+
+void process_begin(void)
+{
+	uint32_t *mark, *none = NULL;
+
+	if (load_acquire(&process.pid))
+		return;
+	mark = port_fork_mark();
+	if (mark) {
+		store_relaxed(mark, 1);
+		if (!compare_exchange(&process.mark, &none, mark))
+			port_unmap(mark, PORT_PAGE_BYTES); /* a thread or a handler was faster */
+	}
+	store_release(&process.pid, port_pid());
+}
+
+void process_on_adopt(void (*adopted)(uint32_t generation))
+{
+	store_release(&process.adopted, adopted);
+}
+
+static void adopt(void)
+{
+	uint32_t generation = process.generation + 1;
+	void (*adopted)(uint32_t generation) = load_relaxed(&process.adopted);
+
+	store_relaxed(&process.pid, port_pid());
+	store_relaxed(&process.survivor, port_self());
+	if (adopted)
+		adopted(generation);
+	store_relaxed(&process.generation, generation);
+	if (process.mark)
+		store_release(process.mark, 1);
+}
+
+bool process_is_strange(void)
+{
+	const uint32_t *mark = load_relaxed(&process.mark);
+
+	if (!mark || load_acquire(mark))
+		return false;
+	if (port_tid() != port_pid())
+		return true;
+	adopt();
+	return false;
+}
+
+uint32_t process_generation(void)
+{
+	process_is_strange();
+	return load_relaxed(&process.generation);
+}
+
+uint32_t process_generation_of_new(void)
+{
+	bool is_strange = process_is_strange();
+
+	return load_relaxed(&process.generation) + is_strange;
+}
+
+void process_after_fork_in_child(void)
+{
+	if (process.mark)
+		process_is_strange();
+	else
+		adopt();
+}
+
+static const void *pointer_of(uint64_t self)
+{
+	return (const void *)(uintptr_t)(self & (((uint64_t)1 << SELF_BITS) - 1));
+}
+
+uint64_t process_self(void)
+{
+	return (uint64_t)process_generation() << SELF_BITS | (uint64_t)(uintptr_t)port_self();
+}
+
+bool process_has(uint64_t self)
+{
+	return self && (self >> SELF_BITS == (uint16_t)process_generation() ||
+			pointer_of(self) == load_relaxed(&process.survivor));
+}
+
+bool process_is_me(uint64_t self)
+{
+	return pointer_of(self) == port_self() && process_has(self);
+}
+
+bool process_has_ended(int tid)
+{
+	return !process_is_strange() && !port_thread_lives(load_relaxed(&process.pid), tid);
+}
