@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <stdio.h>
@@ -145,20 +146,53 @@ void port_unmap(void *memory, size_t bytes)
 #endif
 }
 
+void *port_map_sparse(size_t bytes, size_t used)
+{
+	char *memory = map(bytes);
+
+	if (memory && bytes > used) {
+		/* Under mlockall(MCL_FUTURE) all of it has come at once, and is locked. */
+		quiet_syscall(SYS_munlock, (long)(memory + used), (long)(bytes - used), 0, 0, 0, 0);
+		quiet_syscall(SYS_madvise, (long)(memory + used), (long)(bytes - used), MADV_DONTNEED, 0, 0, 0);
+	}
+	return memory;
+}
+
+void port_discard(void *memory, size_t bytes)
+{
+	/* Locked memory cannot be given back. */
+	if (quiet_syscall(SYS_madvise, (long)memory, (long)bytes, MADV_DONTNEED, 0, 0, 0) < 0)
+		memset(memory, 0, bytes);
+}
+
+/* Those of faults stay open: a collector or a JIT in a callback handles them. */
+static void only_faults(sigset_t *blocked)
+{
+	static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS };
+
+	sigfillset(blocked);
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		sigdelset(blocked, faults[i]);
+}
+
 int port_thread_start(struct port_thread *thread, void *(*run)(void *arg), void *arg)
 {
-	port_signals saved;
+	sigset_t blocked, saved;
 	int rc;
 
-	port_signals_block(&saved); /* which the new thread inherits */
+	only_faults(&blocked);
+	pthread_sigmask(SIG_SETMASK, &blocked, &saved); /* which the new thread inherits */
 	rc = pthread_create(&thread->thread, NULL, run, arg);
-	port_signals_restore(&saved);
+	pthread_sigmask(SIG_SETMASK, &saved, NULL);
 	return -rc;
 }
 
 void port_thread_join(struct port_thread *thread)
 {
+	int saved = port_cancel_disable();
+
 	pthread_join(thread->thread, NULL);
+	port_cancel_restore(saved);
 }
 
 int port_tid(void)
@@ -166,40 +200,26 @@ int port_tid(void)
 	return (int)quiet_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0);
 }
 
-void port_signals_block(port_signals *saved)
+int port_pid(void)
 {
-	sigset_t all;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, saved);
+	return (int)quiet_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0);
 }
 
-void port_signals_restore(const port_signals *saved)
+/* A sandbox that refuses the question gets the answer that is always safe. */
+bool port_thread_lives(int pid, int tid)
 {
-	pthread_sigmask(SIG_SETMASK, saved, NULL);
+	return quiet_syscall(SYS_tgkill, pid, tid, 0, 0, 0, 0) != -ESRCH;
 }
 
-/*
- * The key is made when the library is loaded, so that it is among the first 32, for which
- * setting a value allocates nothing: a thread's first use may be in a signal handler.
- */
-_Static_assert(PORT_EXIT_ROUNDS < PTHREAD_DESTRUCTOR_ITERATIONS, "the last round would not come");
-static pthread_key_t exit_key;
-static int exit_key_error;
-
-static void run_exit_hook(void *hook)
+uint32_t *port_fork_mark(void)
 {
-	((void (*)(void))hook)();
-}
+	uint32_t *mark = map(PORT_PAGE_BYTES);
 
-__attribute__((constructor)) static void make_exit_key(void)
-{
-	exit_key_error = -pthread_key_create(&exit_key, run_exit_hook);
-}
-
-int port_at_thread_exit(void (*hook)(void))
-{
-	return exit_key_error ? exit_key_error : -pthread_setspecific(exit_key, (void *)hook);
+	if (mark && quiet_syscall(SYS_madvise, (long)mark, PORT_PAGE_BYTES, MADV_WIPEONFORK, 0, 0, 0) < 0) {
+		port_unmap(mark, PORT_PAGE_BYTES);
+		mark = NULL;
+	}
+	return mark;
 }
 
 void port_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
@@ -209,17 +229,47 @@ void port_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(voi
 
 __thread uint32_t port_fallback_count;
 __thread char port_self_name;
+__thread uint32_t port_fallback_gate_count;
 __thread uint32_t port_walks_count;
+
+/* A SIGPIPE of this write is taken back, unless one was pending before. */
+static void write_quietly(const char *text, size_t length)
+{
+	sigset_t pipe_only, saved, pending;
+	const struct timespec now = { 0 };
+	bool was_pending;
+	long rc;
+
+	sigemptyset(&pipe_only);
+	sigaddset(&pipe_only, SIGPIPE);
+	sigpending(&pending);
+	was_pending = sigismember(&pending, SIGPIPE) == 1;
+	pthread_sigmask(SIG_BLOCK, &pipe_only, &saved);
+	rc = quiet_syscall(SYS_write, STDERR_FILENO, (long)text, (long)length, 0, 0, 0);
+	if (rc == -EPIPE && !was_pending)
+		sigtimedwait(&pipe_only, NULL, &now);
+	pthread_sigmask(SIG_SETMASK, &saved, NULL);
+}
+
+void port_say(const char *text)
+{
+	int saved = errno;
+	char line[256];
+	int length = snprintf(line, sizeof(line), "%s\n", text);
+
+	if (length > (int)sizeof(line) - 1) {
+		length = (int)sizeof(line) - 1;
+		line[length - 1] = '\n';
+	}
+	write_quietly(line, (size_t)length);
+	errno = saved;
+}
 
 void port_fatal(const char *function, const char *rule, const void *object)
 {
-	char text[256];
-	int length = snprintf(text, sizeof(text), "libmirror: %s(%p): %s\n", function, object, rule);
+	char text[250];
 
-	if (length > (int)sizeof(text) - 1)
-		length = (int)sizeof(text) - 1;
-	if (write(STDERR_FILENO, text, (size_t)length) < 0) {
-		/* There is nobody left to tell. */
-	}
+	snprintf(text, sizeof(text), "libmirror: %s(%p): %s", function, object, rule);
+	port_say(text);
 	abort();
 }

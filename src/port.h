@@ -8,8 +8,9 @@
  * the schedule explorer runs the library's own sources.
  *
  * All atomics work on plain integers and pointers, because they live in structures that C++
- * programs embed.  Names say the order: relaxed, acquire, release; without one it is full
- * (sequentially consistent, and a full fence on the machines that we run on).
+ * programs embed.  Names say the order: relaxed, acquire, release; without one it is sequentially
+ * consistent.  That is an acquire and a release, and no fence: a later relaxed load may come first
+ * (on arm64 without LSE it does).  Where a fence is needed there is one.
  */
 #ifndef MIRROR_PORT_H
 #define MIRROR_PORT_H
@@ -18,7 +19,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <pthread.h>
-#include <signal.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
@@ -254,6 +254,13 @@ void port_free(void *memory);
  */
 void *port_map(size_t bytes);
 void port_unmap(void *memory, size_t bytes);
+/* The same, of which mostly the first @used bytes will be touched: mlockall(2) keeps no more of it in memory. */
+void *port_map_sparse(size_t bytes, size_t used);
+/* Zero pages of port_map, and give their memory back to the system. */
+void port_discard(void *memory, size_t bytes);
+
+/* All that is mapped is a multiple of this. */
+#define PORT_PAGE_BYTES 4096u
 
 /* ---- threads ---- */
 
@@ -261,17 +268,16 @@ struct port_thread {
 	pthread_t thread;
 };
 
-/* 0 or -errno.  All signals are blocked in the new thread. */
+/* 0 or -errno.  In the new thread all signals are blocked but those that a fault of its own raises. */
 int port_thread_start(struct port_thread *thread, void *(*run)(void *arg), void *arg);
+/* Not a cancellation point. */
 void port_thread_join(struct port_thread *thread);
 
-/* The calling thread's number, as other tools show it. */
+/* The calling thread's number, as other tools show it; its process's. */
 int port_tid(void);
-
-/* From a caller to its return no signal handler runs in this thread. */
-typedef sigset_t port_signals;
-void port_signals_block(port_signals *saved);
-void port_signals_restore(const port_signals *saved);
+int port_pid(void);
+/* Whether the thread with that number in process @pid lives, as far as the kernel tells. */
+bool port_thread_lives(int pid, int tid);
 
 /* From disable to restore pthread_cancel waits. */
 static inline int port_cancel_disable(void)
@@ -287,24 +293,26 @@ static inline void port_cancel_restore(int saved)
 	pthread_setcancelstate(saved, NULL);
 }
 
-/*
- * Have @hook run when this thread exits; 0 or -errno.  A hook may ask for itself again, and runs
- * again after the hooks of others, PORT_EXIT_ROUNDS times in all: one less than there are, since
- * in the last round ThreadSanitizer has taken leave of the thread already.
- */
-#define PORT_EXIT_ROUNDS 3
-int port_at_thread_exit(void (*hook)(void));
 /* Have the hooks run around each fork, from now on. */
 void port_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
+/* A word on a page of its own that is 0 in the child of any fork (MADV_WIPEONFORK); NULL: the kernel has no such. */
+uint32_t *port_fork_mark(void);
 
 /* This thread's table of slots (slots.h). */
 extern __thread void **usrcu__slots __attribute__((tls_model("initial-exec"), visibility("default")));
 #define port_my_slots() usrcu__slots
-#define port_set_my_slots(table) ((void)(usrcu__slots = (table)))
+/* Whether it was @expected: a signal handler may have been here. */
+static inline bool port_install_my_slots(void **expected, void **table)
+{
+	return compare_exchange(&usrcu__slots, &expected, table);
+}
 
 /* How many sections of this thread, of all domains, are in no slot of its own because there was no memory for one. */
 extern __thread uint32_t port_fallback_count __attribute__((tls_model("initial-exec")));
 #define port_fallback_sections() (&port_fallback_count)
+/* In how many sections of the gate this thread is, counted there because there was no memory for a record. */
+extern __thread uint32_t port_fallback_gate_count __attribute__((tls_model("initial-exec")));
+#define port_fallback_gate() (&port_fallback_gate_count)
 /* Names the calling thread; two threads that live have different ones. */
 extern __thread char port_self_name __attribute__((tls_model("initial-exec")));
 #define port_self() ((const void *)&port_self_name)
@@ -331,6 +339,8 @@ extern __thread uint32_t port_walks_count __attribute__((tls_model("initial-exec
 
 /* ---- ends ---- */
 
+/* Write a line to standard error, without stdio; errno is kept, and SIGPIPE is not raised. */
+void port_say(const char *text);
 /* A rule of the library was broken in a way that would corrupt memory: say so and stop. */
 void port_fatal(const char *function, const char *rule, const void *object)
 	__attribute__((noreturn, cold));

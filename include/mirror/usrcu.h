@@ -186,6 +186,15 @@ int usrcu_cond_synchronize(struct usrcu *domain, usrcu_cookie_t cookie);
 int usrcu_call(struct usrcu *domain, struct usrcu_head *head, void (*func)(struct usrcu_head *head));
 
 /**
+ * usrcu_run_callbacks - run the callbacks that are due, if no other thread does
+ * Return:   0; -EINVAL: NULL @domain; -EDEADLK inside a section of @domain or inside a callback of
+ *           usrcu_call on it; another -errno as usrcu_synchronize
+ * Context:  any thread; never waits for readers; runs what was queued before the call alone.
+ *           For programs that poll, and want neither a worker nor the wait of usrcu_barrier
+ */
+int usrcu_run_callbacks(struct usrcu *domain);
+
+/**
  * usrcu_barrier - wait until every callback queued before the call has returned
  * Return:   0; -EDEADLK inside a section of @domain or inside a callback of usrcu_call on it;
  *           another -errno as usrcu_synchronize
