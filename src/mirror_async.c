@@ -4,8 +4,8 @@
 /*
  * Unregister without waiting: who finds out that a mirror is drained, and tells its owner
  *
- * The mark and the pins are those of mirror_drain.c, which says why this is safe; its
- * barriers are explained at the top of src/mirror_drain.c.  A mirror is pending from its mark until
+ * The mark and the pins are those of mirror_unregister.c, which says why this is safe; its
+ * barriers are explained at the top of src/mirror_unregister.c.  A mirror is pending from its mark until
  * somebody has taken upon himself to call its done().
  *
  * A fence serves the marks that came before it.  So marks are numbered, and who has fenced leaves
@@ -13,7 +13,7 @@
  * (drain-async-both; mutant FINISH_UNFENCED)
  */
 
-#include "mirror_impl.h"
+#include "mirror_list.h"
 
 #include <errno.h>
 #include <limits.h>

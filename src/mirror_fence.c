@@ -5,7 +5,7 @@
  * Who pays for the fence between the pins of walks and the marks of drains
  *
  * A drain marks entries dead and then looks at pins; a walk pins and then looks for the mark.
- * Both sides need a full fence between the two (A, C and E of mirror_drain.c).  There are two
+ * Both sides need a full fence between the two (A, C and E of mirror_unregister.c).  There are two
  * ways to have that.  With membarrier(2) walks execute none, and each drain makes all threads of
  * the process that run execute one, by an interrupt that costs each of them microseconds.  Or
  * walks fence: a few nanoseconds for each mirror called, and a drain interrupts nobody.  The
@@ -45,7 +45,7 @@
  * | A | end_fencing | marks of earlier drains before OFF | release, and the lock | mirror_walk.c:B | a callback runs on a freed mirror | fence-end |
  */
 
-#include "mirror_impl.h"
+#include "mirror_list.h"
 
 /*
  * So many drains in a window make fences the cheaper way: an interrupt costs what some

@@ -47,7 +47,7 @@
  * count is each mirror's own, so that brackets elsewhere do not matter.
  */
 
-#include "mirror_impl.h"
+#include "mirror_list.h"
 
 #include <limits.h>
 

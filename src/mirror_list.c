@@ -7,7 +7,7 @@
  * Terms.  The roll is the array of the entries of whole-list mirrors, in order of registration;
  * range mirrors stand in the index (index.h).
  *
- * State: struct mirror_list in mirror_impl.h.
+ * State: struct mirror_list in mirror_list.h.
  *
  * Algorithm
  *   1. Register puts an entry in the roll's next slot, or a range in the index, then publishes
@@ -15,7 +15,7 @@
  *   2. When the roll is full, its live entries are copied to a new one, at most half full.  So a
  *      registration costs a constant on average.
  *   3. Unregister empties the slot (unlink_) and, once drained, retires the entry.
- *   4. Release calls each live mirror under a pin (mirror_drain.c), and when its callback has
+ *   4. Release calls each live mirror under a pin (mirror_unregister.c), and when its callback has
  *      returned names the next seq as the entry's released: brackets from then on pass over it.
  *
  * Why it is safe

@@ -25,7 +25,7 @@
  * sleeps.
  */
 
-#include "mirror_impl.h"
+#include "mirror_list.h"
 
 #include <errno.h>
 #include <string.h>

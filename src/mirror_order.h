@@ -23,7 +23,7 @@
 #ifndef MIRROR_ORDER_H
 #define MIRROR_ORDER_H
 
-#include "mirror_impl.h"
+#include "mirror_list.h"
 
 /* What a walk is about. */
 struct view {

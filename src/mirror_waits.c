@@ -6,10 +6,10 @@
  *
  * A wait is an unregister under way.  It is shown before its entries are marked dead, under the
  * same lock as the search for a cycle, so that of those that close one the last finds the
- * others: mirror_drain.c, 5.
+ * others: mirror_unregister.c, 5.
  */
 
-#include "mirror_impl.h"
+#include "mirror_list.h"
 
 #include <errno.h>
 

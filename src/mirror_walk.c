@@ -21,7 +21,7 @@
  *   3. The start reads seq once and keeps it in the range: S.
  *   4. An entry takes part in the bracket if joined <= S < released and the ranges overlap
  *      (takes_part, mirror_order.h).
- *   5. Start: in order, each entry that takes part is pinned (mirror_drain.c), and unless it is
+ *   5. Start: in order, each entry that takes part is pinned (mirror_unregister.c), and unless it is
  *      dead its callback is called.
  *   6. If one of them has a finish, a second pass calls it, by the same rule.
  *   7. A refusal, legal if the range is not blockable, ends the pass; those that joined before

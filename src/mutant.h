@@ -51,7 +51,7 @@ enum {
 	MUTANT_UNLINK_BEFORE_RELEASE,
 	MUTANT_RELEASE_TWICE,
 	MUTANT_PIN_AFTER_CHECK,
-	MUTANT_PIN_NO_FENCE,            /* mirror_drain.c: A off, with full fences */
+	MUTANT_PIN_NO_FENCE,            /* mirror_unregister.c: A off, with full fences */
 	MUTANT_UNPIN_NO_RELEASE,        /* B off */
 	MUTANT_UNPIN_NO_FENCE,          /* E off, with full fences */
 	MUTANT_DEAD_AFTER_SCAN,

@@ -3,7 +3,7 @@
 
 /* The two ways that come with the library to keep walkers and changes of a list apart. */
 
-#include "mirror_impl.h"
+#include "mirror_list.h"
 
 #include <errno.h>
 

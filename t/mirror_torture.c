@@ -15,7 +15,7 @@
  * this program with a small WEIGH_PERIOD, and the workers take turns of a millisecond in which they
  * leave the mirrors alone.
  */
-#include "mirror_impl.h"
+#include "mirror_list.h"
 #include "torture.h"
 
 /* ---- brackets ---- */

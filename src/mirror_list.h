@@ -9,11 +9,11 @@
  *   mirror_walk.c    publishing: brackets
  *   mirror_order.c   which mirrors a walk calls, and in what order
  *   index.c          the index of range mirrors
- *   mirror_drain.c   unregister: pins, and the wait for them
+ *   mirror_unregister.c   unregister: pins, and the wait for them
  *   mirror_async.c   unregister without waiting
  *   mirror_fence.c   who pays for the fence between pins and drains
  *   mirror_waits.c   who waits for whom
- *   mirror_stall.c   callbacks that take too long
+ *   mirror_report.c   callbacks that take too long
  *   mirror_fill.c    fills that retry when a bracket races them
  *   sync.c           mirror_sync_srcu and mirror_sync_rwsem
  *
@@ -22,8 +22,8 @@
  * fork.  None is held in a callback, but for fallback_lock, by which threads for which there was
  * no memory take turns.
  */
-#ifndef MIRROR_IMPL_H
-#define MIRROR_IMPL_H
+#ifndef MIRROR_LIST_H
+#define MIRROR_LIST_H
 
 #include "port.h"
 #include "slots.h"
@@ -298,7 +298,7 @@ struct wait {
 int show_wait_(struct wait *wait);
 void end_wait_(struct wait *wait);
 
-/* mirror_stall.c */
+/* mirror_report.c */
 
 /* Note when a callback begins; report it at its end where it took too long. */
 void begin_timing_(const struct walk *walk);
@@ -321,7 +321,7 @@ void begin_fencing_(struct mirror_list *list);
 void end_fencing_(struct mirror_list *list);
 /* Under lock, the entries marked: whether a drain must interrupt the walks to order them with that. */
 bool must_interrupt_(struct mirror_list *list);
-/* C of mirror_drain.c, as must_interrupt_ said: 0 or -errno. */
+/* C of mirror_unregister.c, as must_interrupt_ said: 0 or -errno. */
 int order_walks_(bool interrupt);
 
 /* mirror_async.c */
@@ -329,7 +329,7 @@ int order_walks_(bool interrupt);
 /* The drains of those that went without waiting: this entry is not pinned here any more. */
 void unpinned_async_(struct mirror_list *list, struct mirror__entry *e);
 
-/* mirror_drain.c; barriers are explained at the top of src/mirror_drain.c */
+/* mirror_unregister.c; barriers are explained at the top of src/mirror_unregister.c */
 
 /* Make @count mirrors ours to unregister; where one cannot be, the others are given back. */
 int claim_(struct mirror *const *mirrors, size_t count, bool to_wait);
@@ -354,7 +354,7 @@ int pin_level_(const struct walker *w, const struct mirror__entry *e);
 static inline bool has_pin_(const struct walker *w)
 {
 	for (int i = 0; i < MAX_PINS; i++)
-		if (load_acquire(&w->pin[i])) /* D of mirror_drain.c, where none is found */
+		if (load_acquire(&w->pin[i])) /* D of mirror_unregister.c, where none is found */
 			return true;
 	return false;
 }
@@ -399,4 +399,4 @@ static inline bool pin_(const struct walk *walk, struct mirror__entry *e)
 	return false;
 }
 
-#endif /* MIRROR_IMPL_H */
+#endif /* MIRROR_LIST_H */

@@ -25,7 +25,7 @@
  *      REGISTERED --async--> ASYNC --drained--> GONE <--------drained------------|----+  |
  *                                                                               DYING ---+
  *
- * Algorithm.  A walk, for each mirror that it calls (pin_ and unpin_, mirror_impl.h):
+ * Algorithm.  A walk, for each mirror that it calls (pin_ and unpin_, mirror_list.h):
  *   1. Pin the entry; light fence A; if the entry is dead, unpin, and do not call.
  *   2. The callback.
  *   3. Unpin, as a release, B; light fence E; if the entry is dead, wake who drains it.
@@ -81,7 +81,7 @@
  * Sources: Michael, "Hazard Pointers", 2004; Linux mm/mmu_notifier.c v6.12 (what is promised).
  */
 
-#include "mirror_impl.h"
+#include "mirror_list.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -3,7 +3,7 @@
 
 /* Stalls: callbacks that take longer than the list's stall_ns, and who they are. */
 
-#include "mirror_impl.h"
+#include "mirror_list.h"
 
 #include <stdio.h>
 
