@@ -14,8 +14,8 @@
  * State
  *   list->fencing         written under list->lock; each walk reads it once, within its section
  *   list->fencing_cookie  under list->lock
- *   list->nr_marks        written under list->lock; walkers read it
- *   walker->marks_before, looks_at, window_ends    its thread's own
+ *   list->nr_fences        written under list->lock; walkers read it
+ *   walker->fences_before, looks_at, window_ends    its thread's own
  *
  * Algorithm
  *   1. Publishers are those whom drains interrupt, so they decide: each counts drains, and looks
@@ -64,18 +64,18 @@ void end_fencing_(struct mirror_list *list)
 	store_release(&list->fencing, FENCING_OFF);
 }
 
-void weigh_fences_(struct mirror_list *list, struct walker *w)
+void choose_fence_mode_(struct mirror_list *list, struct walker *w)
 {
-	uint64_t marks = load_relaxed(&list->nr_marks), drains = marks - w->marks_before;
+	uint64_t marks = load_relaxed(&list->nr_fences), drains = marks - w->fences_before;
 	bool fencing = load_relaxed(&list->fencing) != FENCING_OFF;
 	/* At first the count is that of the list's whole life. */
 	bool is_first = !w->window_ends, over = w->walks >= w->window_ends;
 	bool wrong = !is_first && (fencing ? over && !drains : drains >= FREQUENT);
 
-	w->looks_at = w->walks + WEIGH_PERIOD;
+	w->looks_at = w->walks + FENCE_MODE_PERIOD;
 	if (over || wrong) {
-		w->marks_before = marks;
-		w->window_ends = w->walks + WEIGH_WINDOW;
+		w->fences_before = marks;
+		w->window_ends = w->walks + FENCE_MODE_WINDOW;
 	}
 	if (!wrong || !list->membarrier || !is_targeted_(list))
 		return;
@@ -89,11 +89,11 @@ void weigh_fences_(struct mirror_list *list, struct walker *w)
 	port_mutex_unlock(&list->lock);
 }
 
-bool must_interrupt_(struct mirror_list *list)
+bool advance_fence_mode_(struct mirror_list *list)
 {
 	const struct mirror_sync *sync = list->sync;
 
-	store_relaxed(&list->nr_marks, list->nr_marks + 1);
+	store_relaxed(&list->nr_fences, list->nr_fences + 1);
 	if (list->fencing == FENCING_BEGUN) {
 		/* As all before a cookie, BEGUN is seen by every section that its grace period does not wait for. */
 		list->fencing_cookie = sync->get_state(list->sync_state);
@@ -105,7 +105,7 @@ bool must_interrupt_(struct mirror_list *list)
 	return list->membarrier && list->grace_period && list->fencing != FENCING_ALL;
 }
 
-int order_walks_(bool interrupt)
+int fence_drain_(bool interrupt)
 {
 	return MUTANT(DRAIN_NO_FENCE) ? 0 : fence_heavy(interrupt);
 }

@@ -4,27 +4,27 @@
 /*
  * Lists: create, register, release, destroy
  *
- * Terms.  The roll is the array of the entries of whole-list mirrors, in order of registration;
+ * Terms.  The array is that of the entries of whole-list mirrors, in order of registration;
  * range mirrors stand in the index (index.h).
  *
  * State: struct mirror_list in mirror_list.h.
  *
  * Algorithm
- *   1. Register puts an entry in the roll's next slot, or a range in the index, then publishes
+ *   1. Register puts an entry in the next place of the array, or a range in the index, then publishes
  *      it by seq.
- *   2. When the roll is full, its live entries are copied to a new one, at most half full.  So a
+ *   2. When the array is full, its live entries are copied to a new one, at most half full.  So a
  *      registration costs a constant on average.
- *   3. Unregister empties the slot (unlink_) and, once drained, retires the entry.
+ *   3. Unregister empties the place (unlink_) and, once drained, retires the entry.
  *   4. Release calls each live mirror under a pin (mirror_unregister.c), and when its callback has
  *      returned names the next seq as the entry's released: brackets from then on pass over it.
  *
  * Why it is safe
- *   1. Who reads seq finds every entry with joined <= seq: A below.  A roll that is being replaced
- *      keeps its slots.  A slot behind the last entry may be used again under a walk that counted
+ *   1. Who reads seq finds every entry with joined <= seq: A below.  An array that is being replaced
+ *      keeps its places.  A place behind the last entry may be used again under a walk that counted
  *      it before: such a walk sees when the new entry joined, B, which is after the walk's seq.
- *      (list-slot, list-slot-end; mutants SLOT_NO_RELEASE, SLOT_TRUSTED)
+ *      (list-place, list-place-end; mutants PLACE_NO_RELEASE, PLACE_TRUSTED)
  *   2. Release happens once: released is set under the lock, by the one call that returns 0.  A
- *      mirror stays in the roll until its release has returned, so that no bracket misses it.
+ *      mirror stays in the array until its release has returned, so that no bracket misses it.
  *      An unregister that comes first makes it dead, and the pin fails; one that comes later
  *      waits for the pin.  (list-release; mutants UNLINK_BEFORE_RELEASE, RELEASE_TWICE)
  *
@@ -32,7 +32,7 @@
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
  * | A | register | the entry before seq | release | mirror_walk.c:A | a bracket misses a mirror that it should call | list-register |
- * | B | register | the entry before its slot, which a walk may have counted before | release | mirror_order.h:A | a bracket calls a mirror that joined later | list-slot |
+ * | B | register | the entry before its place, which a walk may have counted before | release | mirror_order.h:A | a bracket calls a mirror that joined later | list-place |
  *
  * Source: Linux mm/mmu_notifier.c v6.12 (what release is for).
  */
@@ -42,7 +42,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* ---- the roll and the index; all under list->lock ---- */
+/* ---- the array and the index; all under list->lock ---- */
 
 void next_seq_(struct mirror_list *list)
 {
@@ -82,14 +82,14 @@ static int make_entries(struct mirror_list *list, struct mirror *const *mirrors,
 			index_insert(&list->index, e->first, e->last, e, m);
 	}
 	retire_nodes_(list);
-	return ranges ? 0 : get_slots_(list, count);
+	return ranges ? 0 : get_places_(list, count);
 }
 
 /* Under lock: they are registered, in this order. */
-static void publish(struct mirror_list *list, struct mirror *const *mirrors, bool in_roll,
+static void join(struct mirror_list *list, struct mirror *const *mirrors, bool whole,
 		    size_t count)
 {
-	struct roll *roll = list->roll;
+	struct whole_array *array = list->whole;
 	size_t i;
 
 	for (i = 0; i < count; i++) {
@@ -97,14 +97,14 @@ static void publish(struct mirror_list *list, struct mirror *const *mirrors, boo
 		struct mirror__entry *e = m->mirror__entry;
 
 		store_relaxed(&e->joined, list->seq + 1 + i);
-		if (in_roll) {
-			m->mirror__place = roll->used;
-			/* B (pairs with mirror_order.h:A): the entry before its slot. */
-			if (MUTANT(SLOT_NO_RELEASE))
-				store_relaxed(&roll->slot[roll->used], e);
+		if (whole) {
+			m->mirror__place = array->used;
+			/* B (pairs with mirror_order.h:A): the entry before its place. */
+			if (MUTANT(PLACE_NO_RELEASE))
+				store_relaxed(&array->place[array->used], e);
 			else
-				store_release(&roll->slot[roll->used], e);
-			store_release(&roll->used, roll->used + 1);
+				store_release(&array->place[array->used], e);
+			store_release(&array->used, array->used + 1);
 			list->nr_live++;
 		}
 		m->mirror__list = list;
@@ -148,10 +148,10 @@ static int insert(struct mirror_list *list, struct mirror *const *mirrors,
 	if (rc)
 		take_back(list, mirrors, ranges, made);
 	else
-		publish(list, mirrors, !ranges, count);
+		join(list, mirrors, !ranges, count);
 	reclaim_(list, &garbage);
 	port_mutex_unlock(&list->lock);
-	free_rolls_(list, &garbage);
+	free_arrays_(list, &garbage);
 	return rc;
 }
 
@@ -159,7 +159,7 @@ static int insert(struct mirror_list *list, struct mirror *const *mirrors,
  * Make each ours to register.  What was marked is counted in @marked, and what it was before is
  * kept where nothing else is until it is registered.
  */
-static int mark_joining(struct mirror *const *mirrors, const struct mirror_extent *ranges,
+static int claim_joining(struct mirror *const *mirrors, const struct mirror_extent *ranges,
 			size_t count, size_t *marked)
 {
 	for (*marked = 0; *marked < count; ++*marked) {
@@ -184,7 +184,7 @@ static int add(struct mirror_list *list, struct mirror *const *mirrors, const st
 	if (!list || !ops ||
 	    (ops->size != sizeof(*ops) && ops->size != offsetof(struct mirror_ops, finish)))
 		return -EINVAL;
-	rc = mark_joining(mirrors, ranges, count, &marked);
+	rc = claim_joining(mirrors, ranges, count, &marked);
 	if (!rc && !list->grace_period)
 		rc = in_callback_(list) ? -EDEADLK :
 					  list->sync->write_lock(list->sync_state, PORT_FOREVER);

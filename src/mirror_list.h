@@ -64,7 +64,7 @@ struct mirror__entry {
 enum {
 	ENTRY_DEAD     = 1u << 0,       /* no callback starts any more; unpinning wakes */
 	ENTRY_ASYNC    = 1u << 1,       /* dead, and whoever sees it unpinned finishes it */
-	ENTRY_FINISHED = 1u << 2,       /* one thread has taken that upon itself */
+	ENTRY_COMPLETED = 1u << 2,       /* one thread has taken that upon itself */
 };
 
 /* mirror_fill.c: brackets open on the entry, whether a filler sleeps, brackets ever started. */
@@ -73,11 +73,11 @@ enum {
 #define FILL_STARTED  ((uint64_t)1 << 21)
 
 /* Entries in order of registration; NULL where one was taken out.  Copied when it is full. */
-struct roll {
+struct whole_array {
 	uint64_t room;
-	uint64_t used;                  /* written under list->lock; no entry is in a slot from there on */
-	struct roll *next;              /* retired: the list of such */
-	struct mirror__entry *slot[];
+	uint64_t used;                  /* written under list->lock; no entry is in a place from there on */
+	struct whole_array *next;       /* retired: the list of such */
+	struct mirror__entry *place[];
 };
 
 /* ---- what each walking thread shows ---- */
@@ -96,7 +96,7 @@ struct walker {
 	uint64_t tid;
 	uint64_t walks, callbacks, refusals;    /* totals */
 	/* mirror_fence.c */
-	uint64_t marks_before;                  /* list->nr_marks when its window began */
+	uint64_t fences_before;                  /* list->nr_fences when its window began */
 	uint64_t looks_at, window_ends;         /* numbers of walks; 0: it never has looked */
 } __attribute__((aligned(64)));                 /* whole cache lines: others write the next */
 
@@ -114,7 +114,7 @@ struct pool {
 /* Memory that is not in the list any more: mirror_memory.c. */
 struct garbage {
 	struct link *entries, *oldest_entry;
-	struct roll *rolls;
+	struct whole_array *arrays;
 	struct index_node *nodes;
 	size_t bytes;
 };
@@ -129,7 +129,7 @@ enum {
 
 struct mirror_list {
 	/* Read by every walk; only these three and fencing change, under lock. */
-	struct roll *roll;              /* whole-list mirrors */
+	struct whole_array *whole;      /* whole-list mirrors */
 	struct index index;             /* range mirrors: walks read its root */
 	uint64_t seq;                   /* counts registrations and what else divides brackets */
 	const struct mirror_sync *sync;
@@ -144,7 +144,7 @@ struct mirror_list {
 	struct port_mutex lock __attribute__((aligned(64)));
 	/* All below under lock. */
 	uint64_t nr_mirrors;            /* registered or not yet given back */
-	uint64_t nr_live;               /* in the roll */
+	uint64_t nr_live;               /* in the array */
 	struct pool entries, nodes;
 	struct chunk *chunks;           /* of both pools */
 	bool released;
@@ -154,7 +154,7 @@ struct mirror_list {
 	struct garbage due;             /* to be freed when ... */
 	uint64_t due_cookie;            /* ... this cookie of the sync's is over */
 	uint64_t fencing_cookie;        /* of the sync's: whether FENCING_SETTLES is FENCING_ALL by now */
-	uint64_t nr_marks;              /* how often a drain had to fence; walkers read it */
+	uint64_t nr_fences;              /* how often a drain had to fence; walkers read it */
 	uint64_t nr_drains, longest_drain_ns;
 
 	uint32_t nr_barriers;           /* calls of mirror_barrier that may sleep */
@@ -177,10 +177,10 @@ struct mirror_list {
 /* mirror_memory.c; all but the last three under lock */
 
 /* These give the lock up to allocate: an entry, zeroed; nodes enough for one insertion in the
- * index; @nr free slots in the roll. */
+ * index; @nr free places in the array. */
 struct mirror__entry *get_entry_(struct mirror_list *list);
 int get_nodes_(struct mirror_list *list);
-int get_slots_(struct mirror_list *list, size_t nr);
+int get_places_(struct mirror_list *list, size_t nr);
 /* Keep what walks may still see: an entry; the index's retired nodes. */
 static inline void retire_entry_(struct mirror_list *list, struct mirror__entry *e)
 {
@@ -192,14 +192,14 @@ static inline void retire_entry_(struct mirror_list *list, struct mirror__entry 
 }
 
 void retire_nodes_(struct mirror_list *list);
-/* Use again what no walk can see any more.  What comes back is for free_rolls_. */
+/* Use again what no walk can see any more.  What comes back is for free_arrays_. */
 void reclaim_(struct mirror_list *list, struct garbage *garbage);
 /* The same by hand, around a synchronize: take all; then use it again, or put it back. */
 void take_garbage_(struct mirror_list *list, struct garbage *garbage);
 void recycle_(struct mirror_list *list, struct garbage *garbage);
 void put_garbage_back_(struct mirror_list *list, struct garbage *garbage);
-/* Without lock: the rolls of garbage that was recycled. */
-void free_rolls_(struct mirror_list *list, struct garbage *garbage);
+/* Without lock: the arrays of garbage that was recycled. */
+void free_arrays_(struct mirror_list *list, struct garbage *garbage);
 int memory_init_(struct mirror_list *list);
 void memory_destroy_(struct mirror_list *list);
 
@@ -217,31 +217,31 @@ void misuse_(const struct mirror_list *list, const char *function, const char *r
 /* A mirror's own state: the address is mixed in, so that uninitialised memory is not mistaken. */
 enum mirror_state { STATE_NONE, STATE_JOINING, STATE_REGISTERED, STATE_CLAIMED, STATE_DYING, STATE_DRAINING,
 		    STATE_ASYNC, STATE_GONE };
-static inline uintptr_t state_mark_(const struct mirror *m)
+static inline uintptr_t state_seal_(const struct mirror *m)
 {
 	return ((uintptr_t)m << 4) ^ (uintptr_t)0x6d6972726f724000;
 }
 
 static inline enum mirror_state get_state_(const struct mirror *m)
 {
-	uintptr_t state = load_acquire(&m->mirror__state) ^ state_mark_(m);
+	uintptr_t state = load_acquire(&m->mirror__state) ^ state_seal_(m);
 
 	return state <= STATE_GONE ? (enum mirror_state)state : STATE_NONE;
 }
 
 static inline void set_state_(struct mirror *m, enum mirror_state state)
 {
-	store_release(&m->mirror__state, state_mark_(m) ^ (uintptr_t)state);
+	store_release(&m->mirror__state, state_seal_(m) ^ (uintptr_t)state);
 }
 
-/* mirror__place of a mirror that is in the index, not in the roll. */
+/* mirror__place of a mirror that is in the index, not in the array. */
 #define IN_INDEX UINT64_MAX
 
 /* Under lock: no walk that begins from now on sees @m. */
 static inline void unlink_(struct mirror_list *list, const struct mirror *m)
 {
 	const struct mirror__entry *e = m->mirror__entry;
-	struct roll *roll = list->roll;
+	struct whole_array *array = list->whole;
 	uint64_t used;
 
 	if (m->mirror__place == IN_INDEX) {
@@ -249,13 +249,13 @@ static inline void unlink_(struct mirror_list *list, const struct mirror *m)
 		retire_nodes_(list);
 		return;
 	}
-	store_release(&roll->slot[m->mirror__place], NULL);
-	/* Slots behind the last entry are used again: walks ask each entry when it joined. */
-	used = --list->nr_live ? roll->used : 0;
-	while (used && !roll->slot[used - 1])
+	store_release(&array->place[m->mirror__place], NULL);
+	/* Places behind the last entry are used again: walks ask each entry when it joined. */
+	used = --list->nr_live ? array->used : 0;
+	while (used && !array->place[used - 1])
 		used--;
-	if (used != roll->used)
-		store_relaxed(&roll->used, used);
+	if (used != array->used)
+		store_relaxed(&array->used, used);
 }
 
 /* mirror_walk.c */
@@ -309,20 +309,20 @@ void report_drain_(struct mirror_list *list, struct mirror *m);
 /* mirror_fence.c */
 
 /* How many starts a walker lets pass between two looks at how many drains there were; 0: it never looks. */
-#ifndef WEIGH_PERIOD
-#define WEIGH_PERIOD 256
+#ifndef FENCE_MODE_PERIOD
+#define FENCE_MODE_PERIOD 256
 #endif
 /* And over how many it counts them. */
-#define WEIGH_WINDOW (32 * WEIGH_PERIOD)
+#define FENCE_MODE_WINDOW (32 * FENCE_MODE_PERIOD)
 /* Where drains are frequent let walks fence; where there are none, no more. */
-void weigh_fences_(struct mirror_list *list, struct walker *w);
+void choose_fence_mode_(struct mirror_list *list, struct walker *w);
 /* Under lock. */
 void begin_fencing_(struct mirror_list *list);
 void end_fencing_(struct mirror_list *list);
 /* Under lock, the entries marked: whether a drain must interrupt the walks to order them with that. */
-bool must_interrupt_(struct mirror_list *list);
-/* C of mirror_unregister.c, as must_interrupt_ said: 0 or -errno. */
-int order_walks_(bool interrupt);
+bool advance_fence_mode_(struct mirror_list *list);
+/* C of mirror_unregister.c, as advance_fence_mode_ said: 0 or -errno. */
+int fence_drain_(bool interrupt);
 
 /* mirror_async.c */
 

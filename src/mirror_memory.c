@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * The memory of a list: entries, nodes of the index, rolls
+ * The memory of a list: entries, nodes of the index, arrays of whole-list mirrors
  *
  * Terms.  Garbage is memory that is no longer in the list, but which a walk may still see.
  *
@@ -17,10 +17,10 @@
  * Why it is safe
  *   1. The allocator is never entered under list->lock: the program's may unmap memory, and so
  *      end up publishing, and a callback may register.  Hence the calls that give the lock up, and
- *      the rolls that are freed after it.
+ *      the arrays that are freed after it.
  *   2. Unregistering needs no memory.
  *
- * Cost.  A mirror: 64 bytes, and 8 to 16 in the roll or about 45 in the index (35 where keys
+ * Cost.  A mirror: 64 bytes, and 8 to 16 in the array or about 45 in the index (35 where keys
  * ascend); a chunk of each kind that is not used up; garbage of a 64th at most, unless a walk
  * sleeps.
  */
@@ -31,8 +31,8 @@
 #include <string.h>
 
 /* The explorer makes both small, so that they fill up soon. */
-#ifndef SMALLEST_ROLL
-#define SMALLEST_ROLL 16
+#ifndef SMALLEST_ARRAY
+#define SMALLEST_ARRAY 16
 #endif
 #ifndef SMALLEST_CHUNK
 #define SMALLEST_CHUNK 4096u
@@ -121,20 +121,20 @@ static int pool_grow(struct mirror_list *list, struct pool *pool)
 	return 0;
 }
 
-/* ---- rolls ---- */
+/* ---- arrays of whole-list mirrors ---- */
 
-static size_t roll_bytes(uint64_t room)
+static size_t array_bytes(uint64_t room)
 {
-	return sizeof(struct roll) + room * sizeof(struct mirror__entry *);
+	return sizeof(struct whole_array) + room * sizeof(struct mirror__entry *);
 }
 
-static struct roll *new_roll(struct mirror_list *list, uint64_t room)
+static struct whole_array *new_array(struct mirror_list *list, uint64_t room)
 {
-	struct roll *roll = list_alloc(list, roll_bytes(room));
+	struct whole_array *array = list_alloc(list, array_bytes(room));
 
-	if (roll)
-		roll->room = room;
-	return roll;
+	if (array)
+		array->room = room;
+	return array;
 }
 
 /* No more than half full when the live entries and @nr more are in it. */
@@ -142,30 +142,30 @@ static uint64_t room_wanted(const struct mirror_list *list, size_t nr)
 {
 	uint64_t room = 2 * (list->nr_live + nr);
 
-	return room < SMALLEST_ROLL ? SMALLEST_ROLL : room;
+	return room < SMALLEST_ARRAY ? SMALLEST_ARRAY : room;
 }
 
-static void retire_roll(struct mirror_list *list, struct roll *roll)
+static void retire_array(struct mirror_list *list, struct whole_array *array)
 {
-	roll->next = list->retired.rolls;
-	list->retired.rolls = roll;
-	list->retired.bytes += roll_bytes(roll->room);
+	array->next = list->retired.arrays;
+	list->retired.arrays = array;
+	list->retired.bytes += array_bytes(array->room);
 }
 
-static void replace_roll(struct mirror_list *list, struct roll *new)
+static void replace_array(struct mirror_list *list, struct whole_array *new)
 {
-	struct roll *old = list->roll;
+	struct whole_array *old = list->whole;
 	struct mirror__entry *e;
 
 	for (uint64_t i = 0; i < old->used; i++) {
-		e = old->slot[i];
+		e = old->place[i];
 		if (!e)
 			continue;
 		e->mirror->mirror__place = new->used;
-		new->slot[new->used++] = e;
+		new->place[new->used++] = e;
 	}
-	store_release(&list->roll, new);
-	retire_roll(list, old);
+	store_release(&list->whole, new);
+	retire_array(list, old);
 }
 
 /* ---- for registrations; all give the lock up while they allocate ---- */
@@ -194,27 +194,27 @@ int get_nodes_(struct mirror_list *list)
 	return 0;
 }
 
-int get_slots_(struct mirror_list *list, size_t nr)
+int get_places_(struct mirror_list *list, size_t nr)
 {
-	struct roll *new = NULL;
+	struct whole_array *new = NULL;
 	uint64_t room;
 
-	while (list->roll->used + nr > list->roll->room) {
+	while (list->whole->used + nr > list->whole->room) {
 		room = room_wanted(list, nr);
 		if (new && new->room >= room) {
-			replace_roll(list, new);
+			replace_array(list, new);
 			return 0;
 		}
 		if (new)
-			retire_roll(list, new); /* too small by now: freed as garbage */
+			retire_array(list, new); /* too small by now: freed as garbage */
 		port_mutex_unlock(&list->lock);
-		new = new_roll(list, room);
+		new = new_array(list, room);
 		port_mutex_lock(&list->lock);
 		if (!new)
 			return -ENOMEM;
 	}
 	if (new)
-		retire_roll(list, new); /* another thread has made room */
+		retire_array(list, new); /* another thread has made room */
 	return 0;
 }
 
@@ -289,7 +289,7 @@ void put_garbage_back_(struct mirror_list *list, struct garbage *garbage)
 {
 	struct link *entry;
 	struct index_node *node;
-	struct roll *roll;
+	struct whole_array *array;
 
 	while ((entry = garbage->entries)) {
 		garbage->entries = entry->next;
@@ -301,19 +301,19 @@ void put_garbage_back_(struct mirror_list *list, struct garbage *garbage)
 		list->index.retired = node;
 	}
 	retire_nodes_(list);
-	while ((roll = garbage->rolls)) {
-		garbage->rolls = roll->next;
-		retire_roll(list, roll);
+	while ((array = garbage->arrays)) {
+		garbage->arrays = array->next;
+		retire_array(list, array);
 	}
 }
 
-void free_rolls_(struct mirror_list *list, struct garbage *garbage)
+void free_arrays_(struct mirror_list *list, struct garbage *garbage)
 {
-	struct roll *roll;
+	struct whole_array *array;
 
-	while ((roll = garbage->rolls)) {
-		garbage->rolls = roll->next;
-		list_free(list, roll, roll_bytes(roll->room));
+	while ((array = garbage->arrays)) {
+		garbage->arrays = array->next;
+		list_free(list, array, array_bytes(array->room));
 	}
 }
 
@@ -323,17 +323,17 @@ int memory_init_(struct mirror_list *list)
 {
 	list->entries = (struct pool){ .object_bytes = sizeof(struct mirror__entry) };
 	list->nodes = (struct pool){ .object_bytes = sizeof(struct index_node) };
-	list->roll = new_roll(list, SMALLEST_ROLL);
-	return list->roll ? 0 : -ENOMEM;
+	list->whole = new_array(list, SMALLEST_ARRAY);
+	return list->whole ? 0 : -ENOMEM;
 }
 
 void memory_destroy_(struct mirror_list *list)
 {
 	struct chunk *chunk;
 
-	free_rolls_(list, &list->retired);
-	free_rolls_(list, &list->due);
-	list_free(list, list->roll, roll_bytes(list->roll->room));
+	free_arrays_(list, &list->retired);
+	free_arrays_(list, &list->due);
+	list_free(list, list->whole, array_bytes(list->whole->room));
 	while ((chunk = list->chunks)) {
 		list->chunks = chunk->next;
 		list_free(list, chunk, chunk->bytes);

@@ -185,13 +185,13 @@ struct mirror__entry *order_merge_(struct order *o)
 	struct hit *hit = next_hit(o);
 	struct mirror__entry *e;
 
-	if (!o->from_roll)
-		o->from_roll = order_in_roll(o);
-	e = o->from_roll;
+	if (!o->from_whole)
+		o->from_whole = order_in_whole(o);
+	e = o->from_whole;
 	if (hit && (!e || hit->key < (load_relaxed(&e->joined) ^ o->flip))) {
 		o->next++;
 		return hit->entry;
 	}
-	o->from_roll = NULL;
+	o->from_whole = NULL;
 	return e;
 }

@@ -4,10 +4,10 @@
 /*
  * Which entries a walk calls, and in what order
  *
- * Terms.  Whole-list mirrors stand in the roll, in order of registration.  Range mirrors stand
+ * Terms.  Whole-list mirrors stand in the array, in order of registration.  Range mirrors stand
  * in the index, by address; those of them that a walk hits are its hits.
  *
- * Algorithm.  Hits are put in order of registration, or the reverse, and merged with the roll.
+ * Algorithm.  Hits are put in order of registration, or the reverse, and merged with the array.
  * One pass over the index keeps them, each with its key: it takes items in batches, so that the
  * memory of a batch's entries and mirrors comes at once.  Where they were not found in order they are
  * distributed over buckets by key, which leaves little to an insertion sort.  A few fit on the stack.  When
@@ -18,7 +18,7 @@
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
- * | A | the look at a slot | the slot before its entry's joined | acquire | mirror_list.c:B | a bracket calls a mirror that joined later | list-slot |
+ * | A | the look at a place | the place before its entry's joined | acquire | mirror_list.c:B | a bracket calls a mirror that joined later | list-place |
  */
 #ifndef MIRROR_ORDER_H
 #define MIRROR_ORDER_H
@@ -42,10 +42,10 @@ struct hit {
 struct order {
 	struct view view;
 	uint64_t flip;                  /* 0, or all ones: the other way round */
-	/* The roll: slots still to be looked at, and the next entry if it is known already. */
-	const struct roll *roll;
-	uint64_t slot, nr_slots;
-	struct mirror__entry *from_roll;
+	/* The array: places still to be looked at, and the next entry if it is known already. */
+	const struct whole_array *whole;
+	uint64_t place, nr_places;
+	struct mirror__entry *from_whole;
 	/* The index. */
 	const struct index_node *root;
 	struct hit *hits;               /* as found, or a heap once they are too many; then in order */
@@ -76,25 +76,25 @@ static inline void order_begin(struct order *o, const struct mirror_list *list,
 {
 	o->view = *view;
 	o->flip = backwards ? UINT64_MAX : 0;
-	o->roll = load_acquire(&list->roll);
-	o->nr_slots = load_acquire(&o->roll->used);
-	o->slot = 0;
-	o->from_roll = NULL;
+	o->whole = load_acquire(&list->whole);
+	o->nr_places = load_acquire(&o->whole->used);
+	o->place = 0;
+	o->from_whole = NULL;
 	o->root = load_acquire(&list->index.root);
 	o->pages = NULL;
 	if (o->root)
 		order_find_hits_(o);
 }
 
-static inline struct mirror__entry *order_in_roll(struct order *o)
+static inline struct mirror__entry *order_in_whole(struct order *o)
 {
-	while (o->slot < o->nr_slots) {
-		uint64_t slot = o->flip ? o->nr_slots - 1 - o->slot : o->slot;
-		/* A (pairs with mirror_list.c:B): when the entry joined, also where the slot was used again. */
-		struct mirror__entry *e = load_acquire(&o->roll->slot[slot]);
+	while (o->place < o->nr_places) {
+		uint64_t place = o->flip ? o->nr_places - 1 - o->place : o->place;
+		/* A (pairs with mirror_list.c:B): when the entry joined, also where the place was used again. */
+		struct mirror__entry *e = load_acquire(&o->whole->place[place]);
 
-		o->slot++;
-		if (e && (takes_part(e, &o->view) || (MUTANT(SLOT_TRUSTED) && o->flip)))
+		o->place++;
+		if (e && (takes_part(e, &o->view) || (MUTANT(PLACE_TRUSTED) && o->flip)))
 			return e;
 	}
 	return NULL;
@@ -105,7 +105,7 @@ struct mirror__entry *order_merge_(struct order *o);
 /* The next entry, or NULL. */
 static inline struct mirror__entry *order_next(struct order *o)
 {
-	return o->root ? order_merge_(o) : order_in_roll(o);
+	return o->root ? order_merge_(o) : order_in_whole(o);
 }
 
 /* Also run when an exception passes. */

@@ -34,7 +34,7 @@
  *      others back.
  *   5. Show the wait, unless it would close a cycle: a thread that pins what we wait for, and
  *      waits itself for what we pin, directly or through others; or we pin it ourselves.
- *   6. Mark each entry dead and take it out of the roll; one heavy fence C for all.
+ *   6. Mark each entry dead and take it out of the array; one heavy fence C for all.
  *   7. Sleep on each entry while a pin shows it, D.
  *   8. Retire the entry: its memory is freed after a grace period, which nobody waits for.
  * Asynchronously (mirror_async.c), instead of 5, 7 and 8: after C, and after each unpinning of such an entry and
@@ -253,7 +253,7 @@ void forget_(struct mirror_list *list, struct mirror *const *mirrors, size_t cou
 	list->nr_mirrors -= count;
 	reclaim_(list, &garbage);
 	port_mutex_unlock(&list->lock);
-	free_rolls_(list, &garbage);
+	free_arrays_(list, &garbage);
 }
 
 /* Over a lock: those of @list that come first in @m, at most @count; how many. */
@@ -278,7 +278,7 @@ static size_t remove_locked(struct mirror_list *list, struct mirror *const *m, s
 static int drain_all(struct mirror_list *list, struct mirror *const *m, size_t count, bool interrupt,
 		     uint64_t deadline_ns)
 {
-	int rc = order_walks_(interrupt); /* C (pairs with A, E): dead before the look at the pins */
+	int rc = fence_drain_(interrupt); /* C (pairs with A, E): dead before the look at the pins */
 	size_t drained = 0;
 
 	if (rc == 0 && !any_pin_(list))
@@ -306,7 +306,7 @@ static int synchronize(struct mirror_list *list, struct mirror *const *m, size_t
 	else
 		recycle_(list, &garbage);
 	port_mutex_unlock(&list->lock);
-	free_rolls_(list, &garbage);
+	free_arrays_(list, &garbage);
 	if (rc == 0)
 		forget_(list, m, count);
 	return rc;
@@ -320,11 +320,11 @@ static size_t remove_marked(struct mirror_list *list, struct mirror *const *m, s
 	size_t nr;
 
 	if (MUTANT(FENCING_DECIDED_EARLY))
-		interrupt = must_interrupt_(list);
+		interrupt = advance_fence_mode_(list);
 	port_mutex_lock(&list->lock);
 	nr = mark_dead_(list, m, count, ENTRY_DEAD);
 	if (!MUTANT(FENCING_DECIDED_EARLY))
-		interrupt = must_interrupt_(list);
+		interrupt = advance_fence_mode_(list);
 	port_mutex_unlock(&list->lock);
 	*rc = is_targeted_(list) ? drain_all(list, m, nr, interrupt, port_deadline(timeout_ns)) :
 				   synchronize(list, m, nr, timeout_ns);

@@ -9,7 +9,7 @@
  * brackets: a registration, the return of a release, a mirror's first fill.
  *
  * State
- *   list->roll, seq       written under list->lock, each published by release
+ *   list->whole, seq       written under list->lock, each published by release
  *   entry->joined, released, fills_from     NEVER, then once the seq that is published next
  *   r->mirror__...        the bracket's: written by its start, read by its end
  *   walker                this thread's own; others read pin, what, tid
@@ -34,10 +34,10 @@
  *      released change once, from NEVER to a number greater than every S that was read before.
  *      An entry that was dead at the start is dead at the end.  So the end calls exactly those
  *      that got the start and are still registered.  (t/mirror_basic; END_FOR_LATE_JOINER)
- *   2. Every entry with joined <= S is in the roll or the index that is read after S: it was put
+ *   2. Every entry with joined <= S is in the array or the index that is read after S: it was put
  *      there before seq was published.  (list-register)
  *   3. The section is held for a walk, not for a bracket: a long bracket retires no memory.
- *   4. Order of slots is order of registration, since copying a roll keeps it.
+ *   4. Order of places is order of registration, since copying an array keeps it.
  *
  * Cost.  No lock, no shared write, no allocation: two increments for the bracket, a section for
  * each walk, and for each mirror called one store and one load of its own line.
@@ -45,7 +45,7 @@
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
- * | A | start | seq before the roll and the index | acquire | mirror_list.c:A | a bracket misses a mirror that it should call | list-register |
+ * | A | start | seq before the array and the index | acquire | mirror_list.c:A | a bracket misses a mirror that it should call | list-register |
  * | B | enter | whether to fence before the look at the state of entries | acquire | mirror_fence.c:A | a callback runs on a freed mirror | fence-end |
  *
  * Sources: Linux mm/mmu_notifier.c v6.12; differences: doc/mirror.md.
@@ -166,13 +166,13 @@ void leave_(struct walk *walk)
 
 /* ---- brackets ---- */
 
-static uintptr_t open_mark(const struct mirror_range *r)
+static uintptr_t open_seal(const struct mirror_range *r)
 {
 	return (uintptr_t)r ^ (uintptr_t)0x6d6972726f72a55a;
 }
 
 /* What one pass of a walk came across. */
-struct tally {
+struct pass_result {
 	uint64_t calls;
 	bool finishes;                  /* a mirror that was called has a finish */
 	bool ends;                      /* the end has something to do for one of them */
@@ -185,24 +185,24 @@ static bool has_finish(const struct mirror_ops *ops)
 
 /* 0, or nonzero: the mirror refused. */
 static int start_one(const struct walk *walk, struct mirror__entry *e, const struct mirror_range *r,
-		     struct tally *tally)
+		     struct pass_result *result)
 {
 	struct mirror *m;
 	int rc = 0;
 
 	if (load_relaxed(&e->fills_from) <= r->mirror__seq) {
 		fetch_add(&e->fill, FILL_STARTED + 1); /* mirror_fill.c */
-		tally->ends = true;
+		result->ends = true;
 	}
 	if (!pin_(walk, e))
 		return 0;
 	m = e->mirror;
 	if (m->ops->invalidate_range_end)
-		tally->ends = true;
+		result->ends = true;
 	if (has_finish(m->ops))
-		tally->finishes = true;
+		result->finishes = true;
 	if (m->ops->invalidate_range_start) {
-		tally->calls++;
+		result->calls++;
 		rc = m->ops->invalidate_range_start(m, r);
 	}
 	unpin_(walk, e);
@@ -210,14 +210,14 @@ static int start_one(const struct walk *walk, struct mirror__entry *e, const str
 }
 
 static void end_one(const struct walk *walk, struct mirror__entry *e, const struct mirror_range *r,
-		    struct tally *tally)
+		    struct pass_result *result)
 {
 	struct mirror *m;
 
 	if (pin_(walk, e)) {
 		m = e->mirror;
 		if (m->ops->invalidate_range_end) {
-			tally->calls++;
+			result->calls++;
 			m->ops->invalidate_range_end(m, r);
 		}
 		unpin_(walk, e);
@@ -271,7 +271,7 @@ static void end_all(const struct walk *walk, const struct mirror_range *r, uint6
 	struct order order __attribute__((cleanup(order_end)));
 	struct attempt attempt __attribute__((cleanup(undo))) = { walk, r, NULL, 0 };
 	struct view view = view_of(r, before);
-	struct tally tally = { 0 };
+	struct pass_result result = { 0 };
 	struct mirror__entry *e;
 
 	store_relaxed(&walk->walker->what[walk->walker->depth - 1], END);
@@ -279,11 +279,11 @@ static void end_all(const struct walk *walk, const struct mirror_range *r, uint6
 	while ((e = order_next(&order))) {
 		attempt.calling = e;
 		attempt.before = e->joined;
-		end_one(walk, e, r, &tally);
+		end_one(walk, e, r, &result);
 	}
 	attempt.walk = NULL;
 	count(&walk->walker->walks, 1);
-	count(&walk->walker->callbacks, tally.calls);
+	count(&walk->walker->callbacks, result.calls);
 }
 
 /* The second pass: all have started, now wait for each. */
@@ -291,7 +291,7 @@ static void finish_all(const struct walk *walk, const struct mirror_range *r, ui
 {
 	struct order order __attribute__((cleanup(order_end)));
 	struct view view = view_of(r, before);
-	struct tally tally = { 0 };
+	struct pass_result result = { 0 };
 	struct mirror__entry *e;
 
 	store_relaxed(&walk->walker->what[walk->walker->depth - 1], FINISH);
@@ -303,12 +303,12 @@ static void finish_all(const struct walk *walk, const struct mirror_range *r, ui
 			continue;
 		m = e->mirror;
 		if (has_finish(m->ops)) {
-			tally.calls++;
+			result.calls++;
 			m->ops->finish(m, r);
 		}
 		unpin_(walk, e);
 	}
-	count(&walk->walker->callbacks, tally.calls);
+	count(&walk->walker->callbacks, result.calls);
 }
 
 static int start_all(const struct walk *walk, struct mirror_range *r)
@@ -316,18 +316,18 @@ static int start_all(const struct walk *walk, struct mirror_range *r)
 	struct order order __attribute__((cleanup(order_end)));
 	struct attempt attempt __attribute__((cleanup(undo))) = { walk, r, NULL, 0 };
 	bool blockable = r->flags & MIRROR_RANGE_BLOCKABLE, refused = false;
-	struct tally tally = { 0 };
+	struct pass_result result = { 0 };
 	struct mirror__entry *e;
 	struct view view;
 
-	/* A (pairs with mirror_list.c:A): seq before the roll and the index. */
+	/* A (pairs with mirror_list.c:A): seq before the array and the index. */
 	r->mirror__seq = load_acquire(&walk->list->seq);
 	view = view_of(r, NEVER);
 	order_begin(&order, walk->list, &view, false);
 	while (!refused && (e = order_next(&order))) {
 		attempt.calling = e;
 		attempt.before = e->joined;
-		if (start_one(walk, e, r, &tally) == 0)
+		if (start_one(walk, e, r, &result) == 0)
 			continue;
 		if (blockable)
 			misuse_(walk->list, START, "a mirror refused a blockable range; it goes on");
@@ -339,14 +339,14 @@ static int start_all(const struct walk *walk, struct mirror_range *r)
 		attempt.before = NEVER;
 	}
 	count(&walk->walker->walks, 1);
-	count(&walk->walker->callbacks, tally.calls);
-	if (WEIGH_PERIOD && walk->walker->walks >= walk->walker->looks_at)
-		weigh_fences_(walk->list, walk->walker);
-	if (tally.finishes)
+	count(&walk->walker->callbacks, result.calls);
+	if (FENCE_MODE_PERIOD && walk->walker->walks >= walk->walker->looks_at)
+		choose_fence_mode_(walk->list, walk->walker);
+	if (result.finishes)
 		finish_all(walk, r, attempt.before);
 	if (!refused) {
 		attempt.walk = NULL;
-		r->mirror__has_end = tally.ends;
+		r->mirror__has_end = result.ends;
 		return 0;
 	}
 	count(&walk->walker->refusals, 1);
@@ -370,7 +370,7 @@ int mirror_invalidate_range_start(struct mirror_list *list, struct mirror_range 
 	int rc;
 
 	if (!list || !r || r->start >= r->end || r->flags & ~(unsigned)MIRROR_RANGE_BLOCKABLE ||
-	    r->mirror__state == open_mark(r))
+	    r->mirror__state == open_seal(r))
 		return -EINVAL;
 	r->mirror__list = list;
 	r->mirror__first = r->start;
@@ -383,7 +383,7 @@ int mirror_invalidate_range_start(struct mirror_list *list, struct mirror_range 
 	rc = start_all(&walk, r);
 	if (rc)
 		return rc;
-	r->mirror__state = open_mark(r);
+	r->mirror__state = open_seal(r);
 	unfinished = NULL;
 	return 0;
 }
@@ -394,7 +394,7 @@ void mirror_invalidate_range_end(struct mirror_list *list, struct mirror_range *
 	struct walk walk __attribute__((cleanup(leave_))) = { .walker = NULL };
 	int rc;
 
-	if (!list || !r || r->mirror__state != open_mark(r) || r->mirror__list != list) {
+	if (!list || !r || r->mirror__state != open_seal(r) || r->mirror__list != list) {
 		misuse_(list, END, "this range is not open on this list");
 		return;
 	}

@@ -45,8 +45,8 @@ enum {
 	MUTANT_URWSEM_SLEEP_BLIND,      /* O off: sleeps whatever the word says by then */
 	/* the mirror list */
 	MUTANT_REGISTER_NO_RELEASE,     /* mirror_list.c: A off */
-	MUTANT_SLOT_NO_RELEASE,         /* mirror_list.c: B off */
-	MUTANT_SLOT_TRUSTED,            /* an end does not ask when the entry in a slot joined */
+	MUTANT_PLACE_NO_RELEASE,         /* mirror_list.c: B off */
+	MUTANT_PLACE_TRUSTED,            /* an end does not ask when the entry in a slot joined */
 	MUTANT_RECLAIM_EARLY,           /* uses memory again without a grace period */
 	MUTANT_UNLINK_BEFORE_RELEASE,
 	MUTANT_RELEASE_TWICE,
@@ -58,7 +58,7 @@ enum {
 	MUTANT_DRAIN_NO_FENCE,
 	MUTANT_NO_WAKE_AFTER_UNPIN,
 	MUTANT_UNPIN_ASYNC_NO_FENCE,    /* mirror_async.c: F off */
-	MUTANT_FINISH_UNFENCED,         /* finishes what was marked after its fence */
+	MUTANT_COMPLETE_UNFENCED,         /* finishes what was marked after its fence */
 	MUTANT_FENCING_UNSETTLED,       /* mirror_fence.c: relies on fences before all walks execute them */
 	MUTANT_FENCING_DECIDED_EARLY,   /* decides whom to interrupt before it marks */
 	MUTANT_CYCLE_UNSEEN,           /* lets unregisters wait for each other */
