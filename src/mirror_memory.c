@@ -4,28 +4,34 @@
 /*
  * The memory of a list: entries, nodes of the index, arrays of whole-list mirrors
  *
- * Terms.  Garbage is memory that is no longer in the list, but which a walk may still see.
+ * Terms.  To unlink a mirror is to take its entry out of the array or the index.  Garbage is memory that is no longer
+ * in the list, but that a walk may still see; to retire memory is to make it garbage.
+ *
+ * State: the pools, chunks, retired, due and due_cookie of struct mirror_list, all under list->lock.
  *
  * Algorithm
- *   1. Entries and nodes come from pools, which take chunks from the allocator, each a 32nd of
- *      the pool, or from 16 MiB on a huge page, and give them back when the list is destroyed.
- *   2. What is retired waits in two batches.  One is due when the sync's cookie says so; the
- *      other collects what is retired meanwhile, and gets its cookie then.  Registrations and
- *      unregistrations poll, once 256 KiB and a 128th of what is live are retired; nobody waits.
- *   3. A sync without cookies: all that was retired before a synchronize is free after it.
+ *   1. Entries and nodes come from pools.  A pool takes chunks from the allocator, each a 32nd of the pool, or, from
+ *      16 MiB on, a huge page.  Chunks are given back when the list is destroyed.
+ *   2. When the array of whole-list mirrors is full, its live entries are copied to a new one, at most half full.  So
+ *      a registration costs a constant on average.  The old array keeps its places, and is retired.
+ *   3. To unlink a whole-list mirror, its place is emptied.  Empty places behind the last entry are used again.
+ *   4. Garbage waits in two batches.  One is due when the sync's cookie says so; the other collects what is retired
+ *      meanwhile, and gets its cookie then.  Registrations and unregistrations poll the cookie once 256 KiB and a 128th
+ *      of the live memory are retired.  No thread waits for it.
+ *   5. If the sync has no cookies, all that was retired before a synchronize is free after it.
  *
  * Why it is safe
- *   1. The allocator is never entered under list->lock: the program's may unmap memory, and so
- *      end up publishing, and a callback may register.  Hence the calls that give the lock up, and
- *      the arrays that are freed after it.
+ *   1. The allocator is never called under list->lock: the program's allocator may unmap memory, and so end up
+ *      publishing, and a callback may register.  So three calls give the lock up, and arrays are freed after it.
  *   2. Unregistering needs no memory.
+ *   3. A walk along an array that was replaced, or that was made shorter meanwhile, misses no entry that it should call
+ *      and calls none that it should not: it asks each entry when it joined (mirror_register.c).
  *
- * Cost.  A mirror: 64 bytes, and 8 to 16 in the array or about 45 in the index (35 where keys
- * ascend); a chunk of each kind that is not used up; garbage of a 64th at most, unless a walk
- * sleeps.
+ * Cost.  A mirror: 64 bytes, and 8 to 16 in the array or about 45 in the index (35 if keys ascend); the unused part of
+ * a chunk of each kind; garbage of a 64th at most, unless a walk sleeps.
  */
 
-#include "mirror_list.h"
+#include "mirror_memory.h"
 
 #include <errno.h>
 #include <string.h>
@@ -99,7 +105,7 @@ static size_t chunk_bytes(const struct pool *pool)
 	return pool->total_bytes < 8 * LARGEST_CHUNK ? bytes : LARGEST_CHUNK;
 }
 
-/* Under lock, given up meanwhile. */
+/* Under lock, which it gives up while it allocates. */
 static int pool_grow(struct mirror_list *list, struct pool *pool)
 {
 	size_t bytes = chunk_bytes(pool);
@@ -168,7 +174,7 @@ static void replace_array(struct mirror_list *list, struct whole_array *new)
 	retire_array(list, old);
 }
 
-/* ---- for registrations; all give the lock up while they allocate ---- */
+/* ---- for registrations; under lock, which these give up while they allocate ---- */
 
 struct mirror__entry *get_entry_(struct mirror_list *list)
 {
@@ -218,7 +224,38 @@ int get_places_(struct mirror_list *list, size_t nr)
 	return 0;
 }
 
+/* ---- for unregistrations; under lock ---- */
+
+void unlink_(struct mirror_list *list, const struct mirror *m)
+{
+	const struct mirror__entry *e = m->mirror__entry;
+	struct whole_array *array = list->whole;
+	uint64_t used;
+
+	if (m->mirror__place == IN_INDEX) {
+		index_remove(&list->index, e->first, e);
+		retire_nodes_(list);
+		return;
+	}
+	store_release(&array->place[m->mirror__place], NULL);
+	/* Places behind the last entry are used again: walks ask each entry when it joined. */
+	used = --list->nr_live ? array->used : 0;
+	while (used && !array->place[used - 1])
+		used--;
+	if (used != array->used)
+		store_relaxed(&array->used, used);
+}
+
 /* ---- garbage ---- */
+
+void retire_entry_(struct mirror_list *list, struct mirror__entry *e)
+{
+	if (!list->retired.entries)
+		list->retired.oldest_entry = &e->link;
+	e->link.next = list->retired.entries;
+	list->retired.entries = &e->link;
+	list->retired.bytes += sizeof(*e);
+}
 
 void retire_nodes_(struct mirror_list *list)
 {
@@ -273,8 +310,7 @@ void reclaim_(struct mirror_list *list, struct garbage *garbage)
 	}
 	if (!sync->poll_state || !is_worth_it(list))
 		return;
-	if (list->due.bytes &&
-	    (MUTANT(RECLAIM_EARLY) || sync->poll_state(list->sync_state, list->due_cookie))) {
+	if (list->due.bytes && broken_if(RECLAIM_EARLY, true, sync->poll_state(list->sync_state, list->due_cookie))) {
 		*garbage = list->due;
 		list->due = (struct garbage){ 0 };
 		recycle_(list, garbage);
@@ -317,7 +353,26 @@ void free_arrays_(struct mirror_list *list, struct garbage *garbage)
 	}
 }
 
-/* ---- the whole ---- */
+void retire_mirrors_(struct mirror_list *list, struct mirror *const *mirrors, size_t count)
+{
+	struct garbage garbage = { 0 };
+
+	port_mutex_lock(&list->lock);
+	for (size_t i = 0; i < count; i++) {
+		struct mirror *m = mirrors[i];
+
+		also_if(DEAD_AFTER_SCAN, fetch_or(&m->mirror__entry->state, ENTRY_DEAD));
+		retire_entry_(list, m->mirror__entry);
+		store_relaxed(&m->mirror__entry, NULL);
+		set_state_(m, STATE_GONE);
+	}
+	list->nr_mirrors -= count;
+	reclaim_(list, &garbage);
+	port_mutex_unlock(&list->lock);
+	free_arrays_(list, &garbage);
+}
+
+/* ---- create and destroy ---- */
 
 int memory_init_(struct mirror_list *list)
 {

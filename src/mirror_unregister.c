@@ -2,150 +2,80 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Unregister: when a mirror may be freed
+ * Unregister: when a mirror is its owner's again
  *
- * Terms.  A pin is the entry whose callback a thread runs, shown in its walker, one for each
- * level of nesting; a hazard pointer.  To drain an entry is to wait until it is dead and no pin
- * shows it.  A wait is an unregister under way, shown to the others so that cycles are found.
+ * Terms.  Pins and drains are those of mirror_pin.c, which proves that a drained mirror may be freed.  A wait is an
+ * unregister under way, shown to the others so that cycles are found (mirror_waits.c).
  *
  * State
- *   walker->pin[]     its own thread writes, drains read
- *   entry->state      read-modify-writes; DEAD is for good
- *   entry->wakes      read-modify-writes; sleepers compare
- *   mirror__state     under list->lock
- *   waits             mirror_waits.c
- *   list->pending     under list->lock: mirror_async.c
+ *   mirror__state     under list->lock; the states are drawn in mirror_list.h
+ *   mirror__fence     under list->lock: the number of the fence that serves the mirror's DEAD
+ *   list->pending     mirror_pin.c
+ *   list->nr_fences   mirror_fence.c
  *
- * The states of a mirror:
- *
- *      NONE, GONE --register--> REGISTERED --claim--> CLAIMED --dead, unlinked--> DRAINING
- *                                   ^                    |                       |    |  ^
- *                                   +----not possible----+            timeout, error  |  again
- *                                                                                v    |  |
- *      REGISTERED --async--> ASYNC --drained--> GONE <--------drained------------|----+  |
- *                                                                               DYING ---+
- *
- * Algorithm.  A walk, for each mirror that it calls (pin_ and unpin_, mirror_list.h):
- *   1. Pin the entry; light fence A; if the entry is dead, unpin, and do not call.
- *   2. The callback.
- *   3. Unpin, as a release, B; light fence E; if the entry is dead, wake who drains it.
- * Unregister, of one or many:
- *   4. Claim each mirror, so that nothing else can be done to it; where one cannot be, give the
- *      others back.
- *   5. Show the wait, unless it would close a cycle: a thread that pins what we wait for, and
- *      waits itself for what we pin, directly or through others; or we pin it ourselves.
- *   6. Mark each entry dead and take it out of the array; one heavy fence C for all.
- *   7. Sleep on each entry while a pin shows it, D.
- *   8. Retire the entry: its memory is freed after a grace period, which nobody waits for.
- * Asynchronously (mirror_async.c), instead of 5, 7 and 8: after C, and after each unpinning of such an entry and
- * one more heavy fence F, whoever sees no pin and is the first to set FINISHED retires the entry
- * and calls done().
+ * Algorithm.  Unregister, of one or many:
+ *   1. Claim each mirror, so that no other call can change it; if one cannot be claimed, give the others back.
+ *   2. Show the wait, unless it would close a cycle: a thread that pins what we wait for waits itself, directly or
+ *      through others, for what we pin; or we pin it ourselves.
+ *   3. Mark each entry dead and unlink it; one heavy fence C for all.
+ *   4. Sleep on each entry while a pin shows it, D.
+ *   5. Retire the entry: its memory is freed after a grace period, for which no thread waits.
+ * Asynchronously, instead of 2, 4 and 5:
+ *   6. The mirror is pending.  After C, or after an unpin and F, the thread that sees no pin completes it
+ *      (mirror_pin.c).  The caller completes every other pending mirror too that it sees unpinned.
+ *   7. mirror_barrier completes what it can, and sleeps until every done() has returned.
  *
  * Why it is safe
- *   1. After C every walk either saw the entry dead, or shows its pin: A and C are the two sides
- *      of a store buffering test.  A walk that saw it alive unpins after its callback; one that
- *      pins later sees it dead.  So when no pin shows it, no callback runs or will.
- *      (drain-walk; mutants PIN_AFTER_CHECK, DEAD_AFTER_SCAN, DRAIN_NO_FENCE)
- *   2. What the callback wrote is seen after the drain: B and D.  (drain-walk)
- *   3. No drain sleeps for ever: E and C again; the wake follows a change of wakes, which the
- *      drain read before it looked at the pins.  (drain-sleep; mutant NO_WAKE_AFTER_UNPIN)
- *   4. The walker touches the entry after it has unpinned it: the entry, not the mirror, and
- *      within its section.  (drain-walk)
- *   5. Cycles: a wait is shown before its entry is marked, under one lock with the search, so
- *      that of two threads that close a cycle the later finds the earlier.  A pin of a thread
- *      that waits was set before it took the lock.  (drain-cycle)
- *   6. done() exactly once: FINISHED is set by a read-modify-write.  At least once: of the
- *      threads that unpin last, each makes a heavy fence between its empty pin and its look at
- *      the others', so one of them sees none.  It is heavy,
- *      because who sees the mark may come before the C of who made it.  (drain-async; mutant
- *      UNPIN_ASYNC_NO_FENCE)
- *   7. Where C fails the entry is dead, the mirror DYING, and nobody was told that it is free.
+ *   1. Of a drained mirror no callback runs or will: mirror_pin.c, 1.
+ *   2. Cycles: a wait is shown before its entries are marked dead, under one lock with the search, so of two threads
+ *      that close a cycle the later one finds the earlier one.  A thread that waits has set its pins before it took
+ *      that lock.
  *
- * With MIRROR_LIST_DRAIN_DOMAIN, or a sync that cannot be polled, 5 and 7 are the sync's
- * synchronize; over a lock, 6 is done under its write_lock, and 5 and 7 are not needed.
+ *          in a callback of m                 in a callback of n
+ *          lock, search, show wait for n
+ *                                             lock, search: n is pinned here, and the one who pins m waits for n
+ *          mark n dead, sleep                 -EDEADLK
+ *
+ *      (drain-cycle; mutant CYCLE_UNSEEN)
+ *   3. A fence serves the entries that were marked dead before it.  So fences are numbered, and a thread completes only
+ *      mirrors whose fence is its own or an earlier one.  It may miss the pin of a walk that has not seen a later
+ *      DEAD:
+ *
+ *          unregister_async(m)       unregister_async(n)       a walk
+ *          m is DEAD, pending
+ *          fence C
+ *                                    n is DEAD, pending
+ *          look at n's pins: none
+ *                                                              pin n: not yet visible
+ *                                                              n is not DEAD: call it
+ *                                    fence C
+ *                                    look at n's pins: one
+ *
+ *      (drain-async-both; mutant COMPLETE_UNFENCED)
+ *   4. If C fails, the entry is dead, the mirror DYING, and no call has returned 0 for it.
+ *
+ * With MIRROR_LIST_DRAIN_DOMAIN, or a sync that cannot be polled, the fence of 3 is not needed, and 4 and 5 are the
+ * sync's synchronize.  Over a lock 3 is done under its write_lock, without the fence, and 4 is not needed.
  *
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
- * | A | pin | my pin before the look at the state | light | C, F | a callback runs on a freed mirror | drain-walk |
- * | B | unpin | the callback before the empty pin | release | D | freed before the callback's last store | drain-walk |
- * | C | after marking dead | dead before the look at the pins | heavy; full where all walks fence | A, E | as A; a drain sleeps for ever | drain-walk, drain-sleep |
- * | D | the look at the pins | the pins before what follows the drain | acquire | B | as B | drain-walk |
- * | E | unpin | the empty pin before the look at the state | light | C | a drain sleeps for ever | drain-sleep |
- * | F | before looking for others' pins, async | my empty pin, and the mark, before theirs | as C | A, F | nobody calls done(); done() beside a callback | drain-async |
- * | G | marking an entry dead | mirror__done before ASYNC | release | H | done() is called through an old pointer | drain-async, mirror_torture under TSan |
- * | H | unpin of a dead entry | ASYNC before mirror__done | acquire | G | as G | drain-async, mirror_torture under TSan |
+ * | C | after marking dead | dead before the look at the pins | heavy; full if all walks fence | mirror_pin.c:A, mirror_pin.c:E | a callback runs on a freed mirror; a drain sleeps for ever | drain-walk, drain-sleep |
+ * | G | marking an entry dead | mirror__done before ASYNC | release | mirror_pin.c:H | done() is called through an old pointer | drain-async, mirror_torture under TSan |
  *
- * A and E are full fences, and C and F interrupt nobody, where all walks fence: mirror_fence.c.
- *
- * Sources: Michael, "Hazard Pointers", 2004; Linux mm/mmu_notifier.c v6.12 (what is promised).
+ * Source: Linux mm/mmu_notifier.c v6.12 (what is promised).
  */
 
-#include "mirror_list.h"
+#include "mirror_fence.h"
+#include "mirror_memory.h"
+#include "mirror_pin.h"
+#include "mirror_waits.h"
 
 #include <errno.h>
-#include <limits.h>
 
-/* ---- pins ---- */
+/* ---- claims ---- */
 
-int pin_level_(const struct walker *w, const struct mirror__entry *e)
-{
-	for (int i = 0; i < MAX_PINS; i++)
-		if (load_acquire(&w->pin[i]) == e) /* D (pairs with B): the callback before us */
-			return i;
-	return -1;
-}
-
-struct walker *pinned_(struct mirror_list *list, const struct mirror__entry *e, int *level)
-{
-	struct walker *w;
-
-	for (struct slots_walk i = slots_first(&list->walkers); (w = slots_next(&i)); ) {
-		*level = pin_level_(w, e);
-		if (*level >= 0)
-			return w;
-	}
-	*level = pin_level_(&list->fallback, e);
-	return *level >= 0 ? &list->fallback : NULL;
-}
-
-/* Wait until no pin shows @m's entry: 0 or -ETIMEDOUT. */
-static int drain(struct mirror_list *list, struct mirror *m, uint64_t deadline_ns)
-{
-	struct mirror__entry *e = m->mirror__entry;
-	uint64_t stall = list->stall_ns ? 0 : PORT_FOREVER;
-	uint32_t seen;
-	int level, rc;
-
-	for (;;) {
-		seen = load_acquire(&e->wakes);
-		if (!pinned_(list, e, &level))
-			return 0;
-		if (!stall)
-			stall = port_deadline(list->stall_ns);
-		rc = port_futex_wait(&e->wakes, seen, stall < deadline_ns ? stall : deadline_ns);
-		if (rc && stall < deadline_ns) {
-			report_drain_(list, m);
-			stall = PORT_FOREVER;
-		} else if (rc) {
-			return rc;
-		}
-	}
-}
-
-bool any_pin_(struct mirror_list *list)
-{
-	struct walker *w;
-
-	for (struct slots_walk i = slots_first(&list->walkers); (w = slots_next(&i)); )
-		if (has_pin_(w))
-			return true;
-	return has_pin_(&list->fallback);
-}
-
-/* ---- taking mirrors out ---- */
-
-/* What @m is in while an unregister is at it; or -errno: none can begin. */
+/* The state of @m while this unregister is at it; or -errno: none can begin. */
 static int claimed_state(const struct mirror *m)
 {
 	if (!m)
@@ -163,7 +93,7 @@ static int claimed_state(const struct mirror *m)
 	}
 }
 
-/* Claim those of the first one's list, up to one that cannot be: how many; @rc: why no more. */
+/* Claim those of the first one's list, up to one that cannot be claimed: how many; @rc: why no more. */
 static size_t claim_run(struct mirror *const *m, size_t count, bool to_wait, int *rc)
 {
 	int state = claimed_state(m[0]);
@@ -190,7 +120,7 @@ static size_t claim_run(struct mirror *const *m, size_t count, bool to_wait, int
 	return claimed;
 }
 
-void give_back_(struct mirror *m)
+static void give_back(struct mirror *m)
 {
 	struct mirror_list *list = m->mirror__list;
 
@@ -202,7 +132,8 @@ void give_back_(struct mirror *m)
 	port_mutex_unlock(&list->lock);
 }
 
-int claim_(struct mirror *const *mirrors, size_t count, bool to_wait)
+/* Make @count mirrors ours to unregister; if one cannot be claimed, the others are given back. */
+static int claim(struct mirror *const *mirrors, size_t count, bool to_wait)
 {
 	size_t claimed = 0;
 	int rc = 0;
@@ -210,11 +141,15 @@ int claim_(struct mirror *const *mirrors, size_t count, bool to_wait)
 	while (claimed < count && !rc)
 		claimed += claim_run(mirrors + claimed, count - claimed, to_wait, &rc);
 	while (rc && claimed > 0)
-		give_back_(mirrors[--claimed]);
+		give_back(mirrors[--claimed]);
 	return rc;
 }
 
-size_t mark_dead_(struct mirror_list *list, struct mirror *const *mirrors, size_t count, uint32_t how)
+/*
+ * Under lock: no callback starts any more of those of @list that come first in @mirrors, unless a walk has pinned the
+ * entry already.  Return how many they are.
+ */
+static size_t mark_dead(struct mirror_list *list, struct mirror *const *mirrors, size_t count, uint32_t how)
 {
 	size_t i;
 
@@ -223,11 +158,10 @@ size_t mark_dead_(struct mirror_list *list, struct mirror *const *mirrors, size_
 		struct mirror__entry *e = m->mirror__entry;
 
 		/*
-		 * Nobody else writes it until it is ASYNC; the drain's fence follows.
-		 * G (pairs with H): done before ASYNC.
+		 * Until ASYNC is set, only the claimer writes state; fence C follows.
+		 * G (pairs with mirror_pin.c:H): done before ASYNC.
 		 */
-		if (!MUTANT(DEAD_AFTER_SCAN))
-			store_release(&e->state, load_relaxed(&e->state) | how);
+		unless(DEAD_AFTER_SCAN, store_release(&e->state, load_relaxed(&e->state) | how));
 		if (get_state_(m) == STATE_CLAIMED)
 			unlink_(list, m);
 		set_state_(m, how & ENTRY_ASYNC ? STATE_ASYNC : STATE_DRAINING);
@@ -235,63 +169,60 @@ size_t mark_dead_(struct mirror_list *list, struct mirror *const *mirrors, size_
 	return i;
 }
 
-/* Entries are used again when no walk can see them. */
-void forget_(struct mirror_list *list, struct mirror *const *mirrors, size_t count)
+/* ---- drains ---- */
+
+static void report_drain(struct mirror_list *list, struct mirror *m)
 {
-	struct garbage garbage = { 0 };
+	struct walker *w;
+	int level;
 
-	port_mutex_lock(&list->lock);
-	for (size_t i = 0; i < count; i++) {
-		struct mirror *m = mirrors[i];
+	w = pinned_(list, m->mirror__entry, &level);
+	if (w)
+		report_stall_(list, w, level, m);
+}
 
-		if (MUTANT(DEAD_AFTER_SCAN))
-			fetch_or(&m->mirror__entry->state, ENTRY_DEAD);
-		retire_entry_(list, m->mirror__entry);
-		store_relaxed(&m->mirror__entry, NULL);
-		set_state_(m, STATE_GONE);
+/* Wait until no pin shows @m's entry: 0 or -ETIMEDOUT. */
+static int drain(struct mirror_list *list, struct mirror *m, uint64_t deadline_ns)
+{
+	struct mirror__entry *e = m->mirror__entry;
+	uint64_t stall = list->stall_ns ? 0 : PORT_FOREVER;
+	uint32_t seen;
+	int level, rc;
+
+	for (;;) {
+		seen = load_acquire(&e->wakes);
+		if (!pinned_(list, e, &level))
+			return 0;
+		if (!stall)
+			stall = port_deadline(list->stall_ns);
+		rc = port_futex_wait(&e->wakes, seen, stall < deadline_ns ? stall : deadline_ns);
+		if (rc && stall < deadline_ns) {
+			report_drain(list, m);
+			stall = PORT_FOREVER;
+		} else if (rc) {
+			return rc;
+		}
 	}
-	list->nr_mirrors -= count;
-	reclaim_(list, &garbage);
-	port_mutex_unlock(&list->lock);
-	free_arrays_(list, &garbage);
 }
 
-/* Over a lock: those of @list that come first in @m, at most @count; how many. */
-static size_t remove_locked(struct mirror_list *list, struct mirror *const *m, size_t count,
-			    uint64_t timeout_ns, int *rc)
-{
-	size_t nr;
-
-	*rc = list->sync->write_lock(list->sync_state, timeout_ns);
-	if (*rc)
-		return 0;
-	port_mutex_lock(&list->lock);
-	for (nr = 0; nr < count && m[nr]->mirror__list == list; nr++)
-		unlink_(list, m[nr]);
-	port_mutex_unlock(&list->lock);
-	forget_(list, m, nr);
-	list->sync->write_unlock(list->sync_state);
-	return nr;
-}
-
-/* Forget those of the @count marked that are drained, also where another is not. */
+/* Retire those of the @count dead mirrors that are drained, even if another is not. */
 static int drain_all(struct mirror_list *list, struct mirror *const *m, size_t count, bool interrupt,
 		     uint64_t deadline_ns)
 {
-	int rc = fence_drain_(interrupt); /* C (pairs with A, E): dead before the look at the pins */
+	/* C (pairs with mirror_pin.c:A, mirror_pin.c:E): dead before the look at the pins. */
+	int rc = fence_drain_(interrupt);
 	size_t drained = 0;
 
 	if (rc == 0 && !any_pin_(list))
 		drained = count;
 	for (; drained < count && rc == 0; drained += rc == 0)
 		rc = drain(list, m[drained], deadline_ns);
-	forget_(list, m, drained);
+	retire_mirrors_(list, m, drained);
 	return rc;
 }
 
 /* The kernel's way: wait for every walk of the list. */
-static int synchronize(struct mirror_list *list, struct mirror *const *m, size_t count,
-		       uint64_t timeout_ns)
+static int synchronize(struct mirror_list *list, struct mirror *const *m, size_t count, uint64_t timeout_ns)
 {
 	struct garbage garbage;
 	int rc;
@@ -308,24 +239,61 @@ static int synchronize(struct mirror_list *list, struct mirror *const *m, size_t
 	port_mutex_unlock(&list->lock);
 	free_arrays_(list, &garbage);
 	if (rc == 0)
-		forget_(list, m, count);
+		retire_mirrors_(list, m, count);
 	return rc;
 }
 
-/* The same over a grace period. */
-static size_t remove_marked(struct mirror_list *list, struct mirror *const *m, size_t count,
-			    uint64_t timeout_ns, int *rc)
+/* ---- unregister and wait ---- */
+
+/* Over a lock: those of @list that come first in @m, at most @count; how many. */
+static size_t remove_locked(struct mirror_list *list, struct mirror *const *m, size_t count, uint64_t timeout_ns,
+			    int *rc)
 {
-	bool interrupt;
 	size_t nr;
 
-	if (MUTANT(FENCING_DECIDED_EARLY))
-		interrupt = advance_fence_mode_(list);
+	*rc = list->sync->write_lock(list->sync_state, timeout_ns);
+	if (*rc)
+		return 0;
 	port_mutex_lock(&list->lock);
-	nr = mark_dead_(list, m, count, ENTRY_DEAD);
-	if (!MUTANT(FENCING_DECIDED_EARLY))
-		interrupt = advance_fence_mode_(list);
+	for (nr = 0; nr < count && m[nr]->mirror__list == list; nr++)
+		unlink_(list, m[nr]);
 	port_mutex_unlock(&list->lock);
+	retire_mirrors_(list, m, nr);
+	list->sync->write_unlock(list->sync_state);
+	return nr;
+}
+
+/* Mark dead, then decide whether to interrupt walks, under one lock: mirror_fence.c says why. */
+static size_t mark_and_decide(struct mirror_list *list, struct mirror *const *m, size_t count, bool *interrupt)
+{
+	size_t nr;
+
+	port_mutex_lock(&list->lock);
+	nr = mark_dead(list, m, count, ENTRY_DEAD);
+	*interrupt = advance_fence_mode_(list);
+	port_mutex_unlock(&list->lock);
+	return nr;
+}
+
+/* The mutant FENCING_DECIDED_EARLY. */
+static size_t decide_and_mark(struct mirror_list *list, struct mirror *const *m, size_t count, bool *interrupt)
+{
+	size_t nr;
+
+	*interrupt = advance_fence_mode_(list);
+	port_mutex_lock(&list->lock);
+	nr = mark_dead(list, m, count, ENTRY_DEAD);
+	port_mutex_unlock(&list->lock);
+	return nr;
+}
+
+/* The same as remove_locked over a grace period. */
+static size_t remove_marked(struct mirror_list *list, struct mirror *const *m, size_t count, uint64_t timeout_ns,
+			    int *rc)
+{
+	bool interrupt;
+	size_t nr = broken_if(FENCING_DECIDED_EARLY, decide_and_mark, mark_and_decide)(list, m, count, &interrupt);
+
 	*rc = is_targeted_(list) ? drain_all(list, m, nr, interrupt, port_deadline(timeout_ns)) :
 				   synchronize(list, m, nr, timeout_ns);
 	return nr;
@@ -350,14 +318,14 @@ static size_t remove_run(struct mirror *const *m, size_t count, uint64_t timeout
 static int unregister(struct mirror *const *mirrors, size_t count, uint64_t timeout_ns)
 {
 	struct wait wait = { .mirrors = mirrors, .count = count };
-	int cancel = port_cancel_disable(); /* a wait that vanished would stay shown */
+	int cancel = port_cancel_disable(); /* a thread that vanished would leave its wait shown */
 	size_t i;
-	int rc = claim_(mirrors, count, true);
+	int rc = claim(mirrors, count, true);
 
 	if (!rc) {
 		rc = show_wait_(&wait);
 		for (i = 0; rc && i < count; i++)
-			give_back_(mirrors[i]);
+			give_back(mirrors[i]);
 	}
 	if (rc) {
 		port_cancel_restore(cancel);
@@ -368,7 +336,7 @@ static int unregister(struct mirror *const *mirrors, size_t count, uint64_t time
 	end_wait_(&wait);
 	for (i = 0; rc && i < count; i++)
 		if (get_state_(mirrors[i]) != STATE_GONE)
-			give_back_(mirrors[i]);
+			give_back(mirrors[i]);
 	port_cancel_restore(cancel);
 	return rc;
 }
@@ -390,10 +358,101 @@ int mirror_unregister_many(struct mirror *const *mirrors, size_t count)
 	return count ? unregister(mirrors, count, PORT_FOREVER) : 0;
 }
 
-void unpinned_dead_(struct mirror_list *list, struct mirror__entry *e)
+/* ---- unregister without waiting ---- */
+
+/* A pending mirror that this thread may complete, whose DEAD the fence of that number serves; or NULL. */
+static struct mirror *one_to_complete(struct mirror_list *list, uint64_t fence)
 {
-	fetch_add(&e->wakes, 1);
-	port_futex_wake(&e->wakes, INT_MAX);
-	if (load_acquire(&e->state) & ENTRY_ASYNC) /* H (pairs with G): ASYNC before done */
-		unpinned_async_(list, e);
+	struct mirror *m;
+
+	/* Under the lock, because the thread that completes a mirror takes it off the pending before it retires the entry. */
+	port_mutex_lock(&list->lock);
+	for (m = list->pending; m; m = m->mirror__next)
+		if (broken_if(COMPLETE_UNFENCED, true, m->mirror__fence <= fence) && may_complete_(list, m->mirror__entry))
+			break;
+	port_mutex_unlock(&list->lock);
+	return m;
+}
+
+/*
+ * Complete the pending mirrors that no pin shows, and whose DEAD the fence of that number serves.  The others are left
+ * to the threads that unpin them, or that have marked them dead.  0 or -errno.
+ */
+static int complete_pending(struct mirror_list *list, bool interrupt, uint64_t fence)
+{
+	struct walk walk __attribute__((cleanup(leave_))) = { .walker = NULL };
+	struct mirror *m;
+	int rc = enter_(&walk, list, "done", MAX_PINS, true);
+
+	if (!rc) /* C (pairs with mirror_pin.c:A, mirror_pin.c:E): dead before the look at the pins */
+		rc = fence_drain_(interrupt);
+	while (!rc && (m = one_to_complete(list, fence)))
+		complete_(list, m);
+	return rc;
+}
+
+int mirror_unregister_async(struct mirror *m, void (*done)(struct mirror *m))
+{
+	struct mirror_list *list;
+	uint64_t fence;
+	bool interrupt;
+	int rc;
+
+	if (!done)
+		return -EINVAL;
+	rc = claim(&m, 1, false);
+	if (rc)
+		return rc;
+	list = m->mirror__list;
+	if (!list->grace_period) {
+		rc = list->sync->write_lock(list->sync_state, PORT_FOREVER);
+		if (rc) {
+			give_back(m);
+			return rc;
+		}
+	}
+	port_mutex_lock(&list->lock);
+	m->mirror__done = done;
+	m->mirror__link = &list->pending;
+	m->mirror__next = list->pending;
+	if (m->mirror__next)
+		m->mirror__next->mirror__link = &m->mirror__next;
+	list->pending = m;
+	list->nr_pending++;
+	mark_dead(list, &m, 1, ENTRY_DEAD | ENTRY_ASYNC);
+	interrupt = advance_fence_mode_(list);
+	fence = m->mirror__fence = list->nr_fences;
+	port_mutex_unlock(&list->lock);
+	if (!list->grace_period)
+		list->sync->write_unlock(list->sync_state);
+	complete_pending(list, interrupt, fence); /* mirror_barrier finds an error again */
+	return 0;
+}
+
+int mirror_barrier(struct mirror_list *list)
+{
+	uint64_t fence;
+	bool interrupt;
+	uint32_t seen;
+	int rc = 0;
+
+	if (!list)
+		return -EINVAL;
+	if (in_callback_(list))
+		return -EDEADLK;
+	port_mutex_lock(&list->lock);
+	list->nr_barriers++;
+	while (list->nr_pending && !rc) {
+		seen = load_acquire(&list->wakes);
+		interrupt = advance_fence_mode_(list);
+		fence = list->nr_fences;
+		port_mutex_unlock(&list->lock);
+		rc = complete_pending(list, interrupt, fence);
+		if (!rc)
+			port_futex_wait(&list->wakes, seen, PORT_FOREVER);
+		port_mutex_lock(&list->lock);
+	}
+	list->nr_barriers--;
+	port_mutex_unlock(&list->lock);
+	return rc;
 }

@@ -89,6 +89,8 @@ enum {
 #define fence_heavy_unless(mutant, membarrier) ((MUTANT(mutant)) ? 0 : fence_heavy(membarrier))
 /* A step that the mutant leaves out. */
 #define unless(mutant, step) ((MUTANT(mutant)) ? (void)0 : (void)(step))
+/* A step that the mutant adds. */
+#define also_if(mutant, step) ((MUTANT(mutant)) ? (void)(step) : (void)0)
 /* A value: the mutant's, the right one. */
 #define broken_if(mutant, broken, right) ((MUTANT(mutant)) ? (broken) : (right))
 

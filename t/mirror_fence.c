@@ -6,7 +6,7 @@
  * and so whatever the walks that a bracket takes.  The library's sources are built into this
  * program, with a small FENCE_MODE_PERIOD, so that fencing can be seen.
  */
-#include "mirror_list.h"
+#include "mirror_fence.h"
 #include "mirror_test.h"
 
 static int start(struct mirror *m, const struct mirror_range *r)

@@ -3,7 +3,7 @@
 
 /* Scenarios over src/mirror_fence.c: walks and drains while fences begin and end to be the walks' part. */
 
-#include "mirror_list.h"
+#include "mirror_fence.h"
 #include "mirror_scenarios.h"
 
 static void begin_fencing(void)
