@@ -27,18 +27,18 @@ static uint64_t last_in(const struct index_node *node, uint32_t i)
 	return node->is_compact ? (uint64_t)node->compact.last[i] : node->wide.last[i];
 }
 
-static void **slot_in(struct index_node *node, uint32_t i)
+static void **place_in(struct index_node *node, uint32_t i)
 {
-	return node->is_compact ? &node->compact.slot[i] : &node->wide.slot[i];
+	return node->is_compact ? &node->compact.place[i] : &node->wide.place[i];
 }
 
 /* The owner's. */
 static struct index_node *child_in(const struct index_node *node, uint32_t i)
 {
-	return node->is_compact ? node->compact.slot[i] : node->wide.slot[i];
+	return node->is_compact ? node->compact.place[i] : node->wide.place[i];
 }
 
-/* The bounds of the child in slot @i of @node, to those who read them there. */
+/* The bounds of the child in place @i of @node, to those who read them there. */
 static void show(struct index_node *node, uint32_t i, const struct index_node *child)
 {
 	if (node->is_compact) {
@@ -52,12 +52,12 @@ static void show(struct index_node *node, uint32_t i, const struct index_node *c
 
 /* ---- find ---- */
 
-/* The slots that overlap, a bit each; slots never used may be among them.  A branch would be mispredicted. */
+/* The places that overlap, a bit each; places never used may be among them.  A branch would be mispredicted. */
 static uint64_t overlapping_wide(const struct index_node *node, uint64_t first, uint64_t last)
 {
 	uint32_t begins_after = 0, ends_before = 0;
 
-	/* Keys that were the slot's before are no harm: 2 of index.h. */
+	/* Keys that were the place's before are no harm: 2 of index.h. */
 #pragma GCC unroll 32
 	for (int i = INDEX_WIDE - 1; i >= 0; i--) {
 		begins_after = add_if_above(begins_after, &node->wide.first[i], last);
@@ -95,12 +95,12 @@ static void enter(struct index_find *find, uint32_t level, const struct index_no
 	if (level == 0)
 		find->leaf = node;
 	if (level && node->is_compact) {
-		fetch(node, offsetof(struct index_node, compact.slot));
-		find->slots[level] = node->compact.slot;
+		fetch(node, offsetof(struct index_node, compact.place));
+		find->places[level] = node->compact.place;
 		find->left[level] = overlapping_compact(node, find->first, find->last);
 	} else {
-		fetch(node, offsetof(struct index_node, wide.slot));
-		find->slots[level] = node->wide.slot;
+		fetch(node, offsetof(struct index_node, wide.place));
+		find->places[level] = node->wide.place;
 		find->left[level] = overlapping_wide(node, find->first, find->last);
 	}
 }
@@ -128,7 +128,7 @@ static bool next_leaf(struct index_find *find)
 			level++;
 			continue;
 		}
-		child = load_acquire(&find->slots[level][take_lowest(&find->left[level])]);
+		child = load_acquire(&find->places[level][take_lowest(&find->left[level])]);
 		if (!child)
 			continue;
 		enter(find, --level, child);
@@ -151,7 +151,7 @@ size_t index_find_more(struct index_find *find, void **items, size_t room)
 			if (nr == room)
 				return nr;
 			i = take_lowest(&find->left[0]);
-			item = load_acquire(&find->slots[0][i]);
+			item = load_acquire(&find->places[0][i]);
 			if (!item)
 				continue;
 			port_prefetch(item);
@@ -191,7 +191,7 @@ static void retire(struct index *index, struct index_node *node)
 	index->nr_nodes--;
 }
 
-/* What one slot of a leaf holds, outside of it. */
+/* What one place of a leaf holds, outside of it. */
 struct part {
 	uint64_t first, last;
 	void *item;                     /* its address orders those with the same first */
@@ -204,13 +204,13 @@ static bool is_before(const struct part *part, uint64_t first, uint64_t tie)
 	return part->first < first || (part->first == first && (uintptr_t)part->item < tie);
 }
 
-/* Into a slot that holds nothing: readers may look at it. */
+/* Into a place that holds nothing: readers may look at it. */
 static void put(struct index_node *leaf, uint32_t i, const struct part *part)
 {
 	store_relaxed(&leaf->wide.first[i], part->first);
 	store_relaxed(&leaf->wide.last[i], part->last);
 	store_relaxed(&leaf->wide.hint[i], part->hint);
-	store_release(&leaf->wide.slot[i], part->item); /* the keys before the pointer */
+	store_release(&leaf->wide.place[i], part->item); /* the keys before the pointer */
 	if (i == leaf->used)
 		leaf->used++;
 }
@@ -218,7 +218,7 @@ static void put(struct index_node *leaf, uint32_t i, const struct part *part)
 static void put_child(struct index_node *node, uint32_t i, struct index_node *child)
 {
 	show(node, i, child);
-	store_release(slot_in(node, i), child);
+	store_release(place_in(node, i), child);
 }
 
 static struct index_node *new_leaf(struct index *index, const struct part *parts, uint32_t nr)
@@ -302,7 +302,7 @@ static bool narrow(struct index_node *node)
 
 struct path {
 	struct index_node *node[INDEX_LEVELS];    /* by level */
-	uint32_t at[INDEX_LEVELS];                /* the slot of node[level] that leads down */
+	uint32_t at[INDEX_LEVELS];                /* the place of node[level] that leads down */
 };
 
 /* The last child that is not after @part; the first where there is none. */
@@ -360,21 +360,21 @@ static void widen(const struct index *index, const struct path *path, const stru
 }
 
 /* Hang @node, or nothing, where @level's node of the way was. */
-static void publish(struct index *index, const struct path *path, uint32_t level, struct index_node *node)
+static void hang(struct index *index, const struct path *path, uint32_t level, struct index_node *node)
 {
 	if (level == index->root->level)
 		store_release(&index->root, node);
 	else if (node)
 		put_child(path->node[level + 1], path->at[level + 1], node);
 	else
-		store_release(slot_in(path->node[level + 1], path->at[level + 1]), NULL);
+		store_release(place_in(path->node[level + 1], path->at[level + 1]), NULL);
 }
 
 /* ---- insert ---- */
 
 /* Parts in order, and whether the last of them came last: keys that ascend leave nodes full. */
 struct sorted {
-	struct part part[2 * INDEX_WIDE];      /* never one slot wide */
+	struct part part[2 * INDEX_WIDE];      /* never one place wide */
 	uint32_t nr;
 	bool ascending;
 };
@@ -392,7 +392,7 @@ static void add(struct sorted *sorted, const struct part *part)
 static void add_all(struct sorted *sorted, const struct index_node *leaf)
 {
 	for (uint32_t i = 0; i < leaf->used; i++) {
-		struct part part = { leaf->wide.first[i], leaf->wide.last[i], leaf->wide.slot[i], leaf->wide.hint[i] };
+		struct part part = { leaf->wide.first[i], leaf->wide.last[i], leaf->wide.place[i], leaf->wide.hint[i] };
 
 		if (part.item)
 			add(sorted, &part);
@@ -407,7 +407,7 @@ static uint32_t first_share(uint32_t nr, uint32_t width, bool ascending)
 	return ascending && nr == width + 1 ? width : nr / 2;
 }
 
-/* A copy of @node, or two, with both @made in place of the children in the slots @at and @beside; how many. */
+/* A copy of @node, or two, with both @made in place of the children in the places @at and @beside; how many. */
 static uint32_t copy_with(struct index *index, const struct index_node *node, uint32_t at, uint32_t beside,
 			  struct index_node *made[2])
 {
@@ -435,11 +435,11 @@ static uint32_t nr_in(const struct index_node *leaf)
 	uint32_t nr = 0;
 
 	for (uint32_t i = 0; i < leaf->used; i++)
-		nr += leaf->wide.slot[i] != NULL;
+		nr += leaf->wide.place[i] != NULL;
 	return nr;
 }
 
-/* The slot of @above with a leaf, beside the one in slot @full, that has room for a part of it; @full: none has. */
+/* The place of @above with a leaf, beside the one in place @full, that has room for a part of it; @full: none has. */
 static uint32_t with_room(const struct index_node *above, uint32_t full)
 {
 	uint32_t most = INDEX_WIDE - (INDEX_WIDE + 3) / 4, best = full;
@@ -490,7 +490,7 @@ static void split(struct index *index, const struct path *path, const struct par
 		else
 			store_release(&index->root, root);
 	} else {
-		publish(index, path, level - 1, made[0]);
+		hang(index, path, level - 1, made[0]);
 	}
 	while (level-- > 0)
 		retire(index, path->node[level]);
@@ -512,7 +512,7 @@ void index_insert(struct index *index, uint64_t first, uint64_t last, void *item
 	if (!MUTANT(INDEX_NO_WIDEN))
 		widen(index, &path, &part);
 	leaf = path.node[0];
-	for (i = 0; i < leaf->used && leaf->wide.slot[i]; )
+	for (i = 0; i < leaf->used && leaf->wide.place[i]; )
 		i++;
 	if (i < INDEX_WIDE)
 		put(leaf, i, &part);
@@ -531,9 +531,9 @@ void index_remove(struct index *index, uint64_t first, const void *item)
 
 	descend(index, &part, &path);
 	node = path.node[0];
-	for (i = 0; node->wide.slot[i] != item; )
+	for (i = 0; node->wide.place[i] != item; )
 		i++;
-	store_release(&node->wide.slot[i], NULL);
+	store_release(&node->wide.place[i], NULL);
 	index->nr_items--;
 	for (level = 0; ; level++) {
 		uint64_t last = path.node[level]->last;
@@ -542,7 +542,7 @@ void index_remove(struct index *index, uint64_t first, const void *item)
 		node = path.node[level];
 		above = level < top ? path.node[level + 1] : NULL;
 		if (is_empty) {
-			publish(index, &path, level, NULL);
+			hang(index, &path, level, NULL);
 			retire(index, node);
 		} else if (above && node->last < last) {
 			show(above, path.at[level + 1], node);

@@ -15,22 +15,22 @@
  *   node->first, tie, last      its bounds, exact: no item below comes before (first, tie), where tie is an item's
  *                       pointer, none ends after last; the owner's
  *   is_compact, scale   constant: how the node is written
- *   wide                of a leaf, an item a slot with its hint; above, a child with its bounds; slot is NULL
+ *   wide                of a leaf, an item a place with its hint; above, a child with its bounds; place is NULL
  *                       where there is none
  *   compact             of more children: bounds are (bound - base) >> shift, but no less than 0 and no more than fits
- * All slots change in place.  In a leaf they are in no order; above they are in that of (first, tie), and
- * a slot whose child was taken out stays NULL.
+ * All places change in place.  In a leaf they are in no order; above they are in that of (first, tie), and
+ * a place whose child was taken out stays NULL.
  *
  * Algorithm
- *   1. Find goes down every slot whose bounds overlap.  It compares all slots of a node without a branch, and
+ *   1. Find goes down every place whose bounds overlap.  It compares all places of a node without a branch, and
  *      has what it will look at next fetched: the node's pointers, the items and their hints.
- *   2. Insert widens the bounds on the way down, and puts the item in an empty slot of the leaf that
+ *   2. Insert widens the bounds on the way down, and puts the item in an empty place of the leaf that
  *      its (first, pointer) leads to: keys first, pointer last.
  *   3. Where the leaf is full, two new ones share its items, and those of the leaf beside it if that has room; the
- *      node above is replaced by a copy, with one slot more where no leaf beside had room, which may split it too; one
+ *      node above is replaced by a copy, with one place more where no leaf beside had room, which may split it too; one
  *      store in the lowest node that is not replaced, or in the root, publishes them all.  The replaced nodes are
  *      retired.
- *   4. Remove empties the slot and narrows last on the way up.  A node with nothing in it is
+ *   4. Remove empties the place and narrows last on the way up.  A node with nothing in it is
  *      taken out of the one above, and retired.  It needs no memory.
  *   5. A find among a million waits for memory most of all, so what it reads of a child is small: 16 bytes in a
  *      compact node.  The nodes above the leaves then stay in the cache.  Where numbers of 31 bits would make
@@ -42,7 +42,7 @@
  *      it puts, 4 narrows to what is left; and a split publishes nodes that hold the same items.
  *      Scaling never turns an order round, so what overlaps does so when scaled.
  *   2. It may report others: items that come and go meanwhile, an item under the keys of the one
- *      that had its slot before.  The owner asks each item itself.  None is reported twice: an
+ *      that had its place before.  The owner asks each item itself.  None is reported twice: an
  *      item changes its leaf only by 3, and a find is on one side of that or the other.
  *   (t/index_model against brute force; explorer: index-insert, index-split, index-share; mutants INDEX_NO_WIDEN,
  *   INDEX_SCALE_WRAPS, INDEX_SHARE_IN_PLACE)
@@ -62,7 +62,7 @@
 #include "mutant.h"
 #include "port.h"
 
-/* Slots of a wide and of a compact node, for which there is the same room. */
+/* Places of a wide and of a compact node, for which there is the same room. */
 #ifndef INDEX_WIDE
 #define INDEX_WIDE 26
 #define INDEX_COMPACT 52
@@ -81,18 +81,18 @@ struct index_node {
 	struct index_node *next;        /* spare, or retired: the list of such */
 	uint64_t first, tie, last;
 	struct index_scale scale;
-	bool is_compact;                /* slots begin on a cache line, after this */
+	bool is_compact;                /* places begin on a cache line, after this */
 	union {
 		struct {
 			uint64_t first[INDEX_WIDE];
 			uint64_t last[INDEX_WIDE];
-			void *slot[INDEX_WIDE];
+			void *place[INDEX_WIDE];
 			uint64_t hint[INDEX_WIDE];
 		} wide;
 		struct {
 			int32_t first[INDEX_COMPACT];
 			int32_t last[INDEX_COMPACT];
-			void *slot[INDEX_COMPACT];
+			void *place[INDEX_COMPACT];
 		} compact;
 	};
 };
@@ -130,7 +130,7 @@ struct index_find {
 	uint64_t first, last;
 	uint32_t level, top;            /* where it is; the root's */
 	const struct index_node *leaf;
-	void *const *slots[INDEX_LEVELS];       /* by level: of the nodes on the way there */
+	void *const *places[INDEX_LEVELS];       /* by level: of the nodes on the way there */
 	uint64_t left[INDEX_LEVELS];    /* which of each are still to be entered */
 };
 

@@ -2,225 +2,31 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Lists: create, register, release, destroy
+ * Lists: create, release, destroy, statistics
  *
- * Terms.  The roll is the array of the entries of whole-list mirrors, in order of registration;
- * range mirrors stand in the index (index.h).
+ * State: struct mirror_list in mirror_list.h.
  *
- * State: struct mirror_list in mirror_impl.h.
+ * Algorithm.  Release calls each live mirror under a pin (mirror_pin.c).  When its callback has returned, the entry's
+ * released becomes the next seq: brackets from then on pass over the entry.
  *
- * Algorithm
- *   1. Register puts an entry in the roll's next slot, or a range in the index, then publishes
- *      it by seq.
- *   2. When the roll is full, its live entries are copied to a new one, at most half full.  So a
- *      registration costs a constant on average.
- *   3. Unregister empties the slot (unlink_) and, once drained, retires the entry.
- *   4. Release calls each live mirror under a pin (mirror_drain.c), and when its callback has
- *      returned names the next seq as the entry's released: brackets from then on pass over it.
- *
- * Why it is safe
- *   1. Who reads seq finds every entry with joined <= seq: A below.  A roll that is being replaced
- *      keeps its slots.  A slot behind the last entry may be used again under a walk that counted
- *      it before: such a walk sees when the new entry joined, B, which is after the walk's seq.
- *      (list-slot, list-slot-end; mutants SLOT_NO_RELEASE, SLOT_TRUSTED)
- *   2. Release happens once: released is set under the lock, by the one call that returns 0.  A
- *      mirror stays in the roll until its release has returned, so that no bracket misses it.
- *      An unregister that comes first makes it dead, and the pin fails; one that comes later
- *      waits for the pin.  (list-release; mutants UNLINK_BEFORE_RELEASE, RELEASE_TWICE)
- *
- * Barriers
- * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
- * |---|---|---|---|---|---|---|
- * | A | register | the entry before seq | release | mirror_walk.c:A | a bracket misses a mirror that it should call | list-register |
- * | B | register | the entry before its slot, which a walk may have counted before | release | mirror_order.h:A | a bracket calls a mirror that joined later | list-slot |
+ * Why it is safe.  Release is called once: list->released is set under the lock, by the one call that returns 0.  A
+ * mirror stays in the list until its release has returned, so that no bracket misses it.  If an unregister comes first,
+ * the entry is dead, and the pin fails; if it comes later, it waits for the pin.  (list-release; mutants
+ * UNLINK_BEFORE_RELEASE, RELEASE_TWICE)
  *
  * Source: Linux mm/mmu_notifier.c v6.12 (what release is for).
  */
 
+#include "mirror_memory.h"
 #include "mirror_order.h"
+#include "mirror_pin.h"
+#include "mirror_report.h"
+#include "sync.h"
 
 #include <errno.h>
 #include <stdio.h>
 
-/* ---- the roll and the index; all under list->lock ---- */
-
-void next_seq_(struct mirror_list *list)
-{
-	store_release(&list->seq, list->seq + 1);
-}
-
-/* ---- register ---- */
-
-/* Under lock, given up meanwhile: entries for all, in the index where they are ranges. */
-static int make_entries(struct mirror_list *list, struct mirror *const *mirrors,
-			const struct mirror_extent *ranges, size_t count, size_t *made)
-{
-	struct mirror__entry *e;
-
-	for (*made = 0; *made < count; ++*made) {
-		const struct mirror_extent *range = ranges ? &ranges[*made] : NULL;
-		struct mirror *m = mirrors[*made];
-
-		e = get_entry_(list);
-		if (!e)
-			return -ENOMEM;
-		*e = (struct mirror__entry){
-			.mirror = m,
-			.first = range ? range->start : 0,
-			.last = range ? range->end - 1 : UINT64_MAX,
-			.released = NEVER,
-			.fills_from = NEVER,
-		};
-		store_relaxed(&e->joined, NEVER); /* in the index walks see it before it is registered */
-		if (range && get_nodes_(list)) {
-			retire_entry_(list, e);
-			return -ENOMEM;
-		}
-		m->mirror__place = IN_INDEX;
-		store_relaxed(&m->mirror__entry, e);
-		if (range)
-			index_insert(&list->index, e->first, e->last, e, m);
-	}
-	retire_nodes_(list);
-	return ranges ? 0 : get_slots_(list, count);
-}
-
-/* Under lock: they are registered, in this order. */
-static void publish(struct mirror_list *list, struct mirror *const *mirrors, bool in_roll,
-		    size_t count)
-{
-	struct roll *roll = list->roll;
-	size_t i;
-
-	for (i = 0; i < count; i++) {
-		struct mirror *m = mirrors[i];
-		struct mirror__entry *e = m->mirror__entry;
-
-		store_relaxed(&e->joined, list->seq + 1 + i);
-		if (in_roll) {
-			m->mirror__place = roll->used;
-			/* B (pairs with mirror_order.h:A): the entry before its slot. */
-			if (MUTANT(SLOT_NO_RELEASE))
-				store_relaxed(&roll->slot[roll->used], e);
-			else
-				store_release(&roll->slot[roll->used], e);
-			store_release(&roll->used, roll->used + 1);
-			list->nr_live++;
-		}
-		m->mirror__list = list;
-		m->mirror__settle = UNSETTLED;
-		set_state_(m, STATE_REGISTERED);
-	}
-	list->nr_mirrors += count;
-	if (MUTANT(REGISTER_NO_RELEASE))
-		store_relaxed(&list->seq, list->seq + count);
-	else
-		store_release(&list->seq, list->seq + count); /* A (pairs with mirror_walk.c:A): entries first */
-}
-
-/* Under lock: no bracket has seen them. */
-static void take_back(struct mirror_list *list, struct mirror *const *mirrors, bool in_index,
-		      size_t made)
-{
-	for (size_t i = 0; i < made; i++) {
-		struct mirror__entry *e = mirrors[i]->mirror__entry;
-
-		if (in_index)
-			index_remove(&list->index, e->first, e);
-		retire_entry_(list, e);
-	}
-	retire_nodes_(list);
-}
-
-/* Over a lock, the caller excludes walks. */
-static int insert(struct mirror_list *list, struct mirror *const *mirrors,
-		  const struct mirror_extent *ranges, size_t count)
-{
-	struct garbage garbage = { 0 };
-	size_t made = 0;
-	int rc = 0;
-
-	port_mutex_lock(&list->lock);
-	if (!list->released)
-		rc = make_entries(list, mirrors, ranges, count, &made);
-	if (list->released) /* looked at last, because the lock was given up */
-		rc = -ESHUTDOWN;
-	if (rc)
-		take_back(list, mirrors, ranges, made);
-	else
-		publish(list, mirrors, !ranges, count);
-	reclaim_(list, &garbage);
-	port_mutex_unlock(&list->lock);
-	free_rolls_(list, &garbage);
-	return rc;
-}
-
-/*
- * Make each ours to register.  What was marked is counted in @marked, and what it was before is
- * kept where nothing else is until it is registered.
- */
-static int mark_joining(struct mirror *const *mirrors, const struct mirror_extent *ranges,
-			size_t count, size_t *marked)
-{
-	for (*marked = 0; *marked < count; ++*marked) {
-		struct mirror *m = mirrors[*marked];
-
-		if (!m || (ranges && ranges[*marked].start >= ranges[*marked].end))
-			return -EINVAL;
-		if (get_state_(m) != STATE_NONE && get_state_(m) != STATE_GONE)
-			return -EBUSY;
-		m->mirror__settle = get_state_(m);
-		set_state_(m, STATE_JOINING);
-	}
-	return 0;
-}
-
-static int add(struct mirror_list *list, struct mirror *const *mirrors, const struct mirror_ops *ops,
-	       const struct mirror_extent *ranges, size_t count)
-{
-	size_t marked;
-	int rc;
-
-	if (!list || !ops ||
-	    (ops->size != sizeof(*ops) && ops->size != offsetof(struct mirror_ops, finish)))
-		return -EINVAL;
-	rc = mark_joining(mirrors, ranges, count, &marked);
-	if (!rc && !list->grace_period)
-		rc = in_callback_(list) ? -EDEADLK :
-					  list->sync->write_lock(list->sync_state, PORT_FOREVER);
-	if (!rc) {
-		for (size_t i = 0; i < count; i++)
-			mirrors[i]->ops = ops;
-		rc = insert(list, mirrors, ranges, count);
-		if (!list->grace_period)
-			list->sync->write_unlock(list->sync_state);
-	}
-	for (size_t i = 0; rc && i < marked; i++)
-		set_state_(mirrors[i], (enum mirror_state)mirrors[i]->mirror__settle);
-	return rc;
-}
-
-int mirror_register(struct mirror_list *list, struct mirror *m, const struct mirror_ops *ops)
-{
-	return add(list, &m, ops, NULL, 1);
-}
-
-int mirror_register_range(struct mirror_list *list, struct mirror *m, const struct mirror_ops *ops,
-			  uint64_t start, uint64_t end)
-{
-	const struct mirror_extent range = { start, end };
-
-	return add(list, &m, ops, &range, 1);
-}
-
-int mirror_register_many(struct mirror_list *list, struct mirror *const *mirrors,
-			 const struct mirror_ops *ops, const struct mirror_extent *ranges,
-			 size_t count)
-{
-	if (!mirrors && count)
-		return -EINVAL;
-	return add(list, mirrors, ops, ranges, count);
-}
+/* ---- statistics ---- */
 
 int mirror_list_get_stats(struct mirror_list *list, struct mirror_list_stats *stats)
 {
@@ -250,28 +56,32 @@ int mirror_list_get_stats(struct mirror_list *list, struct mirror_list_stats *st
 
 /* ---- release ---- */
 
+/* Brackets from now on pass over @e. */
+static void set_released(struct mirror_list *list, struct mirror__entry *e)
+{
+	port_mutex_lock(&list->lock);
+	store_relaxed(&e->released, list->seq + 1); /* next_seq_ makes it visible */
+	next_seq_(list);
+	port_mutex_unlock(&list->lock);
+}
+
+static void call_release(struct mirror *m)
+{
+	if (m->ops->release)
+		m->ops->release(m);
+}
+
 static void release_one(const struct walk *walk, struct mirror__entry *e)
 {
-	struct mirror_list *list = walk->list;
 	struct mirror *m;
 
 	if (!pin_(walk, e))
 		return;
 	m = e->mirror;
-	if (MUTANT(UNLINK_BEFORE_RELEASE)) {
-		port_mutex_lock(&list->lock);
-		store_relaxed(&e->released, list->seq + 1);
-		next_seq_(list);
-		port_mutex_unlock(&list->lock);
-	}
-	if (m->ops->release)
-		m->ops->release(m);
-	if (MUTANT(RELEASE_TWICE) && m->ops->release)
-		m->ops->release(m);
-	port_mutex_lock(&list->lock);
-	store_relaxed(&e->released, list->seq + 1); /* published by seq */
-	next_seq_(list);
-	port_mutex_unlock(&list->lock);
+	also_if(UNLINK_BEFORE_RELEASE, set_released(walk->list, e));
+	call_release(m);
+	also_if(RELEASE_TWICE, call_release(m));
+	set_released(walk->list, e);
 	unpin_(walk, e);
 }
 
@@ -293,7 +103,7 @@ int mirror_list_release(struct mirror_list *list)
 		return rc;
 	port_mutex_lock(&list->lock);
 	again = list->released;
-	list->released = true; /* nobody registers any more */
+	list->released = true; /* no mirror registers any more */
 	port_mutex_unlock(&list->lock);
 	if (again)
 		return -EALREADY;
@@ -301,12 +111,6 @@ int mirror_list_release(struct mirror_list *list)
 	while ((e = order_next(&order)))
 		release_one(&walk, e);
 	return 0;
-}
-
-void misuse_(const struct mirror_list *list, const char *function, const char *rule)
-{
-	fprintf(stderr, "mirror list %s: %s: %s\n",
-		list && list->name[0] ? list->name : "(unnamed)", function, rule);
 }
 
 /* ---- create and destroy ---- */
@@ -325,7 +129,7 @@ static bool vacate(struct slots *slots, void *mine)
 	return !w->depth;
 }
 
-/* Its walks are not under way here. */
+/* The thread's walks are not under way here. */
 static void vanish(struct slots *slots, void *its)
 {
 	struct walker *w = its;
@@ -368,7 +172,7 @@ static bool is_complete(const struct mirror_sync *sync)
 	       !sync->get_state == !sync->poll_state;
 }
 
-/* What a list is made of, in this order; what was made is taken back where one fails. */
+/* Make the parts of a list, in this order; if one fails, destroy those that were made. */
 static int build(struct mirror_list *list)
 {
 	struct usrcu_attr attr = {
@@ -463,7 +267,7 @@ int mirror_list_destroy(struct mirror_list *list)
 	port_mutex_lock(&list->lock);
 	busy = list->nr_mirrors || list->nr_pending;
 	port_mutex_unlock(&list->lock);
-	/* An open bracket is a section of brackets, and a walk outside of one is in a callback. */
+	/* An open bracket is a section of list->brackets; a walk outside of any bracket is in a callback. */
 	if (busy || in_callback_(list) || usrcu_synchronize_timeout(list->brackets, 0))
 		return -EBUSY;
 	if (list->sync->destroy && list->sync->destroy(list->sync_state))

@@ -2,37 +2,43 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * The memory of a list: entries, nodes of the index, rolls
+ * The memory of a list: entries, nodes of the index, arrays of whole-list mirrors
  *
- * Terms.  Garbage is memory that is no longer in the list, but which a walk may still see.
+ * Terms.  To unlink a mirror is to take its entry out of the array or the index.  Garbage is memory that is no longer
+ * in the list, but that a walk may still see; to retire memory is to make it garbage.
+ *
+ * State: the pools, chunks, retired, due and due_cookie of struct mirror_list, all under list->lock.
  *
  * Algorithm
- *   1. Entries and nodes come from pools, which take chunks from the allocator, each a 32nd of
- *      the pool, or from 16 MiB on a huge page, and give them back when the list is destroyed.
- *   2. What is retired waits in two batches.  One is due when the sync's cookie says so; the
- *      other collects what is retired meanwhile, and gets its cookie then.  Registrations and
- *      unregistrations poll, once 256 KiB and a 128th of what is live are retired; nobody waits.
- *   3. A sync without cookies: all that was retired before a synchronize is free after it.
+ *   1. Entries and nodes come from pools.  A pool takes chunks from the allocator, each a 32nd of the pool, or, from
+ *      16 MiB on, a huge page.  Chunks are given back when the list is destroyed.
+ *   2. When the array of whole-list mirrors is full, its live entries are copied to a new one, at most half full.  So
+ *      a registration costs a constant on average.  The old array keeps its places, and is retired.
+ *   3. To unlink a whole-list mirror, its place is emptied.  Empty places behind the last entry are used again.
+ *   4. Garbage waits in two batches.  One is due when the sync's cookie says so; the other collects what is retired
+ *      meanwhile, and gets its cookie then.  Registrations and unregistrations poll the cookie once 256 KiB and a 128th
+ *      of the live memory are retired.  No thread waits for it.
+ *   5. If the sync has no cookies, all that was retired before a synchronize is free after it.
  *
  * Why it is safe
- *   1. The allocator is never entered under list->lock: the program's may unmap memory, and so
- *      end up publishing, and a callback may register.  Hence the calls that give the lock up, and
- *      the rolls that are freed after it.
+ *   1. The allocator is never called under list->lock: the program's allocator may unmap memory, and so end up
+ *      publishing, and a callback may register.  So three calls give the lock up, and arrays are freed after it.
  *   2. Unregistering needs no memory.
+ *   3. A walk along an array that was replaced, or that was made shorter meanwhile, misses no entry that it should call
+ *      and calls none that it should not: it asks each entry when it joined (mirror_register.c).
  *
- * Cost.  A mirror: 64 bytes, and 8 to 16 in the roll or about 45 in the index (35 where keys
- * ascend); a chunk of each kind that is not used up; garbage of a 64th at most, unless a walk
- * sleeps.
+ * Cost.  A mirror: 64 bytes, and 8 to 16 in the array or about 45 in the index (35 if keys ascend); the unused part of
+ * a chunk of each kind; garbage of a 64th at most, unless a walk sleeps.
  */
 
-#include "mirror_impl.h"
+#include "mirror_memory.h"
 
 #include <errno.h>
 #include <string.h>
 
 /* The explorer makes both small, so that they fill up soon. */
-#ifndef SMALLEST_ROLL
-#define SMALLEST_ROLL 16
+#ifndef SMALLEST_ARRAY
+#define SMALLEST_ARRAY 16
 #endif
 #ifndef SMALLEST_CHUNK
 #define SMALLEST_CHUNK 4096u
@@ -99,7 +105,7 @@ static size_t chunk_bytes(const struct pool *pool)
 	return pool->total_bytes < 8 * LARGEST_CHUNK ? bytes : LARGEST_CHUNK;
 }
 
-/* Under lock, given up meanwhile. */
+/* Under lock, which it gives up while it allocates. */
 static int pool_grow(struct mirror_list *list, struct pool *pool)
 {
 	size_t bytes = chunk_bytes(pool);
@@ -121,20 +127,20 @@ static int pool_grow(struct mirror_list *list, struct pool *pool)
 	return 0;
 }
 
-/* ---- rolls ---- */
+/* ---- arrays of whole-list mirrors ---- */
 
-static size_t roll_bytes(uint64_t room)
+static size_t array_bytes(uint64_t room)
 {
-	return sizeof(struct roll) + room * sizeof(struct mirror__entry *);
+	return sizeof(struct whole_array) + room * sizeof(struct mirror__entry *);
 }
 
-static struct roll *new_roll(struct mirror_list *list, uint64_t room)
+static struct whole_array *new_array(struct mirror_list *list, uint64_t room)
 {
-	struct roll *roll = list_alloc(list, roll_bytes(room));
+	struct whole_array *array = list_alloc(list, array_bytes(room));
 
-	if (roll)
-		roll->room = room;
-	return roll;
+	if (array)
+		array->room = room;
+	return array;
 }
 
 /* No more than half full when the live entries and @nr more are in it. */
@@ -142,33 +148,33 @@ static uint64_t room_wanted(const struct mirror_list *list, size_t nr)
 {
 	uint64_t room = 2 * (list->nr_live + nr);
 
-	return room < SMALLEST_ROLL ? SMALLEST_ROLL : room;
+	return room < SMALLEST_ARRAY ? SMALLEST_ARRAY : room;
 }
 
-static void retire_roll(struct mirror_list *list, struct roll *roll)
+static void retire_array(struct mirror_list *list, struct whole_array *array)
 {
-	roll->next = list->retired.rolls;
-	list->retired.rolls = roll;
-	list->retired.bytes += roll_bytes(roll->room);
+	array->next = list->retired.arrays;
+	list->retired.arrays = array;
+	list->retired.bytes += array_bytes(array->room);
 }
 
-static void replace_roll(struct mirror_list *list, struct roll *new)
+static void replace_array(struct mirror_list *list, struct whole_array *new)
 {
-	struct roll *old = list->roll;
+	struct whole_array *old = list->whole;
 	struct mirror__entry *e;
 
 	for (uint64_t i = 0; i < old->used; i++) {
-		e = old->slot[i];
+		e = old->place[i];
 		if (!e)
 			continue;
 		e->mirror->mirror__place = new->used;
-		new->slot[new->used++] = e;
+		new->place[new->used++] = e;
 	}
-	store_release(&list->roll, new);
-	retire_roll(list, old);
+	store_release(&list->whole, new);
+	retire_array(list, old);
 }
 
-/* ---- for registrations; all give the lock up while they allocate ---- */
+/* ---- for registrations; under lock, which these give up while they allocate ---- */
 
 struct mirror__entry *get_entry_(struct mirror_list *list)
 {
@@ -194,31 +200,62 @@ int get_nodes_(struct mirror_list *list)
 	return 0;
 }
 
-int get_slots_(struct mirror_list *list, size_t nr)
+int get_places_(struct mirror_list *list, size_t nr)
 {
-	struct roll *new = NULL;
+	struct whole_array *new = NULL;
 	uint64_t room;
 
-	while (list->roll->used + nr > list->roll->room) {
+	while (list->whole->used + nr > list->whole->room) {
 		room = room_wanted(list, nr);
 		if (new && new->room >= room) {
-			replace_roll(list, new);
+			replace_array(list, new);
 			return 0;
 		}
 		if (new)
-			retire_roll(list, new); /* too small by now: freed as garbage */
+			retire_array(list, new); /* too small by now: freed as garbage */
 		port_mutex_unlock(&list->lock);
-		new = new_roll(list, room);
+		new = new_array(list, room);
 		port_mutex_lock(&list->lock);
 		if (!new)
 			return -ENOMEM;
 	}
 	if (new)
-		retire_roll(list, new); /* another thread has made room */
+		retire_array(list, new); /* another thread has made room */
 	return 0;
 }
 
+/* ---- for unregistrations; under lock ---- */
+
+void unlink_(struct mirror_list *list, const struct mirror *m)
+{
+	const struct mirror__entry *e = m->mirror__entry;
+	struct whole_array *array = list->whole;
+	uint64_t used;
+
+	if (m->mirror__place == IN_INDEX) {
+		index_remove(&list->index, e->first, e);
+		retire_nodes_(list);
+		return;
+	}
+	store_release(&array->place[m->mirror__place], NULL);
+	/* Places behind the last entry are used again: walks ask each entry when it joined. */
+	used = --list->nr_live ? array->used : 0;
+	while (used && !array->place[used - 1])
+		used--;
+	if (used != array->used)
+		store_relaxed(&array->used, used);
+}
+
 /* ---- garbage ---- */
+
+void retire_entry_(struct mirror_list *list, struct mirror__entry *e)
+{
+	if (!list->retired.entries)
+		list->retired.oldest_entry = &e->link;
+	e->link.next = list->retired.entries;
+	list->retired.entries = &e->link;
+	list->retired.bytes += sizeof(*e);
+}
 
 void retire_nodes_(struct mirror_list *list)
 {
@@ -273,8 +310,7 @@ void reclaim_(struct mirror_list *list, struct garbage *garbage)
 	}
 	if (!sync->poll_state || !is_worth_it(list))
 		return;
-	if (list->due.bytes &&
-	    (MUTANT(RECLAIM_EARLY) || sync->poll_state(list->sync_state, list->due_cookie))) {
+	if (list->due.bytes && broken_if(RECLAIM_EARLY, true, sync->poll_state(list->sync_state, list->due_cookie))) {
 		*garbage = list->due;
 		list->due = (struct garbage){ 0 };
 		recycle_(list, garbage);
@@ -289,7 +325,7 @@ void put_garbage_back_(struct mirror_list *list, struct garbage *garbage)
 {
 	struct link *entry;
 	struct index_node *node;
-	struct roll *roll;
+	struct whole_array *array;
 
 	while ((entry = garbage->entries)) {
 		garbage->entries = entry->next;
@@ -301,39 +337,58 @@ void put_garbage_back_(struct mirror_list *list, struct garbage *garbage)
 		list->index.retired = node;
 	}
 	retire_nodes_(list);
-	while ((roll = garbage->rolls)) {
-		garbage->rolls = roll->next;
-		retire_roll(list, roll);
+	while ((array = garbage->arrays)) {
+		garbage->arrays = array->next;
+		retire_array(list, array);
 	}
 }
 
-void free_rolls_(struct mirror_list *list, struct garbage *garbage)
+void free_arrays_(struct mirror_list *list, struct garbage *garbage)
 {
-	struct roll *roll;
+	struct whole_array *array;
 
-	while ((roll = garbage->rolls)) {
-		garbage->rolls = roll->next;
-		list_free(list, roll, roll_bytes(roll->room));
+	while ((array = garbage->arrays)) {
+		garbage->arrays = array->next;
+		list_free(list, array, array_bytes(array->room));
 	}
 }
 
-/* ---- the whole ---- */
+void retire_mirrors_(struct mirror_list *list, struct mirror *const *mirrors, size_t count)
+{
+	struct garbage garbage = { 0 };
+
+	port_mutex_lock(&list->lock);
+	for (size_t i = 0; i < count; i++) {
+		struct mirror *m = mirrors[i];
+
+		also_if(DEAD_AFTER_SCAN, fetch_or(&m->mirror__entry->state, ENTRY_DEAD));
+		retire_entry_(list, m->mirror__entry);
+		store_relaxed(&m->mirror__entry, NULL);
+		set_state_(m, STATE_GONE);
+	}
+	list->nr_mirrors -= count;
+	reclaim_(list, &garbage);
+	port_mutex_unlock(&list->lock);
+	free_arrays_(list, &garbage);
+}
+
+/* ---- create and destroy ---- */
 
 int memory_init_(struct mirror_list *list)
 {
 	list->entries = (struct pool){ .object_bytes = sizeof(struct mirror__entry) };
 	list->nodes = (struct pool){ .object_bytes = sizeof(struct index_node) };
-	list->roll = new_roll(list, SMALLEST_ROLL);
-	return list->roll ? 0 : -ENOMEM;
+	list->whole = new_array(list, SMALLEST_ARRAY);
+	return list->whole ? 0 : -ENOMEM;
 }
 
 void memory_destroy_(struct mirror_list *list)
 {
 	struct chunk *chunk;
 
-	free_rolls_(list, &list->retired);
-	free_rolls_(list, &list->due);
-	list_free(list, list->roll, roll_bytes(list->roll->room));
+	free_arrays_(list, &list->retired);
+	free_arrays_(list, &list->due);
+	list_free(list, list->whole, array_bytes(list->whole->room));
 	while ((chunk = list->chunks)) {
 		list->chunks = chunk->next;
 		list_free(list, chunk, chunk->bytes);

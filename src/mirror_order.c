@@ -7,17 +7,17 @@
 
 #include <string.h>
 
-/* How many are taken from the index at once, so that their memory comes while the next are found. */
+/* Items taken from the index at once: their memory is fetched while the next ones are found. */
 #define BATCH 32
 #define BUCKETS 128
-/* So many in a bucket are left to insertion. */
+/* Hits in a bucket that are left to the insertion sort. */
 #define CROWD 16
 
 /* ---- in order ---- */
 
 /*
- * Put each hit in the bucket of its key, of as many as divide what there is from the least key to the greatest
- * evenly.  After that only those of one bucket, CROWD at most, may be out of order.
+ * Put each hit in the bucket of its key; the buckets divide the keys from the least to the greatest evenly.  Afterwards
+ * only hits of one bucket, CROWD at most, may be out of order.
  */
 static void distribute(struct hit *hits, size_t nr, struct hit *spare)
 {
@@ -76,7 +76,7 @@ static __attribute__((noinline)) void sort_few(struct order *o)
 
 static void sort(struct order *o)
 {
-	/* Ranges are often registered by address: then they were found in order. */
+	/* Ranges are often registered in order of address; then they were found in order. */
 	if (o->is_sorted)
 		return;
 	if (o->pages)
@@ -85,7 +85,7 @@ static void sort(struct order *o)
 		sort_few(o);
 }
 
-/* ---- a heap of hits with the hindmost on top ---- */
+/* ---- a heap of hits with the last on top ---- */
 
 static void sink(struct order *o, size_t i)
 {
@@ -133,7 +133,7 @@ static void keep(struct order *o, struct mirror__entry *e)
 	}
 }
 
-/* Keep the foremost of the hits that are still to be given out. */
+/* Keep the first of the hits that are still to be given out. */
 static void pass(struct order *o)
 {
 	struct index_find find;
@@ -185,13 +185,13 @@ struct mirror__entry *order_merge_(struct order *o)
 	struct hit *hit = next_hit(o);
 	struct mirror__entry *e;
 
-	if (!o->from_roll)
-		o->from_roll = order_in_roll(o);
-	e = o->from_roll;
+	if (!o->from_whole)
+		o->from_whole = order_in_whole(o);
+	e = o->from_whole;
 	if (hit && (!e || hit->key < (load_relaxed(&e->joined) ^ o->flip))) {
 		o->next++;
 		return hit->entry;
 	}
-	o->from_roll = NULL;
+	o->from_whole = NULL;
 	return e;
 }

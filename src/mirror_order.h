@@ -4,28 +4,28 @@
 /*
  * Which entries a walk calls, and in what order
  *
- * Terms.  Whole-list mirrors stand in the roll, in order of registration.  Range mirrors stand
- * in the index, by address; those of them that a walk hits are its hits.
+ * Terms.  The array holds whole-list mirrors, in order of registration.  The index holds range mirrors, by address;
+ * those of them that a walk must call are its hits.
  *
- * Algorithm.  Hits are put in order of registration, or the reverse, and merged with the roll.
- * One pass over the index keeps them, each with its key: it takes items in batches, so that the
- * memory of a batch's entries and mirrors comes at once.  Where they were not found in order they are
- * distributed over buckets by key, which leaves little to an insertion sort.  A few fit on the stack.  When
- * there are more, pages straight from the kernel hold all of them; where there are none to be had, a pass keeps
- * the foremost of those that are still to come, in a heap, and further passes go on from there.  So a walk of h
- * hits costs O(log n + h log h), allocates nothing that a program's hooks could see, and cannot fail.
+ * Algorithm.  Hits are put in order of registration, or the reverse, and merged with the array.  One pass over the
+ * index keeps them, each with its key.  It takes items in batches, so that the memory of a batch's entries and mirrors
+ * is fetched at once.  If hits were not found in order, they are distributed over buckets by key, which leaves little
+ * to an insertion sort.  A few hits fit on the stack.  If there are more, they go to pages mapped for the walk.  If no
+ * pages can be mapped, a pass keeps the first of the hits that are still to come, in a heap, and further passes go on
+ * from there.  So a walk of h hits costs O(log n + h log h), allocates nothing that a program's hooks could see, and
+ * cannot fail.
  *
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
- * | A | the look at a slot | the slot before its entry's joined | acquire | mirror_list.c:B | a bracket calls a mirror that joined later | list-slot |
+ * | A | the look at a place | the place before its entry's joined | acquire | mirror_register.c:B | a bracket calls a mirror that joined later | list-place |
  */
 #ifndef MIRROR_ORDER_H
 #define MIRROR_ORDER_H
 
-#include "mirror_impl.h"
+#include "mirror_list.h"
 
-/* What a walk is about. */
+/* What a walk looks for. */
 struct view {
 	uint64_t seq;                   /* the bracket's */
 	uint64_t first, last;           /* bytes, both inclusive */
@@ -42,10 +42,10 @@ struct hit {
 struct order {
 	struct view view;
 	uint64_t flip;                  /* 0, or all ones: the other way round */
-	/* The roll: slots still to be looked at, and the next entry if it is known already. */
-	const struct roll *roll;
-	uint64_t slot, nr_slots;
-	struct mirror__entry *from_roll;
+	/* The array: the next place, and the next entry if it is known already. */
+	const struct whole_array *whole;
+	uint64_t place, nr_places;
+	struct mirror__entry *from_whole;
 	/* The index. */
 	const struct index_node *root;
 	struct hit *hits;               /* as found, or a heap once they are too many; then in order */
@@ -63,38 +63,38 @@ static inline bool takes_part(const struct mirror__entry *e, const struct view *
 {
 	uint64_t joined = load_relaxed(&e->joined); /* exact for this seq: mirror_walk.c, 1 */
 
-	return (joined <= view->seq || MUTANT(END_FOR_LATE_JOINER)) && joined < view->before &&
+	return broken_if(END_FOR_LATE_JOINER, true, joined <= view->seq) && joined < view->before &&
 	       view->seq < load_relaxed(&e->released) &&
 	       e->first <= view->last && view->first <= e->last;
 }
 
 void order_find_hits_(struct order *o);
 
-/* Everything that @view is about; @backwards: the last registered first. */
+/* Every entry that takes part in @view; @backwards: the last registered first. */
 static inline void order_begin(struct order *o, const struct mirror_list *list,
 			       const struct view *view, bool backwards)
 {
 	o->view = *view;
 	o->flip = backwards ? UINT64_MAX : 0;
-	o->roll = load_acquire(&list->roll);
-	o->nr_slots = load_acquire(&o->roll->used);
-	o->slot = 0;
-	o->from_roll = NULL;
+	o->whole = load_acquire(&list->whole);
+	o->nr_places = load_acquire(&o->whole->used);
+	o->place = 0;
+	o->from_whole = NULL;
 	o->root = load_acquire(&list->index.root);
 	o->pages = NULL;
 	if (o->root)
 		order_find_hits_(o);
 }
 
-static inline struct mirror__entry *order_in_roll(struct order *o)
+static inline struct mirror__entry *order_in_whole(struct order *o)
 {
-	while (o->slot < o->nr_slots) {
-		uint64_t slot = o->flip ? o->nr_slots - 1 - o->slot : o->slot;
-		/* A (pairs with mirror_list.c:B): when the entry joined, also where the slot was used again. */
-		struct mirror__entry *e = load_acquire(&o->roll->slot[slot]);
+	while (o->place < o->nr_places) {
+		uint64_t place = o->flip ? o->nr_places - 1 - o->place : o->place;
+		/* A (pairs with mirror_register.c:B): when the entry joined, even if the place was used again. */
+		struct mirror__entry *e = load_acquire(&o->whole->place[place]);
 
-		o->slot++;
-		if (e && (takes_part(e, &o->view) || (MUTANT(SLOT_TRUSTED) && o->flip)))
+		o->place++;
+		if (e && broken_if(PLACE_TRUSTED, o->flip || takes_part(e, &o->view), takes_part(e, &o->view)))
 			return e;
 	}
 	return NULL;
@@ -105,7 +105,7 @@ struct mirror__entry *order_merge_(struct order *o);
 /* The next entry, or NULL. */
 static inline struct mirror__entry *order_next(struct order *o)
 {
-	return o->root ? order_merge_(o) : order_in_roll(o);
+	return o->root ? order_merge_(o) : order_in_whole(o);
 }
 
 /* Also run when an exception passes. */

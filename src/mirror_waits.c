@@ -2,14 +2,16 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Who waits for whom: unregisters that would wait for each other for ever
+ * Which thread waits for which: unregisters that would wait for each other for ever
  *
- * A wait is an unregister under way.  It is shown before its entries are marked dead, under the
- * same lock as the search for a cycle, so that of those that close one the last finds the
- * others: mirror_drain.c, 5.
+ * A wait is an unregister under way.  It is shown before its entries are marked dead, under the same lock as the search
+ * for a cycle.  So of the threads that close a cycle the last one finds the others: mirror_unregister.c, 2.
+ *
+ * State: waits, under waits_lock.  A wait is on the stack of the thread that waits.
  */
 
-#include "mirror_impl.h"
+#include "mirror_waits.h"
+#include "mirror_pin.h"
 
 #include <errno.h>
 
@@ -18,7 +20,7 @@ static struct wait *waits;
 
 static bool leads_to(const void *me, struct mirror *const *mirrors, size_t count);
 
-/* Whether @thread is @me, or waits for what @me holds up.  No cycle without us is there: it ends. */
+/* True if @thread is @me, or waits for @me.  There is no cycle yet among the waits shown, so the search ends. */
 static bool waits_for(const void *thread, const void *me)
 {
 	if (thread == me)
@@ -29,14 +31,14 @@ static bool waits_for(const void *thread, const void *me)
 	return false;
 }
 
-/* Whether @w holds up an unregister of @e: by a callback of it; or by any walk, done() being part of one too. */
+/* True if @w holds up an unregister of @e: by its callback; or, if the sync waits, by any walk (done() runs in one). */
 static bool holds_up(const struct mirror_list *list, const struct walker *w,
 		     const struct mirror__entry *e)
 {
 	return is_targeted_(list) ? pin_level_(w, e) >= 0 : load_relaxed(&w->depth) != 0;
 }
 
-/* Whether one who holds up an unregister of these waits for @me. */
+/* True if a thread that holds up an unregister of these mirrors waits for @me. */
 static bool leads_to(const void *me, struct mirror *const *mirrors, size_t count)
 {
 	const struct mirror_list *idle = NULL;
@@ -47,7 +49,7 @@ static bool leads_to(const void *me, struct mirror *const *mirrors, size_t count
 		struct walker *w;
 
 		if (!e || list == idle)
-			continue; /* it is drained already, or no callback runs at all */
+			continue; /* the mirror is drained already, or no callback runs at all */
 		if (k == 0 && is_targeted_(list) && !any_pin_(list)) {
 			idle = list;
 			continue;
@@ -68,8 +70,8 @@ int show_wait_(struct wait *wait)
 
 	wait->thread = port_self();
 	port_mutex_lock(&waits_lock);
-	/* Nobody waits for a thread that is in no callback. */
-	cycle = *port_walks() && !MUTANT(CYCLE_UNSEEN) && leads_to(wait->thread, wait->mirrors, wait->count);
+	/* No thread waits for one that is in no callback. */
+	cycle = broken_if(CYCLE_UNSEEN, false, *port_walks() && leads_to(wait->thread, wait->mirrors, wait->count));
 	if (!cycle) {
 		wait->link = &waits;
 		wait->next = waits;
@@ -100,7 +102,7 @@ static void after_fork_in_parent(void)
 	port_mutex_unlock(&waits_lock);
 }
 
-/* The other threads' waits are on stacks that do not exist here; a forking thread waits for none. */
+/* The other threads' waits are on stacks that do not exist here; the thread that forks is in none. */
 static void after_fork_in_child(void)
 {
 	waits = NULL;

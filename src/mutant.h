@@ -45,20 +45,20 @@ enum {
 	MUTANT_URWSEM_SLEEP_BLIND,      /* O off: sleeps whatever the word says by then */
 	/* the mirror list */
 	MUTANT_REGISTER_NO_RELEASE,     /* mirror_list.c: A off */
-	MUTANT_SLOT_NO_RELEASE,         /* mirror_list.c: B off */
-	MUTANT_SLOT_TRUSTED,            /* an end does not ask when the entry in a slot joined */
+	MUTANT_PLACE_NO_RELEASE,         /* mirror_list.c: B off */
+	MUTANT_PLACE_TRUSTED,            /* an end does not ask when the entry in a slot joined */
 	MUTANT_RECLAIM_EARLY,           /* uses memory again without a grace period */
 	MUTANT_UNLINK_BEFORE_RELEASE,
 	MUTANT_RELEASE_TWICE,
 	MUTANT_PIN_AFTER_CHECK,
-	MUTANT_PIN_NO_FENCE,            /* mirror_drain.c: A off, with full fences */
+	MUTANT_PIN_NO_FENCE,            /* mirror_unregister.c: A off, with full fences */
 	MUTANT_UNPIN_NO_RELEASE,        /* B off */
 	MUTANT_UNPIN_NO_FENCE,          /* E off, with full fences */
 	MUTANT_DEAD_AFTER_SCAN,
 	MUTANT_DRAIN_NO_FENCE,
 	MUTANT_NO_WAKE_AFTER_UNPIN,
 	MUTANT_UNPIN_ASYNC_NO_FENCE,    /* mirror_async.c: F off */
-	MUTANT_FINISH_UNFENCED,         /* finishes what was marked after its fence */
+	MUTANT_COMPLETE_UNFENCED,         /* finishes what was marked after its fence */
 	MUTANT_FENCING_UNSETTLED,       /* mirror_fence.c: relies on fences before all walks execute them */
 	MUTANT_FENCING_DECIDED_EARLY,   /* decides whom to interrupt before it marks */
 	MUTANT_CYCLE_UNSEEN,           /* lets unregisters wait for each other */
@@ -89,6 +89,8 @@ enum {
 #define fence_heavy_unless(mutant, membarrier) ((MUTANT(mutant)) ? 0 : fence_heavy(membarrier))
 /* A step that the mutant leaves out. */
 #define unless(mutant, step) ((MUTANT(mutant)) ? (void)0 : (void)(step))
+/* A step that the mutant adds. */
+#define also_if(mutant, step) ((MUTANT(mutant)) ? (void)(step) : (void)0)
 /* A value: the mutant's, the right one. */
 #define broken_if(mutant, broken, right) ((MUTANT(mutant)) ? (broken) : (right))
 

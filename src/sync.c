@@ -1,9 +1,13 @@
 /* SPDX-FileCopyrightText: 2026 libmirror contributors */
 /* SPDX-License-Identifier: MIT */
 
-/* The two ways that come with the library to keep walkers and changes of a list apart. */
+/* The two ways that come with the library to keep walks and changes of a list apart. */
 
-#include "mirror_impl.h"
+#include "sync.h"
+#include "port.h"
+
+#include <mirror/urwsem.h>
+#include <mirror/usrcu.h>
 
 #include <errno.h>
 
@@ -75,7 +79,6 @@ static bool srcu_poll_state(void *state, uint64_t cookie)
 	}
 
 const struct mirror_sync mirror_sync_srcu = SRCU(srcu_create);
-/* The same for MIRROR_LIST_FULL_FENCE: no membarrier(2) for its memory either. */
 const struct mirror_sync sync_srcu_fenced_ = SRCU(srcu_fenced_create);
 
 /* ---- a urwsem, held for reading across the callbacks ---- */
@@ -104,7 +107,7 @@ static int rwsem_read_lock(void *state)
 	return urwsem_down_read(state);
 }
 
-/* A publisher that may not block is refused, as the old HMM did. */
+/* A publisher that may not block is refused, as in the old HMM. */
 static int rwsem_read_trylock(void *state)
 {
 	return urwsem_down_read_trylock(state) ? -EAGAIN : 0;

@@ -197,7 +197,7 @@ static int entered(const struct index_node *node, uint64_t byte)
 		bool overlaps = node->is_compact ?
 			(uint64_t)node->compact.first[i] <= at && at <= (uint64_t)node->compact.last[i] :
 			node->wide.first[i] <= byte && byte <= node->wide.last[i];
-		const struct index_node *child = node->is_compact ? node->compact.slot[i] : node->wide.slot[i];
+		const struct index_node *child = node->is_compact ? node->compact.place[i] : node->wide.place[i];
 
 		if (overlaps && child)
 			nr += entered(child, byte);

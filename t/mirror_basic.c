@@ -395,7 +395,7 @@ static void test_other_thread(void)
 	list_gone(list);
 }
 
-/* The roll grows, and is copied, with holes in it. */
+/* The array of whole-list mirrors grows, and is copied, with holes in it. */
 static void test_many_mirrors(void)
 {
 	enum { NR = 600 };

@@ -248,10 +248,10 @@ static void test_timeout_then(void)
 }
 
 /*
- * A walk stands in W's callback when the roll is copied under it, so that it goes on along the
- * old roll, in which X stays.  X, unregistered, must not be called: being dead is all that says so.
+ * A walk stands in W's callback when the array is copied under it, so that it goes on along the
+ * old one, in which X stays.  X, unregistered, must not be called: being dead is all that says so.
  */
-static void test_old_roll(void)
+static void test_old_array(void)
 {
 	enum { FILLERS = 40 };
 	static struct probe fillers[FILLERS];
@@ -269,14 +269,14 @@ static void test_old_roll(void)
 	first = (struct call){ .list = list, .start = 0, .end = 10 };
 	second = (struct call){ .list = list, .start = 10, .end = 20 };
 	call_begin(&first, run_invalidate);
-	gate_wait(&w.entered); /* the first walk has the roll; X is ahead of it */
+	gate_wait(&w.entered); /* the first walk has the array; X is ahead of it */
 	call_begin(&second, run_invalidate);
 	gate_wait(&x.entered);
 	for (int i = 0; i < FILLERS; i++)
 		mirror_register_range(list, &fillers[i].m, &probe_ops, 1000, 1001);
 	isv(mirror_unregister_timeout(&x.m, 1), -ETIMEDOUT, "M9: X is busy");
 	gate_open(&w.leave);
-	isv(call_end(&first), 0, "M9: a walk along an old roll passes");
+	isv(call_end(&first), 0, "M9: a walk along an old array passes");
 	isv((int)post_calls(&x), 1, "M9: ... without calling X, that is on it");
 	c = (struct call){ .m = &x.m };
 	call_begin(&c, run_unregister);
@@ -369,7 +369,7 @@ int main(void)
 		test_lock_register();
 		test_timeout();
 		test_timeout_then();
-		test_old_roll();
+		test_old_array();
 		test_many();
 		test_in_callback();
 	}

@@ -4,9 +4,9 @@
 /*
  * When walks begin and end to fence (src/mirror_fence.c): whatever the callbacks that mirrors have,
  * and so whatever the walks that a bracket takes.  The library's sources are built into this
- * program, with a small WEIGH_PERIOD, so that fencing can be seen.
+ * program, with a small FENCE_MODE_PERIOD, so that fencing can be seen.
  */
-#include "mirror_impl.h"
+#include "mirror_fence.h"
 #include "mirror_test.h"
 
 static int start(struct mirror *m, const struct mirror_range *r)
@@ -55,11 +55,11 @@ static void check_kind(const struct kind *kind)
 	struct mirror m;
 
 	mirror_register(list, &m, &kind->ops);
-	publish(list, 3 * WEIGH_WINDOW);
+	publish(list, 3 * FENCE_MODE_WINDOW);
 	is_int(list->fencing, FENCING_OFF, "%s: walks do not fence where nobody unregisters", kind->name);
-	come_and_go(list, &kind->ops, 3 * WEIGH_WINDOW);
+	come_and_go(list, &kind->ops, 3 * FENCE_MODE_WINDOW);
 	is_int(list->fencing, list->membarrier ? FENCING_ALL : FENCING_OFF, "%s: all fence where many do", kind->name);
-	publish(list, 3 * WEIGH_WINDOW);
+	publish(list, 3 * FENCE_MODE_WINDOW);
 	is_int(list->fencing, FENCING_OFF, "%s: and no more when that has stopped", kind->name);
 	mirror_unregister(&m);
 	list_gone(list);
@@ -74,7 +74,7 @@ static void check_first(void)
 	for (int i = 0; i < 100; i++)
 		if (mirror_register(list, &m, &kinds[0].ops) || mirror_unregister(&m))
 			bail_out("the list does not work");
-	publish(list, 2 * WEIGH_WINDOW);
+	publish(list, 2 * FENCE_MODE_WINDOW);
 	is_int(list->fencing, FENCING_OFF, "drains before the first bracket of a thread do not count for it");
 	list_gone(list);
 }
@@ -85,7 +85,7 @@ static void check_others(void)
 	for (v = variants + 1; v < variants + NR_VARIANTS; v++) {
 		struct mirror_list *list = list_new();
 
-		come_and_go(list, &kinds[2].ops, 3 * WEIGH_WINDOW);
+		come_and_go(list, &kinds[2].ops, 3 * FENCE_MODE_WINDOW);
 		isv(list->fencing, FENCING_OFF, "nothing changes where drains interrupt nobody");
 		list_gone(list);
 	}

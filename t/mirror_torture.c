@@ -12,10 +12,10 @@
  * A disturber sends signals, whose handler lets the thread lose the CPU at any instruction.
  *
  * Walks begin and end to fence all the time (src/mirror_fence.c): the library's sources are built into
- * this program with a small WEIGH_PERIOD, and the workers take turns of a millisecond in which they
+ * this program with a small FENCE_MODE_PERIOD, and the workers take turns of a millisecond in which they
  * leave the mirrors alone.
  */
-#include "mirror_impl.h"
+#include "mirror_list.h"
 #include "torture.h"
 
 /* ---- brackets ---- */

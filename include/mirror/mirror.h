@@ -113,7 +113,7 @@ struct mirror {
 	uintptr_t mirror__state;
 	union {
 		uint64_t mirror__place;         /* while it can be found */
-		uint64_t mirror__mark;          /* since it was taken out asynchronously */
+		uint64_t mirror__fence;         /* since it was taken out asynchronously */
 	};
 	uint64_t mirror__settle;
 	void (*mirror__done)(struct mirror *m);

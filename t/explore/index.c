@@ -4,7 +4,7 @@
 /*
  * Scenarios over src/index.c: find beside insert, split and remove.
  *
- * Leaves have two slots, compact nodes three.  Each item says, to the finders, since when it is there and from
+ * Leaves have two places, compact nodes three.  Each item says, to the finders, since when it is there and from
  * when on it may be gone.  A find that began after the one and ended before the other has to
  * report it; whatever else it does, none twice.
  */
@@ -56,7 +56,7 @@ static void find_items(uint64_t first, uint64_t last, unsigned times[NR_ITEMS])
 
 			x_assert(it >= item && it < item + NR_ITEMS);
 			if (it->first > last || it->last < first)
-				continue; /* keys of the slot's last item: the owner asks each item itself */
+				continue; /* keys of the last item in that place: the owner asks each item itself */
 			times[it - item]++;
 		}
 	} while (nr == 2);
@@ -223,7 +223,7 @@ const struct x_scenario x_scenarios[] = {
 	  .thread = { insert_two, find_all, find_high }, .quick = 2, .full = 4 },
 	{ INDEX, .name = "index-remove", .claim = "M13: a removal", .setup = two,
 	  .thread = { remove_first, find_all }, .quick = 4, .full = 8 },
-	{ INDEX, .name = "index-slot", .claim = "M13: a slot is used again", .setup = two,
+	{ INDEX, .name = "index-place", .claim = "M13: a place is used again", .setup = two,
 	  .thread = { remove_and_insert, find_high }, .quick = 4, .full = 8 },
 	{ INDEX, .name = "index-split", .claim = "M13: a split loses nothing and doubles nothing", .setup = two,
 	  .thread = { insert_two, find_all }, .quick = 3, .full = 6 },

@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 libmirror contributors */
 /* SPDX-License-Identifier: MIT */
 
-/* Scenarios over src/mirror_drain.c: unregister without waiting, and cycles of those that wait. */
+/* Scenarios over src/mirror_unregister.c: unregister without waiting, and cycles of those that wait. */
 
 #include "mirror_scenarios.h"
 

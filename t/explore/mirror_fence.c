@@ -3,7 +3,7 @@
 
 /* Scenarios over src/mirror_fence.c: walks and drains while fences begin and end to be the walks' part. */
 
-#include "mirror_impl.h"
+#include "mirror_fence.h"
 #include "mirror_scenarios.h"
 
 static void begin_fencing(void)
@@ -26,14 +26,14 @@ static void begin_and_end(void)
 	end_fencing();
 }
 
-static uint64_t nr_marks;               /* when all walks fenced */
+static uint64_t nr_fences;               /* when all walks fenced */
 
 /* What publishers do, but that it does not depend on how often they have published. */
-static void weigh(void)
+static void choose(void)
 {
-	struct walker w = { .walks = 1, .window_ends = 1, .marks_before = nr_marks };
+	struct walker w = { .walks = 1, .window_ends = 1, .fences_before = nr_fences };
 
-	weigh_fences_(list, &w);
+	choose_fence_mode_(list, &w);
 }
 
 static void devices_fenced(int nr)
@@ -43,7 +43,7 @@ static void devices_fenced(int nr)
 	begin_fencing();
 	unregister(nr); /* which finds that no walk from before is left */
 	x_assert(list->fencing == FENCING_ALL);
-	nr_marks = list->nr_marks;
+	nr_fences = list->nr_fences;
 }
 
 static void one_all_fenced(void)
@@ -102,7 +102,7 @@ static void two_nesting_fenced(void)
 	begin_fencing();
 	unregister(2);
 	x_assert(list->fencing == FENCING_ALL);
-	nr_marks = list->nr_marks;
+	nr_fences = list->nr_fences;
 }
 
 static void publish_nested(void)
@@ -145,8 +145,8 @@ const struct x_scenario x_scenarios[] = {
 	{ MIRROR, .name = "fence-begin-end", .claim = "M5: the same while it begins and ends at once",
 	  .setup = two_all_fenced, .thread = { publish, begin_and_end, unregister_both_in_turn }, .check = destroyed,
 	  .quick = 2, .full = 3 },
-	{ MIRROR, .name = "fence-weigh", .claim = "M5: the same where a publisher's count ends it",
-	  .setup = one_all_fenced, .thread = { publish, weigh, unregister_first }, .check = destroyed,
+	{ MIRROR, .name = "fence-choose", .claim = "M5: the same where a publisher's count ends it",
+	  .setup = one_all_fenced, .thread = { publish, choose, unregister_first }, .check = destroyed,
 	  .quick = 2, .full = 4 },
 	{ MIRROR_WITH(X_SPURIOUS), .name = "fence-sleep", .claim = "no drain sleeps for ever where all walks fence (C, E)",
 	  .setup = one_all_fenced, .thread = { publish_twice, unregister_first }, .check = destroyed,

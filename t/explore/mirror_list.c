@@ -197,7 +197,7 @@ static void publish_with_first_twice(void)
 /* A bracket that another thread ends. */
 static struct bracket handed = BRACKET(&handed);
 
-/* ---- the roll's last slot is used again beside walks that count it ---- */
+/* ---- the last place of the array is used again beside walks that count it ---- */
 
 static void change_second(void)
 {
@@ -216,7 +216,7 @@ static void publish_beside_change(void)
 	x_assert(!(b.open & ~UINT64_C(2)));
 }
 
-/* An end goes over the roll backwards: of a bracket that began before the change. */
+/* An end goes over the array backwards: of a bracket that began before the change. */
 static void two_and_open(void)
 {
 	two_devices();
@@ -416,7 +416,7 @@ const struct x_scenario x_scenarios[] = {
 	{ MIRROR, .name = "list-register-both", .claim = "M2: two threads register: one order for all brackets",
 	  .setup = no_device, .thread = { enroll_mine, enroll_mine, publish_placed }, .check = destroyed,
 	  .quick = 1, .full = 3 },
-	{ MIRROR, .name = "list-register-grows", .claim = "M1: while the roll is replaced",
+	{ MIRROR, .name = "list-register-grows", .claim = "M1: while the array is replaced",
 	  .setup = one_device, .thread = { publish_known, enroll_three }, .check = destroyed, .quick = 3, .full = 5 },
 	{ MIRROR_WITH(X_ALLOC_FAILS), .prepare = first_use, .name = "list-register-fails",
 	  .claim = "M1: without memory nothing changes", .setup = one_device,
@@ -427,10 +427,10 @@ const struct x_scenario x_scenarios[] = {
 	{ MIRROR, .name = "list-reclaim", .claim = "M13: memory is used again when no walk can see it",
 	  .setup = one_device, .thread = { publish_with_first, come_and_go }, .check = destroyed,
 	  .quick = 1, .full = 3 },
-	{ MIRROR, .name = "list-slot", .claim = "M1: a slot used again is not that of who left (B)",
+	{ MIRROR, .name = "list-place", .claim = "M1: a place used again is not that of a mirror that left (B)",
 	  .setup = two_devices, .thread = { publish_beside_change, change_second }, .check = destroyed,
 	  .quick = 3, .full = 6 },
-	{ MIRROR, .name = "list-slot-end", .claim = "M2: nor in an end, which goes backwards", .setup = two_and_open,
+	{ MIRROR, .name = "list-place-end", .claim = "M2: nor in an end, which goes backwards", .setup = two_and_open,
 	  .prepare = NULL, .thread = { end_two, change_second }, .check = destroyed, .quick = 3, .full = 6 },
 	{ MIRROR, .name = "list-unregister", .claim = "M2: a bracket beside unregister ends whom it started",
 	  .setup = three_devices, .thread = { publish_with_first_twice, unregister_second }, .check = destroyed,

@@ -1,20 +1,26 @@
 /* SPDX-FileCopyrightText: 2026 libmirror contributors */
 /* SPDX-License-Identifier: MIT */
 
-/* Stalls: callbacks that take longer than the list's stall_ns, and who they are. */
+/* What a list reports: callbacks that take longer than its stall_ns, and misuse. */
 
-#include "mirror_impl.h"
+#include "mirror_report.h"
 
 #include <stdio.h>
+
+static const char *name_of(const struct mirror_list *list)
+{
+	return list && list->name[0] ? list->name : "(unnamed)";
+}
+
+/* ---- stalls ---- */
 
 static void report(struct mirror_list *list, const struct mirror_stall *stall)
 {
 	if (list->stall)
 		list->stall(list->stall_arg, stall);
 	else
-		fprintf(stderr, "mirror list %s: %s of mirror %p has run for %llu ms in thread %d\n",
-			list->name[0] ? list->name : "(unnamed)", stall->what, (void *)stall->mirror,
-			(unsigned long long)stall->age_ns / 1000000, stall->tid);
+		fprintf(stderr, "mirror list %s: %s of mirror %p has run for %llu ms in thread %d\n", name_of(list),
+			stall->what, (void *)stall->mirror, (unsigned long long)stall->age_ns / 1000000, stall->tid);
 }
 
 static struct mirror_stall stall_at(const struct mirror_list *list, const struct walker *w, int level,
@@ -36,7 +42,7 @@ void begin_timing_(const struct walk *walk)
 	store_relaxed(&w->since[walk->pin - w->pin], port_now_ns());
 }
 
-/* It is pinned still, so that the mirror is there. */
+/* The entry is still pinned, so its mirror exists. */
 void end_timing_(const struct walk *walk, struct mirror__entry *e)
 {
 	struct mirror_stall stall;
@@ -46,15 +52,16 @@ void end_timing_(const struct walk *walk, struct mirror__entry *e)
 		report(walk->list, &stall);
 }
 
-void report_drain_(struct mirror_list *list, struct mirror *m)
+void report_stall_(struct mirror_list *list, const struct walker *w, int level, struct mirror *m)
 {
-	struct mirror_stall stall;
-	struct walker *w;
-	int level;
+	struct mirror_stall stall = stall_at(list, w, level, m);
 
-	w = pinned_(list, m->mirror__entry, &level);
-	if (!w)
-		return;
-	stall = stall_at(list, w, level, m);
 	report(list, &stall);
+}
+
+/* ---- misuse ---- */
+
+void misuse_(const struct mirror_list *list, const char *function, const char *rule)
+{
+	fprintf(stderr, "mirror list %s: %s: %s\n", name_of(list), function, rule);
 }

@@ -1,0 +1,274 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The types of a mirror list: what its files share, and who writes which field
+ *
+ * The order of the files is in CONTRIBUTING.md, "Layers".  Each file says at its top what it does; what it offers to
+ * the files above it is in its header.
+ *
+ * A list, its mirrors and their entries:
+ *
+ *      struct mirror_list
+ *      +-------------+
+ *      | whole       |---> struct whole_array: the whole-list mirrors, in order of registration
+ *      |             |     +------+------+--------+--------+--------+--------+ - - - -+ - - - -+
+ *      |             |     | room | used |  [0]   |  [1]   |  [2]   |  [3]   |        |        |
+ *      |             |     |  6   |  4   |   |    |   |    |  NULL  |   |    |  free  |  free  |
+ *      |             |     +------+------+---|----+---|----+--------+---|----+ - - - -+ - - - -+
+ *      |             |                       v        v     taken out   v
+ *      |             |                     entry    entry             entry    joined rises from left to right
+ *      |             |
+ *      | index.root  |---> nodes of the index (index.h): the range mirrors, by address
+ *      |             |     leaf -> entry, entry, ...
+ *      | walkers     |---> struct walker, one for each thread that has called mirrors: pin[] -> entry
+ *      +-------------+
+ *
+ *      struct mirror (the caller's)             struct mirror__entry (the library's): 64 bytes, a cache line
+ *      +---------------+                     0  +------------+---------------------------------+
+ *      | mirror__entry |----------------------->| mirror     | the caller's mirror             |
+ *      | mirror__list  |                     8  | first      | bytes, both inclusive           |
+ *      | mirror__place |  in array->place[], 16 | last       |                                 |
+ *      |               |  or IN_INDEX        24 | joined     | numbers of list->seq            |
+ *      | mirror__state |  see below          32 | released   |                                 |
+ *      +---------------+                     40 | fills_from |                                 |
+ *                                            48 | fill       | brackets open, and ever started |
+ *                                            56 | state      | DEAD, ASYNC, COMPLETED          |
+ *                                            60 | wakes      | changes when sleepers must look |
+ *                                               +------------+---------------------------------+
+ *
+ * An entry outlives its mirror: a walk may still look at the entry after the mirror was given back to its owner.
+ *
+ * The states of a mirror:
+ *
+ *      NONE, GONE --register--> JOINING --> REGISTERED --claim--> CLAIMED --dead, unlinked--> DRAINING
+ *                                               ^                    |                       |    |  ^
+ *                                               +----not possible----+            timeout, error  |  again
+ *                                                                                            v    |  |
+ *      REGISTERED, DYING --async--> ASYNC --drained--> GONE <------------drained-------------|----+  |
+ *                                                                                          DYING ----+
+ *
+ * Lock order, outermost first: the registry's lock (slots.c, at fork), list->lock, the locks of usrcu.  waits_lock
+ * (mirror_waits.c) is held with none of them, except at fork.  No lock is held in a callback, except fallback_lock:
+ * threads that could not allocate a slot share one walker, one thread at a time.
+ */
+#ifndef MIRROR_LIST_H
+#define MIRROR_LIST_H
+
+#include "port.h"
+#include "slots.h"
+#include "index.h"
+#include "mutant.h"
+
+#include <mirror/mirror.h>
+#include <mirror/usrcu.h>
+
+#define NEVER UINT64_MAX
+
+/* Memory that is not in use, in a list of such. */
+struct link {
+	struct link *next;
+};
+
+/* ---- what walks look at ---- */
+
+/* One registration. */
+struct mirror__entry {
+	union {
+		struct mirror *mirror;          /* read by a thread that has pinned the live entry */
+		struct link link;               /* of a retired entry; under list->lock */
+	};
+	uint64_t first, last;           /* bytes, both inclusive; constant */
+	uint64_t joined;                /* list->seq since it is registered, NEVER until then; set once, under list->lock */
+	uint64_t released;              /* list->seq since its release has returned, else NEVER; set once, the same */
+	uint64_t fills_from;            /* list->seq since brackets count themselves in fill, else NEVER; the same */
+	uint64_t fill;                  /* FILL_... of mirror_fill.h; read-modify-writes of any walk */
+	uint32_t state;                 /* ENTRY_...; see there */
+	uint32_t wakes;                 /* read-modify-writes; a sleeper on this entry compares it before it sleeps */
+};
+
+/*
+ * The bits of an entry's state.  None is ever cleared.
+ *
+ *   DEAD       No callback starts any more; a thread that unpins the entry wakes its drain.
+ *              Set by the thread that claimed the mirror, under list->lock.
+ *              Stale: a walk that pinned the entry before fence C of the drain may read it clear, and calls the mirror;
+ *              the drain then sees that pin.
+ *   ASYNC      The owner does not wait: a thread that sees the dead entry unpinned completes the unregister.
+ *              Set with DEAD or after it, by mirror_unregister_async, under list->lock.
+ *              Stale: a thread that unpins may read DEAD without ASYNC, and leaves the completion to the thread that
+ *              sets ASYNC: that thread fences after it, and then looks at the pins.
+ *   COMPLETED  A thread has claimed the call of done().
+ *              Set by a read-modify-write of that thread, so no other thread can claim it too, and none sees it stale.
+ */
+enum {
+	ENTRY_DEAD      = 1u << 0,
+	ENTRY_ASYNC     = 1u << 1,
+	ENTRY_COMPLETED = 1u << 2,
+};
+
+/* Entries of whole-list mirrors in order of registration; NULL where one was taken out.  Copied when it is full. */
+struct whole_array {
+	uint64_t room;                  /* constant */
+	uint64_t used;                  /* written under list->lock; no entry is in a place from there on */
+	struct whole_array *next;       /* of retired arrays; under list->lock */
+	struct mirror__entry *place[];  /* written under list->lock */
+};
+
+/* ---- what each thread shows ---- */
+
+/* Starts nest MIRROR_MAX_DEPTH deep; ends of other threads' brackets may come on top. */
+#define MAX_PINS (2 * MIRROR_MAX_DEPTH)
+
+/* A thread's slot in a list: only its thread writes it. */
+struct walker {
+	struct mirror__entry *pin[MAX_PINS];    /* the entry whose callback runs at each depth, or NULL; drains read it */
+	const char *what[MAX_PINS];             /* the callback's name; stall reports read it */
+	uint64_t since[MAX_PINS];               /* when it began, ns, if stalls are reported; the same */
+	uint32_t depth;                         /* how many walks the thread is in; the search for cycles reads it */
+	int token;                              /* of the sync's read_lock, taken at depth 0 */
+	const void *thread;                     /* port_self() of the thread; the search for cycles reads it */
+	uint64_t tid;                           /* stall reports read it */
+	uint64_t walks, callbacks, refusals;    /* totals; statistics read them */
+	/* mirror_fence.c */
+	uint64_t fences_before;                 /* list->nr_fences when its window began */
+	uint64_t looks_at, window_ends;         /* numbers of walks; 0: it has not looked yet */
+} __attribute__((aligned(64)));                 /* whole cache lines, because another thread writes the next walker */
+
+/* A walk: one level of callbacks of one list in this thread (mirror_pin.h). */
+struct walk {
+	struct mirror_list *list;
+	struct walker *walker;          /* NULL: not begun, or ended */
+	struct mirror__entry **pin;     /* walker's, of this level */
+	bool membarrier;                /* its pins go without fences */
+	bool timed;                     /* stalls are reported */
+};
+
+/* An unregister under way (mirror_waits.h). */
+struct wait {
+	struct wait *next, **link;
+	const void *thread;             /* as walker->thread */
+	struct mirror *const *mirrors;
+	size_t count;
+};
+
+/* ---- the list ---- */
+
+/* Objects of one size; under list->lock (mirror_memory.c). */
+struct pool {
+	size_t object_bytes;
+	struct link *vacant;            /* given back */
+	char *fresh;                    /* never used: of the newest chunk */
+	size_t fresh_bytes;
+	size_t total_bytes;             /* of its chunks */
+};
+
+/* Memory that is not in the list any more, but that a walk may still see (mirror_memory.c). */
+struct garbage {
+	struct link *entries, *oldest_entry;
+	struct whole_array *arrays;
+	struct index_node *nodes;
+	size_t bytes;
+};
+
+/*
+ * Which side of the fence between pins and drains pays for it (mirror_fence.c).  Written under list->lock: by a
+ * publisher from OFF to BEGUN, and from any other to OFF; by a drain from BEGUN to SETTLES to ALL.  Each walk reads it
+ * once.
+ * Stale: a walk may have read OFF before BEGUN was stored; until ALL, drains allow for such walks.
+ */
+enum {
+	FENCING_OFF,                    /* walks leave fences to membarrier(2) */
+	FENCING_BEGUN,                  /* walks that begin from now on fence */
+	FENCING_SETTLES,                /* the same; fencing_cookie says when the walks from before are over */
+	FENCING_ALL,                    /* every walk that runs fences */
+};
+
+struct mirror_list {
+	/* Read by every walk.  whole, index.root, seq and fencing change, under lock; the others are constant. */
+	struct whole_array *whole;      /* whole-list mirrors */
+	struct index index;             /* range mirrors: walks read its root */
+	uint64_t seq;                   /* numbers the moments that divide brackets: registrations, for one */
+	const struct mirror_sync *sync;
+	void *sync_state;
+	bool membarrier;                /* pins go without fences and drains use membarrier(2), unless fencing */
+	uint32_t fencing;               /* FENCING_... */
+	bool grace_period;              /* the kind of sync */
+	bool targeted;                  /* drains wait for pins; false: for a grace period */
+	struct slots walkers;           /* struct walker for each thread */
+	struct usrcu *brackets;         /* open brackets are handed-over sections of this domain */
+
+	struct port_mutex lock __attribute__((aligned(64)));
+	/* All below under lock. */
+	uint64_t nr_mirrors;            /* registered or not yet given back */
+	uint64_t nr_live;               /* in the array of whole-list mirrors */
+	struct pool entries, nodes;
+	struct chunk *chunks;           /* of both pools */
+	bool released;
+	uint64_t nr_pending;            /* unregistered asynchronously, done() has not yet returned */
+	struct mirror *pending;         /* those of them for which done() has not been called either */
+	struct garbage retired;         /* since due got its cookie */
+	struct garbage due;             /* to be freed when ... */
+	uint64_t due_cookie;            /* ... this cookie of the sync is over */
+	uint64_t fencing_cookie;        /* of the sync: when it is over, FENCING_SETTLES can become FENCING_ALL */
+	uint64_t nr_fences;             /* fences that drains have needed so far; walkers read it */
+	uint64_t nr_drains, longest_drain_ns;
+
+	uint32_t nr_barriers;           /* calls of mirror_barrier that may sleep */
+
+	uint32_t wakes;                 /* changes when a done() has returned */
+
+	/* Constant. */
+	struct mirror_allocator allocator;
+	uint64_t stall_ns;
+	void (*stall)(void *arg, const struct mirror_stall *stall);
+	void *stall_arg;
+	char name[32];
+
+	/* The walker that the threads share for which memory ran out; its owner holds fallback_lock. */
+	struct port_mutex fallback_lock;
+	struct walker fallback;
+};
+
+/* True if an unregister waits for the callbacks of its own mirrors only. */
+static inline bool is_targeted_(const struct mirror_list *list)
+{
+	return list->grace_period && list->targeted;
+}
+
+/* Under lock: let brackets that start from now on have a greater number than all before. */
+static inline void next_seq_(struct mirror_list *list)
+{
+	store_release(&list->seq, list->seq + 1);
+}
+
+/* ---- a mirror's own state ---- */
+
+/*
+ * Written under list->lock; while the mirror is JOINING, by the call that registers it.  The address is mixed in, so
+ * that memory that was never initialised, or a copy of a mirror, is not mistaken for a registered one.
+ */
+enum mirror_state { STATE_NONE, STATE_JOINING, STATE_REGISTERED, STATE_CLAIMED, STATE_DYING, STATE_DRAINING,
+		    STATE_ASYNC, STATE_GONE };
+
+static inline uintptr_t state_seal_(const struct mirror *m)
+{
+	return ((uintptr_t)m << 4) ^ (uintptr_t)0x6d6972726f724000;
+}
+
+static inline enum mirror_state get_state_(const struct mirror *m)
+{
+	uintptr_t state = load_acquire(&m->mirror__state) ^ state_seal_(m);
+
+	return state <= STATE_GONE ? (enum mirror_state)state : STATE_NONE;
+}
+
+static inline void set_state_(struct mirror *m, enum mirror_state state)
+{
+	store_release(&m->mirror__state, state_seal_(m) ^ (uintptr_t)state);
+}
+
+/* mirror__place of a mirror that is in the index, not in the array. */
+#define IN_INDEX UINT64_MAX
+
+#endif /* MIRROR_LIST_H */

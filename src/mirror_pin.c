@@ -1,0 +1,320 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Pins: why a mirror that nobody pins may be freed
+ *
+ * Terms.  A walk is one level of callbacks of one list in one thread.  A pin is the entry whose callback the thread
+ * runs, shown in its walker, one for each level of nesting; it is a hazard pointer.  To drain an entry is to wait until
+ * it is dead and no pin shows it (mirror_unregister.c).  A mirror that is unregistered asynchronously is pending until
+ * a thread has claimed the call of its done(); that thread completes it.
+ *
+ * State
+ *   walker->pin[]     its own thread writes, drains read
+ *   walker->depth     its own thread writes
+ *   entry->state      read-modify-writes, or under list->lock; DEAD is for good (mirror_list.h)
+ *   entry->wakes      read-modify-writes; sleepers compare
+ *   list->pending     under list->lock; nr_pending too: done() of as many has not yet returned
+ *   list->wakes       read-modify-writes; calls of mirror_barrier compare
+ *
+ * Algorithm.  A walk, for each mirror that it calls (pin_ and unpin_, mirror_pin.h):
+ *   1. Pin the entry; light fence A; if the entry is dead, unpin, and do not call.
+ *   2. The callback.
+ *   3. Unpin, by a release, B; light fence E; if the entry is dead, wake its drain.
+ * The drain marks the entry dead, executes the heavy fence C, and sleeps while a pin shows the entry.
+ *   4. If the owner does not wait (ASYNC), then after C the caller of mirror_unregister_async, and after 3 and one more
+ *      heavy fence F the thread that has unpinned, looks at the pins.  If no pin shows the entry, the first of them to
+ *      set COMPLETED retires the entry and calls done().
+ *
+ * Why it is safe
+ *   1. After C each walk either saw the entry dead, or shows its pin.  A and C are the two sides of a store buffering
+ *      test:
+ *
+ *          a walk                             a drain
+ *          walker->pin = e                    e->state |= DEAD
+ *          fence A                            fence C
+ *          if (e->state & DEAD)               if (walker->pin == e)
+ *                  do not call                        sleep until it is unpinned
+ *          call the mirror                    free the mirror
+ *
+ *      Both cannot read the old value.  A walk that read "alive" unpins after its callback; a walk that pins later
+ *      reads "dead".  So when no pin shows the entry, no callback runs or will.
+ *      (drain-walk; mutants PIN_AFTER_CHECK, DEAD_AFTER_SCAN, DRAIN_NO_FENCE)
+ *   2. The drain sees what the callback wrote: B and D.  (drain-walk)
+ *   3. No drain sleeps for ever.  E and C are the same test again, and the wake follows a change of wakes, which the
+ *      drain read before it looked at the pins:
+ *
+ *          a walk                             a drain
+ *                                             e->state |= DEAD
+ *                                             fence C
+ *                                             seen = e->wakes
+ *          walker->pin = NULL                 if (walker->pin == e)
+ *          fence E                                    sleep while e->wakes == seen
+ *          if (e->state & DEAD)
+ *                  e->wakes++, wake
+ *
+ *      (drain-sleep; mutant NO_WAKE_AFTER_UNPIN)
+ *   4. A walk touches the entry after it has unpinned it: the entry, not the mirror, and within its section.
+ *      (drain-walk)
+ *   5. done() is called at most once: COMPLETED is set by a read-modify-write.
+ *   6. done() is called at least once.  Each of the threads that unpin last fences between its own empty pin and its
+ *      look at the other pins, so one of them sees none:
+ *
+ *          a walk                             another walk
+ *          walker->pin = NULL                 walker->pin = NULL
+ *          fence F                            fence F
+ *          if (no pin shows e)                if (no pin shows e)
+ *                  claim, done()                      claim, done()
+ *
+ *      F is heavy, because a thread may see DEAD before the thread that set it has executed its C.
+ *      (drain-async; mutant UNPIN_ASYNC_NO_FENCE)
+ *
+ * A and E are full fences, and C and F interrupt no thread, if all walks fence: mirror_fence.c.
+ *
+ * Cost.  Of a mirror that is called: one store and one load of the entry's own line.
+ *
+ * Barriers
+ * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
+ * |---|---|---|---|---|---|---|
+ * | A | pin | my pin before the look at the state | light | mirror_unregister.c:C, F | a callback runs on a freed mirror | drain-walk |
+ * | B | unpin | the callback before the empty pin | release | D | freed before the callback's last store | drain-walk |
+ * | D | the look at the pins | the pins before what follows the drain | acquire | B | as B | drain-walk |
+ * | E | unpin | the empty pin before the look at the state | light | mirror_unregister.c:C | a drain sleeps for ever | drain-sleep |
+ * | F | before the look at the others' pins, async | my empty pin, and DEAD, before theirs | as C | A, F | nobody calls done(); done() beside a callback | drain-async |
+ * | H | unpin of a dead entry | ASYNC before mirror__done | acquire | mirror_unregister.c:G | done() is called through an old pointer | drain-async, mirror_torture under TSan |
+ * | J | enter | the fence mode before the look at the state of entries | acquire | mirror_fence.c:A | a callback runs on a freed mirror | fence-end |
+ *
+ * Source: Michael, "Hazard Pointers", 2004.
+ */
+
+#include "mirror_pin.h"
+
+#include "mirror_fence.h"
+#include "mirror_memory.h"
+
+#include <errno.h>
+#include <limits.h>
+
+/* ---- walkers ---- */
+
+/* This thread's walker of @list, or the one that the threads without memory share. */
+static struct walker *my_walker(struct mirror_list *list)
+{
+	struct walker *w = slots_mine(&list->walkers);
+
+	if (w)
+		return w;
+	w = slots_claim(&list->walkers);
+	if (!w)
+		w = &list->fallback;
+	else {
+		store_relaxed(&w->thread, port_self());
+		store_relaxed(&w->tid, (uint64_t)port_tid());
+	}
+	return w;
+}
+
+bool in_callback_(struct mirror_list *list)
+{
+	const struct walker *w = slots_mine(&list->walkers);
+
+	if (w && w->depth)
+		return true;
+	return load_relaxed(&list->fallback.thread) == port_self();
+}
+
+/* Threads without memory take turns with one walker, a walk each. */
+static void take_turn(struct mirror_list *list)
+{
+	if (load_relaxed(&list->fallback.thread) == port_self())
+		return;
+	port_mutex_lock(&list->fallback_lock);
+	store_relaxed(&list->fallback.thread, port_self());
+	store_relaxed(&list->fallback.tid, (uint64_t)port_tid());
+}
+
+static void give_turn(struct mirror_list *list)
+{
+	if (list->fallback.depth)
+		return;
+	store_relaxed(&list->fallback.thread, NULL);
+	port_mutex_unlock(&list->fallback_lock);
+}
+
+/* ---- walks ---- */
+
+static int read_lock(const struct mirror_list *list, struct walker *w, bool wait)
+{
+	const struct mirror_sync *sync = list->sync;
+	int token = 0;
+
+	if (w->depth == 0 && sync->read_lock) {
+		token = !wait && sync->read_trylock ? sync->read_trylock(list->sync_state) :
+						      sync->read_lock(list->sync_state);
+		w->token = token;
+	}
+	return token < 0 ? token : 0;
+}
+
+int enter_(struct walk *walk, struct mirror_list *list, const char *what, uint32_t deepest, bool wait)
+{
+	struct walker *w = my_walker(list);
+	int rc;
+
+	if (w == &list->fallback)
+		take_turn(list);
+	rc = w->depth >= deepest ? -ELOOP : read_lock(list, w, wait);
+	if (rc) {
+		if (w == &list->fallback)
+			give_turn(list);
+		return rc;
+	}
+	store_relaxed(&w->what[w->depth], what);
+	*walk = (struct walk){
+		.list = list,
+		.walker = w,
+		.pin = &w->pin[w->depth],
+		/* J (pairs with mirror_fence.c:A): before the look at the state of entries. */
+		.membarrier = list->membarrier && load_acquire(&list->fencing) == FENCING_OFF,
+		.timed = list->stall_ns != 0,
+	};
+	store_relaxed(&w->depth, w->depth + 1);
+	++*port_walks();
+	return 0;
+}
+
+void leave_(struct walk *walk)
+{
+	struct mirror_list *list = walk->list;
+	struct walker *w = walk->walker;
+	struct mirror__entry *pinned;
+
+	if (!w)
+		return;
+	pinned = load_relaxed(walk->pin); /* by this thread, if a callback threw */
+	if (pinned)
+		unpin_(walk, pinned);
+	walk->walker = NULL;
+	--*port_walks();
+	store_relaxed(&w->depth, w->depth - 1);
+	if (w->depth == 0 && list->sync->read_unlock)
+		list->sync->read_unlock(list->sync_state, w->token);
+	if (w == &list->fallback)
+		give_turn(list);
+}
+
+/* ---- which thread pins what ---- */
+
+int pin_level_(const struct walker *w, const struct mirror__entry *e)
+{
+	for (int i = 0; i < MAX_PINS; i++)
+		if (load_acquire(&w->pin[i]) == e) /* D (pairs with B): the callback before us */
+			return i;
+	return -1;
+}
+
+struct walker *pinned_(struct mirror_list *list, const struct mirror__entry *e, int *level)
+{
+	struct walker *w;
+
+	for (struct slots_walk i = slots_first(&list->walkers); (w = slots_next(&i)); ) {
+		*level = pin_level_(w, e);
+		if (*level >= 0)
+			return w;
+	}
+	*level = pin_level_(&list->fallback, e);
+	return *level >= 0 ? &list->fallback : NULL;
+}
+
+static bool has_pin(const struct walker *w)
+{
+	for (int i = 0; i < MAX_PINS; i++)
+		if (load_acquire(&w->pin[i])) /* D, if none is found */
+			return true;
+	return false;
+}
+
+bool any_pin_(struct mirror_list *list)
+{
+	struct walker *w;
+
+	for (struct slots_walk i = slots_first(&list->walkers); (w = slots_next(&i)); )
+		if (has_pin(w))
+			return true;
+	return has_pin(&list->fallback);
+}
+
+/* ---- completing an asynchronous unregister ---- */
+
+/* Under lock. */
+static void take_off_pending(struct mirror *m)
+{
+	*m->mirror__link = m->mirror__next;
+	if (m->mirror__next)
+		m->mirror__next->mirror__link = m->mirror__link;
+}
+
+/* A done() under way: mirror_barrier waits for it. */
+struct completion {
+	struct mirror_list *list;
+	int cancel;
+};
+
+/* Also run when an exception passes. */
+static void done_is_over(struct completion *c)
+{
+	struct mirror_list *list = c->list;
+
+	port_mutex_lock(&list->lock);
+	list->nr_pending--;
+	fetch_add(&list->wakes, 1);
+	if (list->nr_barriers)
+		port_futex_wake(&list->wakes, INT_MAX);
+	port_mutex_unlock(&list->lock);
+	port_cancel_restore(c->cancel);
+}
+
+/* It runs within a walk, so that done() is known as a callback. */
+void complete_(struct mirror_list *list, struct mirror *m)
+{
+	struct completion c __attribute__((cleanup(done_is_over))) = { list, port_cancel_disable() };
+	void (*done)(struct mirror *m) = m->mirror__done;
+
+	port_mutex_lock(&list->lock);
+	take_off_pending(m);
+	port_mutex_unlock(&list->lock);
+	retire_mirrors_(list, &m, 1);
+	done(m);
+}
+
+bool may_complete_(struct mirror_list *list, struct mirror__entry *e)
+{
+	int level;
+
+	return !pinned_(list, e, &level) && !(fetch_or(&e->state, ENTRY_COMPLETED) & ENTRY_COMPLETED);
+}
+
+static void unpinned_async(struct mirror_list *list, struct mirror__entry *e)
+{
+	bool interrupt;
+
+	port_mutex_lock(&list->lock);
+	interrupt = advance_fence_mode_(list);
+	port_mutex_unlock(&list->lock);
+	/* F (pairs with A, F): my empty pin before the look at theirs; and DEAD, whose own C may still be to come. */
+	if (broken_if(UNPIN_ASYNC_NO_FENCE, 0, fence_drain_(interrupt))) {
+		/* The fence failed, so this thread may not look.  Calls of mirror_barrier that wait must find that out too. */
+		fetch_add(&list->wakes, 1);
+		port_futex_wake(&list->wakes, INT_MAX);
+	} else if (may_complete_(list, e)) {
+		complete_(list, e->mirror);
+	}
+}
+
+void unpinned_dead_(struct mirror_list *list, struct mirror__entry *e)
+{
+	fetch_add(&e->wakes, 1);
+	port_futex_wake(&e->wakes, INT_MAX);
+	if (load_acquire(&e->state) & ENTRY_ASYNC) /* H (pairs with mirror_unregister.c:G): ASYNC before done */
+		unpinned_async(list, e);
+}

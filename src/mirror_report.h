@@ -1,0 +1,20 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/* What a list reports: callbacks that take too long, and misuse. */
+#ifndef MIRROR_REPORT_H
+#define MIRROR_REPORT_H
+
+#include "mirror_list.h"
+
+/* Note when a callback of @walk begins. */
+void begin_timing_(const struct walk *walk);
+/* It has returned, and its entry is still pinned: report it if it took longer than the list's stall_ns. */
+void end_timing_(const struct walk *walk, struct mirror__entry *e);
+/* The callback of @m that @w runs at @level holds up a drain: report it. */
+void report_stall_(struct mirror_list *list, const struct walker *w, int level, struct mirror *m);
+
+/* Tell of a call that breaks a rule, on standard error. */
+void misuse_(const struct mirror_list *list, const char *function, const char *rule);
+
+#endif /* MIRROR_REPORT_H */
