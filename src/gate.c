@@ -48,19 +48,22 @@ static struct record *counted_in(void)
 	return *port_fallback_gate() ? NULL : slots_record();
 }
 
-void gate_enter(void)
+bool gate_try_enter(void)
 {
 	struct record *record = counted_in();
+	bool nested = count_in(record) != 0;
 
-	for (;;) {
-		bool nested = count_in(record) != 0;
+	fence_full(); /* A (pairs with B): my count before the look at closed */
+	if (nested || !is_closed_for_me())
+		return true;
+	count_out(record);
+	return false;
+}
 
-		fence_full(); /* A (pairs with B): my count before the look at closed */
-		if (nested || !is_closed_for_me())
-			return;
-		count_out(record);
+void gate_enter(void)
+{
+	while (!gate_try_enter())
 		port_futex_wait(&gate.closed, 1, port_deadline(1000000));
-	}
 }
 
 void gate_leave(void)

@@ -39,5 +39,30 @@
 
 void gate_enter(void);
 void gate_leave(void);
+/* True and entered, unless the gate is closed. */
+bool gate_try_enter(void);
+
+/* The locks of the library: each is held within a section of the gate. */
+static inline void gate_lock(struct port_mutex *m)
+{
+	gate_enter();
+	port_mutex_lock(m);
+}
+
+static inline void gate_unlock(struct port_mutex *m)
+{
+	port_mutex_unlock(m);
+	gate_leave();
+}
+
+static inline bool gate_trylock(struct port_mutex *m)
+{
+	if (!gate_try_enter())
+		return false;
+	if (port_mutex_trylock(m))
+		return true;
+	gate_leave();
+	return false;
+}
 
 #endif /* MIRROR_GATE_H */

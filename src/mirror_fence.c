@@ -98,13 +98,13 @@ void choose_fence_mode_(struct mirror_list *list, struct walker *w)
 	if (!wrong || !list->membarrier || !is_targeted_(list))
 		return;
 	/* Never block a publisher; retry at the next look. */
-	if (!port_mutex_trylock(&list->lock))
+	if (!gate_trylock(&list->lock))
 		return;
 	if (fencing)
 		end_fencing_(list);
 	else if (list->fencing == FENCING_OFF)
 		begin_fencing_(list);
-	port_mutex_unlock(&list->lock);
+	gate_unlock(&list->lock);
 }
 
 bool advance_fence_mode_(struct mirror_list *list)

@@ -76,7 +76,7 @@ static usrcu_cookie_t take_part(struct mirror *m, struct mirror__entry *e)
 	struct mirror_list *list = m->mirror__list;
 	usrcu_cookie_t cookie;
 
-	port_mutex_lock(&list->lock);
+	gate_lock(&list->lock);
 	cookie = load_relaxed(&m->mirror__settle);
 	if (cookie == UNSETTLED) {
 		store_relaxed(&e->fills_from, list->seq + 1); /* next_seq_ makes it visible */
@@ -84,7 +84,7 @@ static usrcu_cookie_t take_part(struct mirror *m, struct mirror__entry *e)
 		cookie = usrcu_start_poll(list->brackets);
 		store_release(&m->mirror__settle, cookie);
 	}
-	port_mutex_unlock(&list->lock);
+	gate_unlock(&list->lock);
 	return cookie;
 }
 

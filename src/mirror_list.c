@@ -22,6 +22,7 @@
 #include "mirror_pin.h"
 #include "mirror_report.h"
 #include "sync.h"
+#include "usrcu_impl.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -34,7 +35,7 @@ int mirror_list_get_stats(struct mirror_list *list, struct mirror_list_stats *st
 
 	if (!list || !stats || stats->size != sizeof(*stats))
 		return -EINVAL;
-	port_mutex_lock(&list->lock);
+	gate_lock(&list->lock);
 	*stats = (struct mirror_list_stats){
 		.size = sizeof(*stats),
 		.registered = list->nr_mirrors,
@@ -45,7 +46,7 @@ int mirror_list_get_stats(struct mirror_list *list, struct mirror_list_stats *st
 		.longest_drain_ns = list->longest_drain_ns,
 		.retired_bytes = list->retired.bytes + list->due.bytes,
 	};
-	port_mutex_unlock(&list->lock);
+	gate_unlock(&list->lock);
 	for (struct slots_walk i = slots_first(&list->walkers); (w = slots_next(&i)); ) {
 		stats->walks += load_relaxed(&w->walks);
 		stats->callbacks += load_relaxed(&w->callbacks);
@@ -59,10 +60,10 @@ int mirror_list_get_stats(struct mirror_list *list, struct mirror_list_stats *st
 /* Brackets from now on pass over @e. */
 static void set_released(struct mirror_list *list, struct mirror__entry *e)
 {
-	port_mutex_lock(&list->lock);
+	gate_lock(&list->lock);
 	store_relaxed(&e->released, list->seq + 1); /* next_seq_ makes it visible */
 	next_seq_(list);
-	port_mutex_unlock(&list->lock);
+	gate_unlock(&list->lock);
 }
 
 static void call_release(struct mirror *m)
@@ -101,10 +102,10 @@ int mirror_list_release(struct mirror_list *list)
 	rc = enter_(&walk, list, "release", MIRROR_MAX_DEPTH, true);
 	if (rc)
 		return rc;
-	port_mutex_lock(&list->lock);
+	gate_lock(&list->lock);
 	again = list->released;
 	list->released = true; /* no mirror registers any more */
-	port_mutex_unlock(&list->lock);
+	gate_unlock(&list->lock);
 	if (again)
 		return -EALREADY;
 	order_begin(&order, list, &all, false);
@@ -114,53 +115,6 @@ int mirror_list_release(struct mirror_list *list)
 }
 
 /* ---- create and destroy ---- */
-
-static struct mirror_list *list_of(struct slots *slots)
-{
-	return (struct mirror_list *)((char *)slots - offsetof(struct mirror_list, walkers));
-}
-
-static bool vacate(struct slots *slots, void *mine)
-{
-	const struct walker *w = mine;
-
-	if (w->depth)
-		misuse_(list_of(slots), w->what[w->depth - 1], "its thread exits inside this callback");
-	return !w->depth;
-}
-
-/* The thread's walks are not under way here. */
-static void vanish(struct slots *slots, void *its)
-{
-	struct walker *w = its;
-
-	(void)slots;
-	for (int i = 0; i < MAX_PINS; i++)
-		w->pin[i] = NULL;
-	w->depth = 0;
-}
-
-static void before_fork(struct slots *slots)
-{
-	port_mutex_lock(&list_of(slots)->lock);
-}
-
-static void after_fork(struct slots *slots, bool in_child)
-{
-	struct mirror_list *list = list_of(slots);
-	struct walker *mine = slots_mine(slots);
-
-	if (in_child && mine)
-		store_relaxed(&mine->tid, (uint64_t)port_tid());
-	if (in_child && list->fallback.thread && list->fallback.thread != port_self()) {
-		vanish(slots, &list->fallback);
-		list->fallback.thread = NULL;
-		port_mutex_init(&list->fallback_lock);
-	}
-	port_mutex_unlock(&list->lock);
-}
-
-static const struct slots_ops walker_slots = { vacate, vanish, before_fork, after_fork };
 
 static bool is_complete(const struct mirror_sync *sync)
 {
@@ -185,10 +139,10 @@ static int build(struct mirror_list *list)
 	rc = memory_init_(list);
 	if (rc)
 		return rc;
-	rc = slots_init(&list->walkers, &walker_slots, sizeof(struct walker));
+	rc = slots_init(&list->walkers, sizeof(struct walker));
 	if (rc)
 		goto destroy_memory;
-	rc = usrcu_create(&list->brackets, &attr);
+	rc = usrcu_create_(&list->brackets, &attr, true);
 	if (rc)
 		goto destroy_walkers;
 	rc = list->sync->create ? list->sync->create(&list->sync_state) : 0;
@@ -239,7 +193,6 @@ int mirror_list_create(struct mirror_list **list, const struct mirror_list_attr 
 	if (!l)
 		return -ENOMEM;
 	port_mutex_init(&l->lock);
-	port_mutex_init(&l->fallback_lock);
 	l->sync = sync;
 	l->grace_period = sync->kind == MIRROR_SYNC_GRACE_PERIOD;
 	l->targeted = sync->poll_state && !(attr->flags & MIRROR_LIST_DRAIN_DOMAIN);
@@ -264,9 +217,9 @@ int mirror_list_destroy(struct mirror_list *list)
 
 	if (!list)
 		return -EINVAL;
-	port_mutex_lock(&list->lock);
+	gate_lock(&list->lock);
 	busy = list->nr_mirrors || list->nr_pending;
-	port_mutex_unlock(&list->lock);
+	gate_unlock(&list->lock);
 	/* An open bracket is a section of list->brackets; a walk outside of any bracket is in a callback. */
 	if (busy || in_callback_(list) || usrcu_synchronize_timeout(list->brackets, 0))
 		return -EBUSY;

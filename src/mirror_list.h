@@ -48,14 +48,16 @@
  *      REGISTERED, DYING --async--> ASYNC --drained--> GONE <------------drained-------------|----+  |
  *                                                                                          DYING ----+
  *
- * Lock order, outermost first: the registry's lock (slots.c, at fork), list->lock, the locks of usrcu.  waits_lock
- * (mirror_waits.c) is held with none of them, except at fork.  No lock is held in a callback, except fallback_lock:
- * threads that could not allocate a slot share one walker, one thread at a time.
+ * Lock order: waits_lock (mirror_waits.c) and list->lock are not held together.  Each is held within a section of the
+ * gate, which a thread that forks closes.  No lock is held in a callback; threads that could not allocate a slot share
+ * one walker, one thread at a time.
  */
 #ifndef MIRROR_LIST_H
 #define MIRROR_LIST_H
 
 #include "port.h"
+#include "event.h"
+#include "gate.h"
 #include "slots.h"
 #include "index.h"
 #include "mutant.h"
@@ -122,13 +124,12 @@ struct whole_array {
 
 /* A thread's slot in a list: only its thread writes it. */
 struct walker {
+	/* busy[0]: how many walks the thread is in; the search for cycles reads it.  NULL record: the shared walker. */
+	struct slot slot;
 	struct mirror__entry *pin[MAX_PINS];    /* the entry whose callback runs at each depth, or NULL; drains read it */
 	const char *what[MAX_PINS];             /* the callback's name; stall reports read it */
 	uint64_t since[MAX_PINS];               /* when it began, ns, if stalls are reported; the same */
-	uint32_t depth;                         /* how many walks the thread is in; the search for cycles reads it */
 	int token;                              /* of the sync's read_lock, taken at depth 0 */
-	const void *thread;                     /* port_self() of the thread; the search for cycles reads it */
-	uint64_t tid;                           /* stall reports read it */
 	uint64_t walks, callbacks, refusals;    /* totals; statistics read them */
 	/* mirror_fence.c */
 	uint64_t fences_before;                 /* list->nr_fences when its window began */
@@ -146,8 +147,9 @@ struct walk {
 
 /* An unregister under way (mirror_waits.h). */
 struct wait {
-	struct wait *next, **link;
-	const void *thread;             /* as walker->thread */
+	const struct wait *outer;       /* of the same thread: this one's thread was interrupted in it */
+	struct record *record;          /* of the thread; NULL: it has none */
+	uint64_t thread;                /* process_self() */
 	struct mirror *const *mirrors;
 	size_t count;
 };
@@ -214,9 +216,7 @@ struct mirror_list {
 	uint64_t nr_fences;             /* fences that drains have needed so far; walkers read it */
 	uint64_t nr_drains, longest_drain_ns;
 
-	uint32_t nr_barriers;           /* calls of mirror_barrier that may sleep */
-
-	uint32_t wakes;                 /* changes when a done() has returned */
+	struct event event;             /* a done() has returned; calls of mirror_barrier sleep */
 
 	/* Constant. */
 	struct mirror_allocator allocator;
@@ -225,10 +225,24 @@ struct mirror_list {
 	void *stall_arg;
 	char name[32];
 
-	/* The walker that the threads share for which memory ran out; its owner holds fallback_lock. */
-	struct port_mutex fallback_lock;
+	/* The walker that the threads share for which memory ran out, one at a time. */
+	uint64_t fallback_owner;        /* process_self() of the thread that has it, or 0; compare-and-exchange */
+	int fallback_tid;               /* its number; written by the owner */
+	struct event fallback_event;    /* the owner has changed */
 	struct walker fallback;
 };
+
+/* How many walks of the list @w's thread is in. */
+static inline uint64_t depth_of_(const struct walker *w)
+{
+	return load_relaxed(&w->slot.busy[0]);
+}
+
+/* True if @w shows something of a thread that does not exist in this process. */
+static inline bool vanished_(const struct mirror_list *list, const struct walker *w)
+{
+	return w == &list->fallback ? !process_has(load_acquire(&list->fallback_owner)) : slots_vanished(&w->slot);
+}
 
 /* True if an unregister waits for the callbacks of its own mirrors only. */
 static inline bool is_targeted_(const struct mirror_list *list)

@@ -111,9 +111,9 @@ static int pool_grow(struct mirror_list *list, struct pool *pool)
 	size_t bytes = chunk_bytes(pool);
 	struct chunk *chunk;
 
-	port_mutex_unlock(&list->lock);
+	gate_unlock(&list->lock);
 	chunk = list_alloc(list, bytes);
-	port_mutex_lock(&list->lock);
+	gate_lock(&list->lock);
 	if (!chunk)
 		return -ENOMEM;
 	chunk->bytes = bytes;
@@ -213,9 +213,9 @@ int get_places_(struct mirror_list *list, size_t nr)
 		}
 		if (new)
 			retire_array(list, new); /* too small by now: freed as garbage */
-		port_mutex_unlock(&list->lock);
+		gate_unlock(&list->lock);
 		new = new_array(list, room);
-		port_mutex_lock(&list->lock);
+		gate_lock(&list->lock);
 		if (!new)
 			return -ENOMEM;
 	}
@@ -357,7 +357,7 @@ void retire_mirrors_(struct mirror_list *list, struct mirror *const *mirrors, si
 {
 	struct garbage garbage = { 0 };
 
-	port_mutex_lock(&list->lock);
+	gate_lock(&list->lock);
 	for (size_t i = 0; i < count; i++) {
 		struct mirror *m = mirrors[i];
 
@@ -368,7 +368,7 @@ void retire_mirrors_(struct mirror_list *list, struct mirror *const *mirrors, si
 	}
 	list->nr_mirrors -= count;
 	reclaim_(list, &garbage);
-	port_mutex_unlock(&list->lock);
+	gate_unlock(&list->lock);
 	free_arrays_(list, &garbage);
 }
 

@@ -15,7 +15,7 @@
  *   entry->state      read-modify-writes, or under list->lock; DEAD is for good (mirror_list.h)
  *   entry->wakes      read-modify-writes; sleepers compare
  *   list->pending     under list->lock; nr_pending too: done() of as many has not yet returned
- *   list->wakes       read-modify-writes; calls of mirror_barrier compare
+ *   list->event       calls of mirror_barrier sleep on it
  *
  * Algorithm.  A walk, for each mirror that it calls (pin_ and unpin_, mirror_pin.h):
  *   1. Pin the entry; light fence A; if the entry is dead, unpin, and do not call.
@@ -97,6 +97,11 @@
 
 /* ---- walkers ---- */
 
+static bool is_my_turn(const struct mirror_list *list)
+{
+	return process_is_me(load_relaxed(&list->fallback_owner));
+}
+
 /* This thread's walker of @list, or the one that the threads without memory share. */
 static struct walker *my_walker(struct mirror_list *list)
 {
@@ -104,41 +109,52 @@ static struct walker *my_walker(struct mirror_list *list)
 
 	if (w)
 		return w;
-	w = slots_claim(&list->walkers);
-	if (!w)
-		w = &list->fallback;
-	else {
-		store_relaxed(&w->thread, port_self());
-		store_relaxed(&w->tid, (uint64_t)port_tid());
-	}
-	return w;
+	if (!is_my_turn(list)) /* a walk within a walk has the same walker, even if there is memory by now */
+		w = slots_claim(&list->walkers);
+	return w ? w : &list->fallback;
 }
 
 bool in_callback_(struct mirror_list *list)
 {
 	const struct walker *w = slots_mine(&list->walkers);
 
-	if (w && w->depth)
-		return true;
-	return load_relaxed(&list->fallback.thread) == port_self();
+	return (w && depth_of_(w)) || is_my_turn(list);
+}
+
+/* The owner vanished with a fork: its walks are not under way here. */
+static void forget_walks(struct walker *w)
+{
+	for (int i = 0; i < MAX_PINS; i++)
+		store_relaxed(&w->pin[i], NULL);
+	store_relaxed(&w->slot.busy[0], 0);
 }
 
 /* Threads without memory take turns with one walker, a walk each. */
 static void take_turn(struct mirror_list *list)
 {
-	if (load_relaxed(&list->fallback.thread) == port_self())
+	uint64_t owner;
+	uint32_t seen;
+
+	if (is_my_turn(list))
 		return;
-	port_mutex_lock(&list->fallback_lock);
-	store_relaxed(&list->fallback.thread, port_self());
-	store_relaxed(&list->fallback.tid, (uint64_t)port_tid());
+	for (;;) {
+		seen = event_prepare(&list->fallback_event);
+		owner = load_acquire(&list->fallback_owner);
+		if (!process_has(owner) && compare_exchange(&list->fallback_owner, &owner, process_self()))
+			break;
+		event_wait(&list->fallback_event, seen, PORT_FOREVER);
+	}
+	if (owner)
+		forget_walks(&list->fallback);
+	store_relaxed(&list->fallback_tid, port_tid());
 }
 
 static void give_turn(struct mirror_list *list)
 {
-	if (list->fallback.depth)
+	if (depth_of_(&list->fallback))
 		return;
-	store_relaxed(&list->fallback.thread, NULL);
-	port_mutex_unlock(&list->fallback_lock);
+	store_release(&list->fallback_owner, 0);
+	event_signal(&list->fallback_event);
 }
 
 /* ---- walks ---- */
@@ -148,7 +164,7 @@ static int read_lock(const struct mirror_list *list, struct walker *w, bool wait
 	const struct mirror_sync *sync = list->sync;
 	int token = 0;
 
-	if (w->depth == 0 && sync->read_lock) {
+	if (depth_of_(w) == 0 && sync->read_lock) {
 		token = !wait && sync->read_trylock ? sync->read_trylock(list->sync_state) :
 						      sync->read_lock(list->sync_state);
 		w->token = token;
@@ -159,26 +175,28 @@ static int read_lock(const struct mirror_list *list, struct walker *w, bool wait
 int enter_(struct walk *walk, struct mirror_list *list, const char *what, uint32_t deepest, bool wait)
 {
 	struct walker *w = my_walker(list);
+	uint64_t depth;
 	int rc;
 
 	if (w == &list->fallback)
 		take_turn(list);
-	rc = w->depth >= deepest ? -ELOOP : read_lock(list, w, wait);
+	rc = depth_of_(w) >= deepest ? -ELOOP : read_lock(list, w, wait);
 	if (rc) {
 		if (w == &list->fallback)
 			give_turn(list);
 		return rc;
 	}
-	store_relaxed(&w->what[w->depth], what);
+	depth = depth_of_(w);
+	store_relaxed(&w->what[depth], what);
 	*walk = (struct walk){
 		.list = list,
 		.walker = w,
-		.pin = &w->pin[w->depth],
+		.pin = &w->pin[depth],
 		/* J (pairs with mirror_fence.c:A): before the look at the state of entries. */
 		.membarrier = list->membarrier && load_acquire(&list->fencing) == FENCING_OFF,
 		.timed = list->stall_ns != 0,
 	};
-	store_relaxed(&w->depth, w->depth + 1);
+	store_relaxed(&w->slot.busy[0], depth + 1);
 	++*port_walks();
 	return 0;
 }
@@ -188,6 +206,8 @@ void leave_(struct walk *walk)
 	struct mirror_list *list = walk->list;
 	struct walker *w = walk->walker;
 	struct mirror__entry *pinned;
+	uint64_t depth;
+	int token;
 
 	if (!w)
 		return;
@@ -196,9 +216,14 @@ void leave_(struct walk *walk)
 		unpin_(walk, pinned);
 	walk->walker = NULL;
 	--*port_walks();
-	store_relaxed(&w->depth, w->depth - 1);
-	if (w->depth == 0 && list->sync->read_unlock)
-		list->sync->read_unlock(list->sync_state, w->token);
+	depth = (uint64_t)(walk->pin - w->pin);
+	if (depth_of_(w) != depth + 1 || (w != &list->fallback && w != slots_mine(&list->walkers)))
+		port_fatal("a walk ends", "its fiber slept in a callback, and this thread walked on, or is another one",
+			   list);
+	token = w->token;
+	store_release(&w->slot.busy[0], depth); /* D of slots.h */
+	if (depth == 0 && list->sync->read_unlock)
+		list->sync->read_unlock(list->sync_state, token);
 	if (w == &list->fallback)
 		give_turn(list);
 }
@@ -219,18 +244,18 @@ struct walker *pinned_(struct mirror_list *list, const struct mirror__entry *e, 
 
 	for (struct slots_walk i = slots_first(&list->walkers); (w = slots_next(&i)); ) {
 		*level = pin_level_(w, e);
-		if (*level >= 0)
+		if (*level >= 0 && !vanished_(list, w))
 			return w;
 	}
 	*level = pin_level_(&list->fallback, e);
-	return *level >= 0 ? &list->fallback : NULL;
+	return *level >= 0 && !vanished_(list, &list->fallback) ? &list->fallback : NULL;
 }
 
-static bool has_pin(const struct walker *w)
+static bool has_pin(const struct mirror_list *list, const struct walker *w)
 {
 	for (int i = 0; i < MAX_PINS; i++)
 		if (load_acquire(&w->pin[i])) /* D, if none is found */
-			return true;
+			return !vanished_(list, w);
 	return false;
 }
 
@@ -239,9 +264,9 @@ bool any_pin_(struct mirror_list *list)
 	struct walker *w;
 
 	for (struct slots_walk i = slots_first(&list->walkers); (w = slots_next(&i)); )
-		if (has_pin(w))
+		if (has_pin(list, w))
 			return true;
-	return has_pin(&list->fallback);
+	return has_pin(list, &list->fallback);
 }
 
 /* ---- completing an asynchronous unregister ---- */
@@ -265,12 +290,10 @@ static void done_is_over(struct completion *c)
 {
 	struct mirror_list *list = c->list;
 
-	port_mutex_lock(&list->lock);
+	gate_lock(&list->lock);
 	list->nr_pending--;
-	fetch_add(&list->wakes, 1);
-	if (list->nr_barriers)
-		port_futex_wake(&list->wakes, INT_MAX);
-	port_mutex_unlock(&list->lock);
+	gate_unlock(&list->lock);
+	event_signal(&list->event);
 	port_cancel_restore(c->cancel);
 }
 
@@ -280,9 +303,9 @@ void complete_(struct mirror_list *list, struct mirror *m)
 	struct completion c __attribute__((cleanup(done_is_over))) = { list, port_cancel_disable() };
 	void (*done)(struct mirror *m) = m->mirror__done;
 
-	port_mutex_lock(&list->lock);
+	gate_lock(&list->lock);
 	take_off_pending(m);
-	port_mutex_unlock(&list->lock);
+	gate_unlock(&list->lock);
 	retire_mirrors_(list, &m, 1);
 	done(m);
 }
@@ -298,14 +321,13 @@ static void unpinned_async(struct mirror_list *list, struct mirror__entry *e)
 {
 	bool interrupt;
 
-	port_mutex_lock(&list->lock);
+	gate_lock(&list->lock);
 	interrupt = advance_fence_mode_(list);
-	port_mutex_unlock(&list->lock);
+	gate_unlock(&list->lock);
 	/* F (pairs with A, F): my empty pin before the look at theirs; and DEAD, whose own C may still be to come. */
 	if (broken_if(UNPIN_ASYNC_NO_FENCE, 0, fence_drain_(interrupt))) {
 		/* The fence failed, so this thread may not look.  Calls of mirror_barrier that wait must find that out too. */
-		fetch_add(&list->wakes, 1);
-		port_futex_wake(&list->wakes, INT_MAX);
+		event_signal(&list->event);
 	} else if (may_complete_(list, e)) {
 		complete_(list, e->mirror);
 	}

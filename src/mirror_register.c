@@ -133,7 +133,7 @@ static int insert(struct mirror_list *list, struct mirror *const *mirrors, const
 	size_t made = 0;
 	int rc = 0;
 
-	port_mutex_lock(&list->lock);
+	gate_lock(&list->lock);
 	if (!list->released)
 		rc = make_entries(list, mirrors, ranges, count, &made);
 	if (list->released) /* looked at again, because the lock was given up */
@@ -143,7 +143,7 @@ static int insert(struct mirror_list *list, struct mirror *const *mirrors, const
 	else
 		join(list, mirrors, !ranges, count);
 	reclaim_(list, &garbage);
-	port_mutex_unlock(&list->lock);
+	gate_unlock(&list->lock);
 	free_arrays_(list, &garbage);
 	return rc;
 }

@@ -5,6 +5,7 @@
 
 #include "mirror_report.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 static const char *name_of(const struct mirror_list *list)
@@ -16,11 +17,18 @@ static const char *name_of(const struct mirror_list *list)
 
 static void report(struct mirror_list *list, const struct mirror_stall *stall)
 {
-	if (list->stall)
+	int saved = errno;
+	char text[192];
+
+	if (list->stall) {
 		list->stall(list->stall_arg, stall);
-	else
-		fprintf(stderr, "mirror list %s: %s of mirror %p has run for %llu ms in thread %d\n", name_of(list),
-			stall->what, (void *)stall->mirror, (unsigned long long)stall->age_ns / 1000000, stall->tid);
+	} else {
+		snprintf(text, sizeof(text), "mirror list %s: %s of mirror %p has run for %llu ms in thread %d",
+			 name_of(list), stall->what, (void *)stall->mirror,
+			 (unsigned long long)stall->age_ns / 1000000, stall->tid);
+		port_say(text);
+	}
+	errno = saved;
 }
 
 static struct mirror_stall stall_at(const struct mirror_list *list, const struct walker *w, int level,
@@ -30,7 +38,7 @@ static struct mirror_stall stall_at(const struct mirror_list *list, const struct
 		.list = list->name,
 		.mirror = m,
 		.what = load_relaxed(&w->what[level]),
-		.tid = (int)load_relaxed(&w->tid),
+		.tid = w == &list->fallback ? load_relaxed(&list->fallback_tid) : slots_thread_number(&w->slot),
 		.age_ns = port_now_ns() - load_relaxed(&w->since[level]),
 	};
 }
@@ -61,7 +69,19 @@ void report_stall_(struct mirror_list *list, const struct walker *w, int level, 
 
 /* ---- misuse ---- */
 
+void report_ended_(struct mirror_list *list, struct walker *w, int level)
+{
+	if (w != &list->fallback && slots_owner_ended(&w->slot) &&
+	    !(fetch_or(&w->slot.number, SLOT_REPORTED) & SLOT_REPORTED))
+		misuse_(list, load_relaxed(&w->what[level]), "its thread has exited inside this callback");
+}
+
 void misuse_(const struct mirror_list *list, const char *function, const char *rule)
 {
-	fprintf(stderr, "mirror list %s: %s: %s\n", name_of(list), function, rule);
+	int saved = errno;
+	char text[192];
+
+	snprintf(text, sizeof(text), "mirror list %s: %s: %s", name_of(list), function, rule);
+	port_say(text);
+	errno = saved;
 }

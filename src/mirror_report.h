@@ -14,6 +14,9 @@ void end_timing_(const struct walk *walk, struct mirror__entry *e);
 /* The callback of @m that @w runs at @level holds up a drain: report it. */
 void report_stall_(struct mirror_list *list, const struct walker *w, int level, struct mirror *m);
 
+/* If @w's thread has ended inside the callback that it runs at @level, say so, once. */
+void report_ended_(struct mirror_list *list, struct walker *w, int level);
+
 /* Tell of a call that breaks a rule, on standard error. */
 void misuse_(const struct mirror_list *list, const char *function, const char *rule);
 

@@ -108,14 +108,14 @@ static size_t claim_run(struct mirror *const *m, size_t count, bool to_wait, int
 	*rc = state < 0 ? state : 0;
 	if (*rc)
 		return 0;
-	port_mutex_lock(&list->lock);
+	gate_lock(&list->lock);
 	for (; claimed < count; claimed++) {
 		state = claimed_state(m[claimed]);
 		if (state < 0 || m[claimed]->mirror__list != list)
 			break;
 		set_state_(m[claimed], (enum mirror_state)state);
 	}
-	port_mutex_unlock(&list->lock);
+	gate_unlock(&list->lock);
 	*rc = state < 0 ? state : 0;
 	return claimed;
 }
@@ -124,12 +124,12 @@ static void give_back(struct mirror *m)
 {
 	struct mirror_list *list = m->mirror__list;
 
-	port_mutex_lock(&list->lock);
+	gate_lock(&list->lock);
 	if (get_state_(m) == STATE_CLAIMED)
 		set_state_(m, STATE_REGISTERED);
 	else if (get_state_(m) == STATE_DRAINING)
 		set_state_(m, STATE_DYING);
-	port_mutex_unlock(&list->lock);
+	gate_unlock(&list->lock);
 }
 
 /* Make @count mirrors ours to unregister; if one cannot be claimed, the others are given back. */
@@ -171,23 +171,33 @@ static size_t mark_dead(struct mirror_list *list, struct mirror *const *mirrors,
 
 /* ---- drains ---- */
 
-static void report_drain(struct mirror_list *list, struct mirror *m)
+/* @what of the callback that holds up the drain of @m. */
+static void report_drain(struct mirror_list *list, struct mirror *m, bool is_late)
 {
 	struct walker *w;
 	int level;
 
 	w = pinned_(list, m->mirror__entry, &level);
-	if (w)
+	if (!w)
+		return;
+	if (is_late)
 		report_stall_(list, w, level, m);
+	else
+		report_ended_(list, w, level);
 }
+
+/* How often a drain asks whether the thread whose callback it waits for still lives. */
+#ifndef QUESTION_NS
+#define QUESTION_NS 1000000000
+#endif
 
 /* Wait until no pin shows @m's entry: 0 or -ETIMEDOUT. */
 static int drain(struct mirror_list *list, struct mirror *m, uint64_t deadline_ns)
 {
 	struct mirror__entry *e = m->mirror__entry;
-	uint64_t stall = list->stall_ns ? 0 : PORT_FOREVER;
+	uint64_t stall = list->stall_ns ? 0 : PORT_FOREVER, question = 0, until;
 	uint32_t seen;
-	int level, rc;
+	int level;
 
 	for (;;) {
 		seen = load_acquire(&e->wakes);
@@ -195,12 +205,18 @@ static int drain(struct mirror_list *list, struct mirror *m, uint64_t deadline_n
 			return 0;
 		if (!stall)
 			stall = port_deadline(list->stall_ns);
-		rc = port_futex_wait(&e->wakes, seen, stall < deadline_ns ? stall : deadline_ns);
-		if (rc && stall < deadline_ns) {
-			report_drain(list, m);
+		if (port_now_ns() >= question) {
+			report_drain(list, m, false);
+			question = port_deadline(QUESTION_NS);
+		}
+		until = stall < question ? stall : question;
+		if (!port_futex_wait(&e->wakes, seen, until < deadline_ns ? until : deadline_ns))
+			continue;
+		if (deadline_ns <= until)
+			return -ETIMEDOUT;
+		if (stall <= question) {
+			report_drain(list, m, true);
 			stall = PORT_FOREVER;
-		} else if (rc) {
-			return rc;
 		}
 	}
 }
@@ -227,16 +243,16 @@ static int synchronize(struct mirror_list *list, struct mirror *const *m, size_t
 	struct garbage garbage;
 	int rc;
 
-	port_mutex_lock(&list->lock);
+	gate_lock(&list->lock);
 	take_garbage_(list, &garbage);
-	port_mutex_unlock(&list->lock);
+	gate_unlock(&list->lock);
 	rc = list->sync->synchronize(list->sync_state, timeout_ns);
-	port_mutex_lock(&list->lock);
+	gate_lock(&list->lock);
 	if (rc)
 		put_garbage_back_(list, &garbage);
 	else
 		recycle_(list, &garbage);
-	port_mutex_unlock(&list->lock);
+	gate_unlock(&list->lock);
 	free_arrays_(list, &garbage);
 	if (rc == 0)
 		retire_mirrors_(list, m, count);
@@ -254,10 +270,10 @@ static size_t remove_locked(struct mirror_list *list, struct mirror *const *m, s
 	*rc = list->sync->write_lock(list->sync_state, timeout_ns);
 	if (*rc)
 		return 0;
-	port_mutex_lock(&list->lock);
+	gate_lock(&list->lock);
 	for (nr = 0; nr < count && m[nr]->mirror__list == list; nr++)
 		unlink_(list, m[nr]);
-	port_mutex_unlock(&list->lock);
+	gate_unlock(&list->lock);
 	retire_mirrors_(list, m, nr);
 	list->sync->write_unlock(list->sync_state);
 	return nr;
@@ -268,10 +284,10 @@ static size_t mark_and_decide(struct mirror_list *list, struct mirror *const *m,
 {
 	size_t nr;
 
-	port_mutex_lock(&list->lock);
+	gate_lock(&list->lock);
 	nr = mark_dead(list, m, count, ENTRY_DEAD);
 	*interrupt = advance_fence_mode_(list);
-	port_mutex_unlock(&list->lock);
+	gate_unlock(&list->lock);
 	return nr;
 }
 
@@ -281,9 +297,9 @@ static size_t decide_and_mark(struct mirror_list *list, struct mirror *const *m,
 	size_t nr;
 
 	*interrupt = advance_fence_mode_(list);
-	port_mutex_lock(&list->lock);
+	gate_lock(&list->lock);
 	nr = mark_dead(list, m, count, ENTRY_DEAD);
-	port_mutex_unlock(&list->lock);
+	gate_unlock(&list->lock);
 	return nr;
 }
 
@@ -307,11 +323,11 @@ static size_t remove_run(struct mirror *const *m, size_t count, uint64_t timeout
 	size_t nr = (list->grace_period ? remove_marked : remove_locked)(list, m, count, timeout_ns, rc);
 
 	took_ns = port_now_ns() - begin;
-	port_mutex_lock(&list->lock);
+	gate_lock(&list->lock);
 	list->nr_drains++;
 	if (list->longest_drain_ns < took_ns)
 		list->longest_drain_ns = took_ns;
-	port_mutex_unlock(&list->lock);
+	gate_unlock(&list->lock);
 	return nr;
 }
 
@@ -366,11 +382,11 @@ static struct mirror *one_to_complete(struct mirror_list *list, uint64_t fence)
 	struct mirror *m;
 
 	/* Under the lock, because the thread that completes a mirror takes it off the pending before it retires the entry. */
-	port_mutex_lock(&list->lock);
+	gate_lock(&list->lock);
 	for (m = list->pending; m; m = m->mirror__next)
 		if (broken_if(COMPLETE_UNFENCED, true, m->mirror__fence <= fence) && may_complete_(list, m->mirror__entry))
 			break;
-	port_mutex_unlock(&list->lock);
+	gate_unlock(&list->lock);
 	return m;
 }
 
@@ -411,7 +427,7 @@ int mirror_unregister_async(struct mirror *m, void (*done)(struct mirror *m))
 			return rc;
 		}
 	}
-	port_mutex_lock(&list->lock);
+	gate_lock(&list->lock);
 	m->mirror__done = done;
 	m->mirror__link = &list->pending;
 	m->mirror__next = list->pending;
@@ -422,7 +438,7 @@ int mirror_unregister_async(struct mirror *m, void (*done)(struct mirror *m))
 	mark_dead(list, &m, 1, ENTRY_DEAD | ENTRY_ASYNC);
 	interrupt = advance_fence_mode_(list);
 	fence = m->mirror__fence = list->nr_fences;
-	port_mutex_unlock(&list->lock);
+	gate_unlock(&list->lock);
 	if (!list->grace_period)
 		list->sync->write_unlock(list->sync_state);
 	complete_pending(list, interrupt, fence); /* mirror_barrier finds an error again */
@@ -440,19 +456,17 @@ int mirror_barrier(struct mirror_list *list)
 		return -EINVAL;
 	if (in_callback_(list))
 		return -EDEADLK;
-	port_mutex_lock(&list->lock);
-	list->nr_barriers++;
+	gate_lock(&list->lock);
 	while (list->nr_pending && !rc) {
-		seen = load_acquire(&list->wakes);
+		seen = event_prepare(&list->event);
 		interrupt = advance_fence_mode_(list);
 		fence = list->nr_fences;
-		port_mutex_unlock(&list->lock);
+		gate_unlock(&list->lock);
 		rc = complete_pending(list, interrupt, fence);
 		if (!rc)
-			port_futex_wait(&list->wakes, seen, PORT_FOREVER);
-		port_mutex_lock(&list->lock);
+			event_wait(&list->event, seen, PORT_FOREVER);
+		gate_lock(&list->lock);
 	}
-	list->nr_barriers--;
-	port_mutex_unlock(&list->lock);
+	gate_unlock(&list->lock);
 	return rc;
 }

@@ -7,7 +7,8 @@
  * A wait is an unregister under way.  It is shown before its entries are marked dead, under the same lock as the search
  * for a cycle.  So of the threads that close a cycle the last one finds the others: mirror_unregister.c, 2.
  *
- * State: waits, under waits_lock.  A wait is on the stack of the thread that waits.
+ * State: record->wait, written by its thread under waits_lock.  A wait is on the stack of the thread that waits.  What
+ * a thread that vanished with a fork waited for is never looked at: its walkers have vanished too.
  */
 
 #include "mirror_waits.h"
@@ -16,17 +17,22 @@
 #include <errno.h>
 
 static struct port_mutex waits_lock = PORT_MUTEX_INITIALIZER;
-static struct wait *waits;
+/* The wait of a thread without memory for a record; if there are more of them, only one is shown. */
+static const struct wait *fallback_wait;
 
-static bool leads_to(const void *me, struct mirror *const *mirrors, size_t count);
+static bool leads_to(uint64_t me, struct mirror *const *mirrors, size_t count);
 
-/* True if @thread is @me, or waits for @me.  There is no cycle yet among the waits shown, so the search ends. */
-static bool waits_for(const void *thread, const void *me)
+/* True if the thread of @w is @me, or waits for @me.  There is no cycle yet among the waits shown, so the search ends. */
+static bool waits_for(const struct mirror_list *list, const struct walker *w, uint64_t me)
 {
-	if (thread == me)
+	bool is_fallback = w == &list->fallback;
+	uint64_t thread = is_fallback ? load_relaxed(&list->fallback_owner) : load_relaxed(&w->slot.record->self);
+	const struct wait *wait = is_fallback ? fallback_wait : w->slot.record->wait;
+
+	if (process_same(thread, me))
 		return true;
-	for (const struct wait *wait = waits; wait; wait = wait->next)
-		if (wait->thread == thread && leads_to(me, wait->mirrors, wait->count))
+	for (; wait; wait = wait->outer)
+		if (process_same(wait->thread, thread) && leads_to(me, wait->mirrors, wait->count))
 			return true;
 	return false;
 }
@@ -35,11 +41,11 @@ static bool waits_for(const void *thread, const void *me)
 static bool holds_up(const struct mirror_list *list, const struct walker *w,
 		     const struct mirror__entry *e)
 {
-	return is_targeted_(list) ? pin_level_(w, e) >= 0 : load_relaxed(&w->depth) != 0;
+	return (is_targeted_(list) ? pin_level_(w, e) >= 0 : depth_of_(w) != 0) && !vanished_(list, w);
 }
 
 /* True if a thread that holds up an unregister of these mirrors waits for @me. */
-static bool leads_to(const void *me, struct mirror *const *mirrors, size_t count)
+static bool leads_to(uint64_t me, struct mirror *const *mirrors, size_t count)
 {
 	const struct mirror_list *idle = NULL;
 
@@ -55,61 +61,48 @@ static bool leads_to(const void *me, struct mirror *const *mirrors, size_t count
 			continue;
 		}
 		for (struct slots_walk i = slots_first(&list->walkers); (w = slots_next(&i)); )
-			if (holds_up(list, w, e) && waits_for(load_relaxed(&w->thread), me))
+			if (holds_up(list, w, e) && waits_for(list, w, me))
 				return true;
-		if (holds_up(list, &list->fallback, e) &&
-		    waits_for(load_relaxed(&list->fallback.thread), me))
+		if (holds_up(list, &list->fallback, e) && waits_for(list, &list->fallback, me))
 			return true;
 	}
 	return false;
 }
 
+/* Where this thread's waits are shown; NULL: nowhere. */
+static const struct wait **place_of(const struct wait *wait)
+{
+	if (wait->record)
+		return &wait->record->wait;
+	return !fallback_wait || !process_has(fallback_wait->thread) || process_is_me(fallback_wait->thread) ?
+	       &fallback_wait : NULL;
+}
+
 int show_wait_(struct wait *wait)
 {
+	const struct wait **place;
 	bool cycle;
 
-	wait->thread = port_self();
-	port_mutex_lock(&waits_lock);
+	wait->record = slots_record();
+	wait->thread = process_self();
+	gate_lock(&waits_lock);
 	/* No thread waits for one that is in no callback. */
 	cycle = broken_if(CYCLE_UNSEEN, false, *port_walks() && leads_to(wait->thread, wait->mirrors, wait->count));
-	if (!cycle) {
-		wait->link = &waits;
-		wait->next = waits;
-		if (waits)
-			waits->link = &wait->next;
-		waits = wait;
+	place = place_of(wait);
+	if (!cycle && place) {
+		wait->outer = wait->record ? *place : NULL;
+		*place = wait;
 	}
-	port_mutex_unlock(&waits_lock);
+	gate_unlock(&waits_lock);
 	return cycle ? -EDEADLK : 0;
 }
 
 void end_wait_(struct wait *wait)
 {
-	port_mutex_lock(&waits_lock);
-	*wait->link = wait->next;
-	if (wait->next)
-		wait->next->link = wait->link;
-	port_mutex_unlock(&waits_lock);
-}
+	const struct wait **place = wait->record ? &wait->record->wait : &fallback_wait;
 
-static void before_fork(void)
-{
-	port_mutex_lock(&waits_lock);
-}
-
-static void after_fork_in_parent(void)
-{
-	port_mutex_unlock(&waits_lock);
-}
-
-/* The other threads' waits are on stacks that do not exist here; the thread that forks is in none. */
-static void after_fork_in_child(void)
-{
-	waits = NULL;
-	port_mutex_unlock(&waits_lock);
-}
-
-__attribute__((constructor)) static void hook_fork(void)
-{
-	port_at_fork(before_fork, after_fork_in_parent, after_fork_in_child);
+	gate_lock(&waits_lock);
+	if (*place == wait)
+		*place = wait->outer;
+	gate_unlock(&waits_lock);
 }

@@ -177,7 +177,7 @@ static void end_all(const struct walk *walk, const struct mirror_range *r, uint6
 	struct pass_result result = { 0 };
 	struct mirror__entry *e;
 
-	store_relaxed(&walk->walker->what[walk->walker->depth - 1], END);
+	store_relaxed(&walk->walker->what[depth_of_(walk->walker) - 1], END);
 	order_begin(&order, walk->list, &view, true);
 	while ((e = order_next(&order))) {
 		attempt.calling = e;
@@ -197,7 +197,7 @@ static void finish_all(const struct walk *walk, const struct mirror_range *r, ui
 	struct pass_result result = { 0 };
 	struct mirror__entry *e;
 
-	store_relaxed(&walk->walker->what[walk->walker->depth - 1], FINISH);
+	store_relaxed(&walk->walker->what[depth_of_(walk->walker) - 1], FINISH);
 	order_begin(&order, walk->list, &view, false);
 	while ((e = order_next(&order))) {
 		struct mirror *m;

@@ -17,7 +17,7 @@ enum {
 	MUTANT_GP_NO_FIRST_WAIT,        /* flips without having seen the other index empty */
 	MUTANT_GP_NO_FLIP,
 	MUTANT_GP_NO_SECOND_WAIT,       /* ends without waiting after the flip */
-	MUTANT_GP_DOWNS_FIRST,          /* sums the downs before the ups */
+	MUTANT_GP_LENT_FIRST,           /* reads the beginnings of handed-over sections before the ends */
 	MUTANT_GP_IGNORE_SHARED,        /* does not count sections of threads without a slot */
 	MUTANT_LOCK_NO_FENCE,           /* A off, with full fences */
 	MUTANT_UNLOCK_NO_RELEASE,       /* B off */
@@ -25,12 +25,14 @@ enum {
 	MUTANT_SLEEP_NO_FENCE,          /* F off: no heavy fence before the last look */
 	MUTANT_SLEEP_NO_WAKE,           /* the end of a grace period wakes nobody */
 	MUTANT_COOKIE_EARLY,            /* a cookie names the grace period under way */
-	MUTANT_SEQ_AFTER_FENCE,         /* G off: the grace period is announced after its fence */
+	MUTANT_GP_FENCED_EARLY,         /* says that C has been executed before it has */
 	MUTANT_COOKIE_NO_FENCE,         /* H off */
 	MUTANT_FENCE_ERROR_IGNORED,     /* goes on where membarrier failed */
 	MUTANT_CALL_EARLY,              /* runs callbacks without a grace period */
 	MUTANT_RAN_NO_RELEASE,          /* usrcu_call.c: E off */
-	MUTANT_ROLE_NO_FENCE,           /* usrcu_call.c: C off: the role is given back by a release */
+	MUTANT_ROLE_NO_RELEASE,         /* usrcu_call.c: C off */
+	MUTANT_BATCH_NO_FENCE,          /* usrcu_call.c: H off */
+	MUTANT_SIGNAL_NO_FENCE,         /* event.h: B off */
 	/* urwsem.c, urwsem_queue.c */
 	MUTANT_URWSEM_READER_PREFERRING,
 	MUTANT_URWSEM_NO_HANDOFF,

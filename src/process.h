@@ -45,6 +45,11 @@ uint64_t process_self(void);
 bool process_has(uint64_t self);
 /* Whether it is this thread. */
 bool process_is_me(uint64_t self);
+/* Whether two names that process_has are of the same thread. */
+static inline bool process_same(uint64_t self, uint64_t other)
+{
+	return !((self ^ other) << 16);
+}
 
 /* Whether the thread with this number has ended; it may take some microseconds until the kernel says so. */
 bool process_has_ended(int tid);

@@ -11,7 +11,7 @@
 #define LOOKS 3
 /* Unused records that are noted. */
 #define NOTES 64
-#define BLOCK_KEYS 128u
+#define BLOCK_KEYS (SLOTS_MAX_KEYS < 128u ? SLOTS_MAX_KEYS : 128u)
 #define NR_BLOCKS ((SLOTS_MAX_KEYS + BLOCK_KEYS - 1) / BLOCK_KEYS)
 
 /* What every thread begins with; never written. */
@@ -193,6 +193,7 @@ static void adopted(uint32_t generation)
 	if (mine == &empty_record)
 		return;
 	store_relaxed(&mine->owner, (mine->owner >> 32) << 32 | (uint32_t)port_tid());
+	store_relaxed(&mine->self, process_self());
 	store_relaxed(&mine->present, generation);
 }
 
@@ -252,8 +253,10 @@ static bool take(struct record *record, int tid)
 			store_relaxed(&record->slot[key], NULL);
 		store_relaxed(&record->highest, 0);
 		store_relaxed(&record->gate, 0);
+		store_relaxed(&record->wait, NULL);
 		store_relaxed(&record->since, process_generation());
 	}
+	store_relaxed(&record->self, process_self());
 	store_relaxed(&record->present, process_generation_of_new());
 	return true;
 }
@@ -284,6 +287,7 @@ static struct record *new_record(int tid)
 	if (!record)
 		return NULL;
 	record->owner = (uint32_t)tid;
+	record->self = process_self();
 	record->present = process_generation_of_new();
 	last = load_acquire(&registry.last);
 	if (last)

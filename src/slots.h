@@ -19,7 +19,7 @@
  *   usrcu__slots      its own thread, signal handlers included; the empty table until the thread's first use
  *   record->owner     compare-and-exchange: a count of claims, and the thread's number or 0: unused
  *   record->slot[]    its owner, by compare-and-exchange; slots_destroy clears an entry
- *   record->present, since    its owner: the generation (process.h), and the first one whose slots count
+ *   record->self, present, since    its owner: its name, the generation (process.h), and the first one whose slots count
  *   record->next      compare-and-exchange, once: records are appended, never freed
  *   key->chunk[]      compare-and-exchange, once: the memory stays the key's, whatever object has it
  *   key->used         compare-and-exchange; slots [0, used) have had a thread since the object was made
@@ -93,15 +93,22 @@ struct slot {
 struct record {
 	struct record *next;            /* in the order in which they were mapped */
 	uint64_t owner;                 /* claims << 32 | thread number, or 0 */
+	uint64_t self;                  /* process_self() of the owner */
 	uint32_t present;               /* the generation that the owner exists in */
 	uint32_t since;                 /* slots from before this generation are a vanished thread's */
 	uint32_t highest;               /* no slot is above this key */
 	uint64_t gate;                  /* gate.c: how many sections of the gate the owner is in */
+	const struct wait *wait;        /* mirror_waits.c: an unregister that the owner waits in */
 	void *slot[SLOTS_MAX_KEYS];
 };
 
+#ifndef SLOTS_MAX_CHUNKS
 #define SLOTS_MAX_CHUNKS 16
-#define SLOTS_CHUNK_BYTES 4096u         /* the first; each one is twice as large as the one before it */
+#endif
+/* The first chunk; each one is twice as large as the one before it. */
+#ifndef SLOTS_CHUNK_BYTES
+#define SLOTS_CHUNK_BYTES PORT_PAGE_BYTES
+#endif
 
 /* What a key has: it stays when the object goes. */
 struct slots_key {

@@ -64,10 +64,12 @@ int usrcu_call(struct usrcu *d, struct usrcu_head *head, void (*func)(struct usr
 
 	if (!d || !head || !func)
 		return -EINVAL;
+	next = load_relaxed(&d->callbacks.incoming);
+	if (next == head)
+		return -EBUSY; /* the one misuse of this kind that is seen at once */
 	head->usrcu__func = func;
 	head->usrcu__next = NULL; /* if the program handles faults there, then not in the gate */
 	gate_enter();
-	next = load_relaxed(&d->callbacks.incoming);
 	do {
 		head->usrcu__next = next;
 		/* A (pairs with B): the object before the push. */

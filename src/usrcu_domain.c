@@ -18,8 +18,13 @@ static struct usrcu *memory_of(struct slots *slots)
 
 int usrcu_create(struct usrcu **domain, const struct usrcu_attr *attr)
 {
+	return usrcu_create_(domain, attr, false);
+}
+
+int usrcu_create_(struct usrcu **domain, const struct usrcu_attr *attr, bool lent_vanish)
+{
 	static const struct usrcu_attr defaults = { .size = sizeof(defaults) };
-	const unsigned known = USRCU_FULL_FENCE | USRCU_WORKER | USRCU_LENT_VANISH_;
+	const unsigned known = USRCU_FULL_FENCE | USRCU_WORKER;
 	struct slots slots;
 	struct usrcu *d;
 	int rc;
@@ -41,7 +46,7 @@ int usrcu_create(struct usrcu **domain, const struct usrcu_attr *attr)
 	}
 	d->slots = slots;
 	d->membarrier = !(attr->flags & USRCU_FULL_FENCE) && port_membarrier_register() == 0;
-	d->lent_vanish = attr->flags & USRCU_LENT_VANISH_;
+	d->lent_vanish = lent_vanish;
 	/* What a stray reader of this memory's last domain may touch, waiting and event, is written by atomics alone,
 	 * and event goes on from where it was. */
 	d->head.key = d->membarrier ? d->slots.key : 0;

@@ -72,8 +72,8 @@ bool usrcu_no_callbacks_(const struct usrcu *d);
 int usrcu_start_worker_(struct usrcu *d);
 void usrcu_stop_worker_(struct usrcu *d);
 
-/* For the library's own domains; may be an attribute of the public one some day. */
-#define USRCU_LENT_VANISH_ (1u << 31)
+/* As usrcu_create; @lent_vanish: a handed-over section belongs to the thread that began it, at a fork too. */
+int usrcu_create_(struct usrcu **domain, const struct usrcu_attr *attr, bool lent_vanish);
 
 /* What a normal grace period spins for before it sleeps: about one sleep and one wake. */
 #define USRCU_SPIN_NS 5000

@@ -55,10 +55,10 @@ enum {
  * @size:       sizeof(struct usrcu_attr)
  * @name:       shown in reports; copied, cut to 31 bytes; may be NULL
  * @flags:      USRCU_FULL_FENCE, USRCU_WORKER
- * @stall_ns:   report a grace period that waits longer than this; 0: never
- * @report:     receives one line of text for a stall or a thread that exits inside a section;
- *              may be called from any thread that uses the domain; must use no domain and no list;
- *              NULL: standard error
+ * @stall_ns:   report a grace period that is under way for longer than this; 0: never
+ * @report:     receives one line of text: a grace period is late, or a thread has exited inside a
+ *              section.  Called by a thread that waits for the grace period or polls it, with no
+ *              lock held and signals as they were; may use the library; NULL: standard error
  * @report_arg: first argument of @report
  */
 struct usrcu_attr {
@@ -84,8 +84,10 @@ int usrcu_create(struct usrcu **domain, const struct usrcu_attr *attr);
 /**
  * usrcu_destroy - free a domain that nobody uses any more
  * Return:   0; -EBUSY: a section is open or callbacks are queued, and nothing was freed;
- *           -EINVAL: NULL @domain
- * Context:  may wait for the worker to stop; not inside a callback of usrcu_call
+ *           -EINVAL: NULL @domain; another -errno: membarrier(2) is refused now, so nobody can
+ *           know, and nothing was freed
+ * Context:  may wait for the worker to stop, which is no cancellation point; not inside a callback
+ *           of usrcu_call
  */
 int usrcu_destroy(struct usrcu *domain);
 
@@ -136,7 +138,7 @@ bool usrcu_read_lock_held(const struct usrcu *domain);
  *           memory ran out for the thread's own counter, inside a section of any domain);
  *           another -errno: membarrier(2), which worked at create, is refused now; nothing
  *           that the call was to protect may be freed
- * Context:  may sleep; runs callbacks of usrcu_call that are due, unless a worker does
+ * Context:  may sleep; runs no callback of usrcu_call
  * Ordering: everything before the call is seen by every section that is not waited for;
  *           everything in the sections waited for is seen after the call
  * Cost:     one membarrier(2) and one pass over the counters when no section is open
@@ -165,8 +167,8 @@ usrcu_cookie_t usrcu_start_poll(struct usrcu *domain);
 /**
  * usrcu_poll_state - whether that grace period is over; moves it on without waiting
  * Return:   true: as if usrcu_synchronize had returned 0 since the cookie was taken
- * Context:  any thread, inside sections too; never sleeps on readers; runs callbacks of
- *           usrcu_call that are due, unless a worker does or this thread is in a section
+ * Context:  any thread, inside sections too; never sleeps; runs no callback of usrcu_call; may
+ *           report a late grace period
  */
 bool usrcu_poll_state(struct usrcu *domain, usrcu_cookie_t cookie);
 
@@ -176,11 +178,11 @@ int usrcu_cond_synchronize(struct usrcu *domain, usrcu_cookie_t cookie);
 /**
  * usrcu_call - run @func(@head) once, after a grace period
  * @head:    in the object to be retired; private until @func is called with it
- * Return:   0; -EINVAL: a NULL argument
- * Context:  any thread, inside sections and callbacks too; never sleeps, never runs @func
- *           itself.  @func runs in ordinary context with no lock of the library held: in the
- *           worker if the domain has one, else in a thread that polls, synchronizes or calls
- *           barrier outside every section of the domain
+ * Return:   0; -EINVAL: a NULL argument; -EBUSY: @head is the callback that was queued last
+ * Context:  any thread, inside sections and callbacks too; sleeps only while another thread forks,
+ *           never runs @func itself.  @func runs in ordinary context with no lock of the library
+ *           held: in the worker if the domain has one, else in a thread that calls usrcu_barrier
+ *           or usrcu_run_callbacks.  If @func throws, or ends its thread, it counts as returned
  * Cost:     one exchange on a line shared by the callers
  */
 int usrcu_call(struct usrcu *domain, struct usrcu_head *head, void (*func)(struct usrcu_head *head));

@@ -134,6 +134,26 @@ void x_free(const struct x_site *site, void *memory, size_t pages_bytes)
 	x_trace("%s:%d: %s frees %p", site->file, site->line, site->text, memory);
 }
 
+/* Zero all of a chunk of pages, or its beginning, at once. */
+void x_discard(const struct x_site *site, void *memory, size_t bytes)
+{
+	struct fiber *owner;
+	struct chunk *chunk;
+
+	x_step(site);
+	if (!E.quiet)
+		x_visible();
+	chunk = chunk_of(memory, &owner);
+	if (!chunk || !chunk->pages || chunk->freed || bytes > chunk->bytes)
+		x_fail("discarding what was not mapped: %p", memory);
+	if (!E.quiet) {
+		x_learn(15);
+		mark_uses(chunk, memory);
+		x_drain_all(E.cur);
+	}
+	memset(memory, 0, bytes);
+}
+
 void x_touch_at(const struct x_site *site, const void *p)
 {
 	x_enter(site, p, 1, false);

@@ -36,7 +36,6 @@ enum {
 	X_MAX_CHUNKS = 128,             /* allocations of one fiber in one execution */
 	X_MAX_HELD = 12,                /* stores in one buffer */
 	X_MAX_READS = 24,
-	X_MAX_HOOKS = 8,
 	X_MAX_CHOICES = 4096,
 	X_MAX_ALTS = 32,
 	X_MAX_STEPS = 100000,           /* an execution that takes more does not end */
@@ -101,7 +100,7 @@ struct fiber {
 	void *sp;
 	const struct x_site *site;      /* the step that it is at */
 	uint64_t history;               /* what it has seen: names its local state */
-	uint8_t id, state, nr_held, nr_hooks;
+	uint8_t id, state, nr_held;
 	uint8_t signals_left, signals_blocked, in_signal, timed_out;
 	bool reads_overflow;            /* there were more; then any write wakes */
 	uint8_t nr_reads;
@@ -113,10 +112,9 @@ struct fiber {
 	void **slots;
 	void *(*run)(void *arg);
 	void *arg;
-	uint32_t fallback, walks;
+	uint32_t fallback, fallback_gate, walks;
 	uint32_t arena_used;
 	uint16_t nr_chunks;
-	void (*hook[X_MAX_HOOKS])(void);
 	struct held held[X_MAX_HELD];
 	struct read reads[X_MAX_READS];
 	struct chunk chunk[X_MAX_CHUNKS];

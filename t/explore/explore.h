@@ -44,7 +44,7 @@ enum {
 	X_THREAD_FAILS    = 1u << 5,  /* a thread cannot be started */
 	X_NO_MEMBARRIER   = 1u << 6,  /* membarrier(2) was never there; costs nothing */
 	X_LEAKS_OK        = 1u << 7,  /* memory may be left allocated after check */
-	X_QUIET_EXIT      = 1u << 8,  /* hooks at thread exit run after all threads, no choices */
+	X_QUIET_EXIT      = 1u << 8,  /* nobody is told that a thread has ended */
 	X_SPINS           = 1u << 9,  /* port_spin waits for a write; otherwise it gives up at once */
 };
 

@@ -11,6 +11,8 @@
 #include <string.h>
 #include "engine.h"
 
+enum { FIRST_TID = 100 };
+
 /* ---- the switch ---- */
 
 #if defined(__x86_64__)
@@ -111,6 +113,22 @@ void x_leave_fiber(void)
 
 /* ---- fibers ---- */
 
+/* Which fibers the kernel knows to have ended; a variable of the scenario, to be read and written as such. */
+static uint32_t has_ended[X_MAX_FIBERS];
+
+static void tell_end(const struct fiber *f)
+{
+	x_fence(X_SITE("a thread ends"));
+	x_store(X_SITE("a thread ends"), &has_ended[f->id], sizeof(has_ended[0]), 1, X_RELEASE);
+}
+
+bool x_thread_lives(const struct x_site *site, int tid)
+{
+	if (E.scenario->flags & X_QUIET_EXIT)
+		return true;
+	return !x_load(site, &has_ended[tid - FIRST_TID], sizeof(has_ended[0]));
+}
+
 static void fiber_entry(void)
 {
 	struct fiber *f = E.cur;
@@ -118,8 +136,7 @@ static void fiber_entry(void)
 	f->run(f->arg);
 	/* The check of fiber 0 has ended the execution before this. */
 	if (!(E.scenario->flags & X_QUIET_EXIT))
-		for (int i = 0; i < f->nr_hooks; i++)
-			f->hook[i]();
+		tell_end(f);
 	x_learn(5);
 	f->state = X_ENDED;
 	x_block();
@@ -363,20 +380,12 @@ void x_thread_join(const struct x_site *site, struct port_thread *thread)
 
 int port_tid(void)
 {
-	return 100 + E.cur->id;
+	return FIRST_TID + E.cur->id;
 }
 
-int port_at_thread_exit(void (*hook)(void))
+int port_pid(void)
 {
-	struct fiber *f = E.cur;
-
-	x_local();
-	if (x_faulty(X_ALLOC_FAILS))
-		return -12; /* -ENOMEM */
-	if (f->nr_hooks == X_MAX_HOOKS)
-		x_fail("more than %d hooks at thread exit", X_MAX_HOOKS);
-	f->hook[f->nr_hooks++] = hook;
-	return 0;
+	return FIRST_TID;
 }
 
 void port_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void))

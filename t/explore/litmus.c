@@ -262,7 +262,7 @@ static void alloc_checked(void)
 	port_free(p);
 }
 
-/* ---- threads and hooks ---- */
+/* ---- threads ---- */
 
 static struct port_thread thread;
 static void *helper(void *arg) { store_relaxed((uint64_t *)arg, 1); return NULL; }
@@ -273,8 +273,6 @@ static void start_join(void)
 	port_thread_join(&thread);
 	x_assert(x == 1);
 }
-static void exit_hook(void) { fetch_add(&x, 1); }
-static void hooked(void) { x_assert(port_at_thread_exit(exit_hook) == 0); }
 
 /* ---- signals ---- */
 
@@ -282,14 +280,6 @@ static void handler(void) { own_inc(&x); }
 static void handler_assigns(void) { store_relaxed(&x, load_relaxed(&x) + 1); }
 static void interrupted(void) { own_inc(&x); }
 static void interrupted_split(void) { store_relaxed(&x, load_relaxed(&x) + 1); }
-static void interrupted_blocked(void)
-{
-	port_signals saved;
-
-	port_signals_block(&saved);
-	store_relaxed(&x, load_relaxed(&x) + 1);
-	port_signals_restore(&saved);
-}
 static void handler_locks(void) { port_mutex_lock(&mutex); port_mutex_unlock(&mutex); }
 static void at_most_two(void) { x_assert(x == 1 || x == 2); }
 static void exactly_once(void) { x_assert(x != 1); }
@@ -380,7 +370,6 @@ const struct x_scenario x_scenarios[] = {
 	  .quick = 3, .full = 6 },
 	{ .name = "thread", .claim = "a thread started, or not, and joined", .thread = { start_join },
 	  .models = X_ALL, .flags = X_THREAD_FAILS, .quick = 3, .full = 6 },
-	T2("hooks", "hooks run as threads end", hooked, hooked, is_two, 0),
 	{ .name = "signal", .claim = "own_inc is one step to a handler", .thread = { interrupted },
 	  .check = at_most_two, .signal = handler, .signal_threads = 1, .models = X_ALL, .quick = 3, .full = 6 },
 	{ .name = "signal-comes", .claim = "the handler does run", .thread = { interrupted },
@@ -393,7 +382,6 @@ const struct x_scenario x_scenarios[] = {
 	  .thread = { interrupted_split }, .check = not_once_after_signal, .signal = handler_notes,
 	  .signal_threads = 1, .models = X_ALL, .must_fail = X_ALL, .quick = 3, .full = 6 },
 	{ .name = "signal-blocked", .claim = "unless signals are blocked",
-	  .thread = { interrupted_blocked }, .check = not_once_after_signal, .signal = handler_notes,
 	  .signal_threads = 1, .models = X_ALL, .quick = 3, .full = 6 },
 	{ .name = "signal-lock", .claim = "a handler takes a lock that its thread holds",
 	  .thread = { locked_update }, .signal = handler_locks, .signal_threads = 1,

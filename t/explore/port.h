@@ -146,7 +146,11 @@ void x_mutex_unlock(const struct x_site *site, struct port_mutex *m);
 #define port_free(memory)         x_free(X_SITE("port_free(" #memory ")"), memory, 0)
 #define port_map(bytes)           x_alloc(X_SITE("port_map(" #bytes ")"), bytes, true)
 #define port_unmap(memory, bytes) x_free(X_SITE("port_unmap(" #memory ")"), memory, bytes)
+#define port_map_sparse(bytes, used) port_map(bytes)
+#define port_discard(memory, bytes) x_discard(X_SITE("port_discard(" #memory ")"), memory, bytes)
+#define PORT_PAGE_BYTES 64u
 void *x_alloc(const struct x_site *site, size_t bytes, bool pages);
+void x_discard(const struct x_site *site, void *memory, size_t bytes);
 void x_free(const struct x_site *site, void *memory, size_t pages_bytes);
 
 /* ---- threads ---- */
@@ -163,27 +167,28 @@ int x_thread_start(const struct x_site *site, struct port_thread *thread, void *
 void x_thread_join(const struct x_site *site, struct port_thread *thread);
 
 int port_tid(void);
-
-typedef int port_signals;
-void port_signals_block(port_signals *saved);
-void port_signals_restore(const port_signals *saved);
+int port_pid(void);
+#define port_thread_lives(pid, tid) x_thread_lives(X_SITE("port_thread_lives(" #tid ")"), tid)
+bool x_thread_lives(const struct x_site *site, int tid);
 
 /* Threads are not cancelled here. */
 #define port_cancel_disable() 0
 #define port_cancel_restore(saved) ((void)(saved))
 
-#define PORT_EXIT_ROUNDS 2
-int port_at_thread_exit(void (*hook)(void));
+/* Forking is not explored. */
 void port_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
+#define port_fork_mark() ((uint32_t *)NULL)
 
 /* A signal may come before each use of the table, so that these are steps too. */
 #define port_my_slots() (x_my_slots(X_SITE("port_my_slots()")) ?: usrcu__slots)
-#define port_set_my_slots(table) x_set_my_slots(X_SITE("port_set_my_slots(" #table ")"), table)
+#define port_install_my_slots(expected, table) \
+	x_install_my_slots(X_SITE("port_install_my_slots(" #table ")"), expected, table)
 extern __thread void **usrcu__slots __attribute__((tls_model("initial-exec")));
 void **x_my_slots(const struct x_site *site);
-void x_set_my_slots(const struct x_site *site, void **table);
+bool x_install_my_slots(const struct x_site *site, void **expected, void **table);
 
 uint32_t *port_fallback_sections(void);
+uint32_t *port_fallback_gate(void);
 const void *port_self(void);
 uint32_t *port_walks(void);
 
@@ -204,6 +209,7 @@ uint32_t *port_walks(void);
 
 /* ---- ends ---- */
 
+#define port_say(text) ((void)(text))
 void port_fatal(const char *function, const char *rule, const void *object)
 	__attribute__((noreturn, cold));
 

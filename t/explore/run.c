@@ -45,19 +45,6 @@ static void set_up(const struct x_scenario *s)
 		E.fiber[i].state = X_READY;
 }
 
-/* On this stack, but as if the threads themselves did it. */
-static void run_late_hooks(void)
-{
-	struct fiber *self = E.cur;
-
-	for (int i = 1; i <= E.nr_scenario; i++) {
-		E.cur = &E.fiber[i];
-		for (int j = 0; j < E.cur->nr_hooks; j++)
-			E.cur->hook[j]();
-	}
-	E.cur = self;
-}
-
 static void *run_main(void *arg)
 {
 	const struct x_scenario *s = E.scenario;
@@ -75,12 +62,8 @@ static void *run_main(void *arg)
 	for (i = 0; i < E.nr_fibers; i++)
 		x_drain_all(&E.fiber[i]);
 	E.quiet = true;
-	if (s->flags & X_QUIET_EXIT)
-		run_late_hooks();
 	if (s->check)
 		s->check();
-	for (i = 0; i < E.cur->nr_hooks; i++)
-		E.cur->hook[i]();
 	if (!(s->flags & X_LEAKS_OK))
 		x_check_leaks();
 	x_end_execution(X_PASSED);

@@ -29,10 +29,15 @@ static void synchronize(void)
 	x_assert(usrcu_synchronize(domain) == 0);
 }
 
-static void call_and_synchronize(void)
+static void run_callbacks(void)
+{
+	x_assert(usrcu_run_callbacks(domain) == 0);
+}
+
+static void call_and_run(void)
 {
 	retire_by_call();
-	synchronize();
+	run_callbacks();
 }
 
 /* Its own callback has run, whoever ran it, and what it did is seen. */
@@ -44,10 +49,13 @@ static void call_and_barrier(void)
 	x_assert(note[1 + x_self()] >= 1);
 }
 
-static void call_and_poll(void)
+/* Nothing runs a callback but the calls that are made for it. */
+static void call_and_wait(void)
 {
 	retire_by_call();
+	synchronize();
 	usrcu_poll_state(domain, usrcu_start_poll(domain));
+	x_assert(calls == 0);
 }
 
 static void call_twice(void)
@@ -208,25 +216,25 @@ static void both_destroyed(void)
 
 const struct x_scenario x_scenarios[] = {
 	{ USRCU, .name = "usrcu-call", .claim = "S7: a callback runs once, after a grace period",
-	  .setup = one_domain, .thread = { one_section, call_and_synchronize }, .check = one_call,
+	  .setup = one_domain, .thread = { one_section, call_and_run }, .check = one_call,
 	  .quick = 4, .full = 8 },
-	{ USRCU, .name = "usrcu-call-other", .claim = "S7: whoever synchronizes runs it",
-	  .setup = one_domain, .thread = { one_section, retire_by_call, synchronize }, .check = one_call,
+	{ USRCU, .name = "usrcu-call-other", .claim = "S7: whichever thread runs it",
+	  .setup = one_domain, .thread = { one_section, retire_by_call, run_callbacks }, .check = one_call,
 	  .quick = 3, .full = 5 },
-	{ USRCU, .name = "usrcu-call-poll", .claim = "S7: or polls",
-	  .setup = one_domain, .thread = { one_section, call_and_poll, call_and_poll }, .check = two_calls,
-	  .quick = 2, .full = 4 },
+	{ USRCU, .name = "usrcu-call-wait", .claim = "S7: not in synchronize, not in poll",
+	  .setup = one_domain, .thread = { one_section, call_and_wait }, .check = one_call,
+	  .quick = 3, .full = 5 },
 	{ USRCU, .name = "usrcu-barrier", .claim = "S7: barrier waits for what was queued before",
 	  .setup = one_domain, .thread = { one_section, call_and_barrier }, .check = one_call,
 	  .quick = 4, .full = 8 },
 	{ USRCU, .name = "usrcu-barrier-other", .claim = "S7: whoever runs it",
-	  .setup = one_domain, .thread = { call_and_barrier, synchronize }, .check = one_call,
+	  .setup = one_domain, .thread = { call_and_barrier, run_callbacks }, .check = one_call,
 	  .quick = 3, .full = 6 },
 	{ USRCU, .name = "usrcu-two-barriers", .claim = "S7: two barriers at once",
 	  .setup = one_domain, .thread = { call_and_barrier, call_and_barrier }, .check = two_calls,
 	  .quick = 2, .full = 5 },
 	{ USRCU, .name = "usrcu-two-runners", .claim = "S7: two threads that run callbacks",
-	  .setup = one_domain, .thread = { call_and_synchronize, call_and_synchronize }, .check = two_calls,
+	  .setup = one_domain, .thread = { call_and_run, call_and_run }, .check = two_calls,
 	  .quick = 2, .full = 5 },
 	{ .models = X_WEAK, .flags = X_LEAKS_OK | X_QUIET_EXIT, .prepare = first_use, .name = "usrcu-worker",
 	  .claim = "S7: a worker runs callbacks", .setup = worker_domain,

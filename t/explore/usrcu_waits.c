@@ -179,7 +179,7 @@ static void check_denied(void)
 	port_free(object);
 	port_free(kept);
 	rc = usrcu_destroy(domain);
-	x_assert(rc == 0 || rc == -EBUSY);
+	x_assert(rc == 0 || rc == -EPERM);
 }
 
 /* ---- signals ---- */

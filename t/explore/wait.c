@@ -318,21 +318,6 @@ int x_fence_heavy(const struct x_site *site, bool membarrier)
 
 /* ---- signals, and what a handler may find ---- */
 
-void port_signals_block(port_signals *saved)
-{
-	E.step++;
-	x_local();
-	*saved = E.cur->signals_blocked;
-	E.cur->signals_blocked++;
-}
-
-void port_signals_restore(const port_signals *saved)
-{
-	E.step++;
-	E.cur->signals_blocked = (uint8_t)*saved;
-	x_local();
-}
-
 void **x_my_slots(const struct x_site *site)
 {
 	x_step(site);
@@ -340,16 +325,24 @@ void **x_my_slots(const struct x_site *site)
 	return E.cur->slots;
 }
 
-void x_set_my_slots(const struct x_site *site, void **table)
+bool x_install_my_slots(const struct x_site *site, void **expected, void **table)
 {
 	x_step(site);
 	x_local();
+	if ((E.cur->slots ?: usrcu__slots) != expected)
+		return false;
 	E.cur->slots = table;
+	return true;
 }
 
 uint32_t *port_fallback_sections(void)
 {
 	return &E.cur->fallback;
+}
+
+uint32_t *port_fallback_gate(void)
+{
+	return &E.cur->fallback_gate;
 }
 
 const void *port_self(void)
