@@ -12,7 +12,7 @@ static struct {
 	uint32_t generation;
 	int pid;
 	const void *survivor;           /* port_self() of the thread that forked this process */
-	void (*adopted)(uint32_t generation);
+	void (*adopted)(uint32_t generation, uint64_t self);
 } process = { .generation = 1 };
 
 void process_begin(void)
@@ -30,20 +30,25 @@ void process_begin(void)
 	store_release(&process.pid, port_pid());
 }
 
-void process_on_adopt(void (*adopted)(uint32_t generation))
+void process_on_adopt(void (*adopted)(uint32_t generation, uint64_t self))
 {
 	store_release(&process.adopted, adopted);
+}
+
+static uint64_t self_in(uint32_t generation)
+{
+	return (uint64_t)generation << SELF_BITS | (uint64_t)(uintptr_t)port_self();
 }
 
 static void adopt(void)
 {
 	uint32_t generation = process.generation + 1;
-	void (*adopted)(uint32_t generation) = load_relaxed(&process.adopted);
+	void (*adopted)(uint32_t generation, uint64_t self) = load_relaxed(&process.adopted);
 
 	store_relaxed(&process.pid, port_pid());
 	store_relaxed(&process.survivor, port_self());
 	if (adopted)
-		adopted(generation);
+		adopted(generation, self_in(generation));
 	store_relaxed(&process.generation, generation);
 	if (process.mark)
 		store_release(process.mark, 1);
@@ -89,7 +94,7 @@ static const void *pointer_of(uint64_t self)
 
 uint64_t process_self(void)
 {
-	return (uint64_t)process_generation() << SELF_BITS | (uint64_t)(uintptr_t)port_self();
+	return self_in(process_generation());
 }
 
 bool process_has(uint64_t self)

@@ -36,8 +36,11 @@ bool process_is_strange(void);
 
 /* In the child of fork(). */
 void process_after_fork_in_child(void);
-/* @adopted runs in the thread that adopts a process, before others can see the new generation.  There is one of them. */
-void process_on_adopt(void (*adopted)(uint32_t generation));
+/*
+ * @adopted runs in the thread that adopts a process, with its new generation and the thread's new process_self(), before
+ * others can see them.  There is one of them.
+ */
+void process_on_adopt(void (*adopted)(uint32_t generation, uint64_t self));
 
 /* Names this thread, in this process: generation << 48 | port_self(). */
 uint64_t process_self(void);

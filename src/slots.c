@@ -186,14 +186,14 @@ struct record *slots_first_record(void)
 }
 
 /* In the thread that forked. */
-static void adopted(uint32_t generation)
+static void adopted(uint32_t generation, uint64_t self)
 {
 	struct record *mine = my_record();
 
 	if (mine == &empty_record)
 		return;
 	store_relaxed(&mine->owner, (mine->owner >> 32) << 32 | (uint32_t)port_tid());
-	store_relaxed(&mine->self, process_self());
+	store_relaxed(&mine->self, self);
 	store_relaxed(&mine->present, generation);
 }
 
