@@ -52,8 +52,8 @@
  *                                                            pin, sees the mark: does not call
  *
  *      (fence-end; mutant FENCING_DECIDED_EARLY)
- *   3. An OFF that was stored before the drain took the lock.  Then the drain sees OFF, or a later mode, and interrupts,
- *      or is in case 1.
+ *   3. An OFF that was stored before the drain took the lock.  Then the drain sees OFF, or a later mode, and
+ *      interrupts, or is in case 1.
  *
  * Cost.  A walk: one load of a line that it reads anyway.  A drain: nothing.
  *

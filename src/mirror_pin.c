@@ -303,7 +303,7 @@ static void unpinned_async(struct mirror_list *list, struct mirror__entry *e)
 	port_mutex_unlock(&list->lock);
 	/* F (pairs with A, F): my empty pin before the look at theirs; and DEAD, whose own C may still be to come. */
 	if (broken_if(UNPIN_ASYNC_NO_FENCE, 0, fence_drain_(interrupt))) {
-		/* The fence failed, so this thread may not look.  Calls of mirror_barrier that wait must find that out too. */
+		/* The fence failed, so this thread may not look.  A waiting mirror_barrier must find that out too. */
 		fetch_add(&list->wakes, 1);
 		port_futex_wake(&list->wakes, INT_MAX);
 	} else if (may_complete_(list, e)) {

@@ -365,10 +365,11 @@ static struct mirror *one_to_complete(struct mirror_list *list, uint64_t fence)
 {
 	struct mirror *m;
 
-	/* Under the lock, because the thread that completes a mirror takes it off the pending before it retires the entry. */
+	/* Under the lock: a thread that completes a mirror takes it off the pending before it retires the entry. */
 	port_mutex_lock(&list->lock);
 	for (m = list->pending; m; m = m->mirror__next)
-		if (broken_if(COMPLETE_UNFENCED, true, m->mirror__fence <= fence) && may_complete_(list, m->mirror__entry))
+		if (broken_if(COMPLETE_UNFENCED, true, m->mirror__fence <= fence) &&
+		    may_complete_(list, m->mirror__entry))
 			break;
 	port_mutex_unlock(&list->lock);
 	return m;
