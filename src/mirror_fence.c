@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * The fence mode: who pays for the fence between the pins of walks and the marks of drains
+ * The fence mode: which side pays for the fence between the pins of walks and the marks of drains
  *
  * A drain marks entries dead and then looks at pins; a walk pins and then looks at the mark.  Both sides need a full
  * fence between the two (A and E of mirror_pin.c, C of mirror_unregister.c).  There are two ways.  With membarrier(2)

@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Pins: why a mirror that nobody pins may be freed
+ * Pins: why a mirror may be freed that no thread pins
  *
  * Terms.  A walk is one level of callbacks of one list in one thread.  A pin is the entry whose callback the thread
  * runs, shown in its walker, one for each level of nesting; it is a hazard pointer.  To drain an entry is to wait until

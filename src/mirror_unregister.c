@@ -33,7 +33,7 @@
  *
  *          in a callback of m                 in a callback of n
  *          lock, search, show wait for n
- *                                             lock, search: n is pinned here, and the one who pins m waits for n
+ *                                             lock, search: m is pinned by a thread that waits for n, pinned here
  *          mark n dead, sleep                 -EDEADLK
  *
  *      (drain-cycle; mutant CYCLE_UNSEEN)
