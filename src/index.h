@@ -44,7 +44,7 @@
  *   2. It may report others: items that come and go meanwhile, an item under the keys of the one
  *      that had its slot before.  The owner asks each item itself.  None is reported twice: an
  *      item changes its leaf only by 3, and a find is on one side of that or the other.
- *   (t/index_model against brute force; explorer: index-insert, index-split, index-share; mutants INDEX_NO_WIDEN,
+ *   (t/mirror/index_model against brute force; explorer: index-insert, index-split, index-share; mutants INDEX_NO_WIDEN,
  *   INDEX_SCALE_WRAPS, INDEX_SHARE_IN_PLACE)
  *
  * Cost.  Find: O(log n + what it reports) where ranges do not nest deeply.  Insert: the same,

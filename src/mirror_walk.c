@@ -33,7 +33,7 @@
  *   1. Start and end choose by 4 alone, which does not depend on when it is asked: joined and
  *      released change once, from NEVER to a number greater than every S that was read before.
  *      An entry that was dead at the start is dead at the end.  So the end calls exactly those
- *      that got the start and are still registered.  (t/mirror_basic; END_FOR_LATE_JOINER)
+ *      that got the start and are still registered.  (t/mirror/basic; END_FOR_LATE_JOINER)
  *   2. Every entry with joined <= S is in the roll or the index that is read after S: it was put
  *      there before seq was published.  (list-register)
  *   3. The section is held for a walk, not for a bracket: a long bracket retires no memory.

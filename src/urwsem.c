@@ -45,9 +45,9 @@
  * Why it is safe
  *	I1. A writer holds it alone.  WRITER is only ever set by an exchange from a count without
  *	    lock bits.  A reader that adds itself beside WRITER does not hold it: it goes to the
- *	    queue, and a grant beside WRITER is taken back (t/urwsem_torture, exclusion).
+ *	    queue, and a grant beside WRITER is taken back (t/urwsem/torture, exclusion).
  *	I2. WAITERS is set if and only if the queue is not empty, at every release of wait_lock
- *	    (t/urwsem_rules, the timeout lines; t/urwsem_torture, the count after each round).
+ *	    (t/urwsem/rules, the timeout lines; t/urwsem/torture, the count after each round).
  *	I3. No wake-up is lost.  When a count has WAITERS but no lock bit, some thread is between
  *	    the step that made it so and its turn at wait_lock, or the head is a writer that has
  *	    been woken and will try or leave.  The steps are: a release, a reader that queues, a
@@ -55,7 +55,7 @@
  *	    holder sees WAITERS (urwsem-join, urwsem-exclusion; mutants LOST_WAKE, NO_RECHECK, LEAVES_MUTE).
  *	I4. Nobody starves.  Readers that hold it together let no further reader in once WAITERS is
  *	    set, so that a phase of readers ends; each end wakes the head; after 4 ms its next
- *	    attempt sets HANDOFF, and then only the head takes it (t/urwsem_rules, handoff; mutant
+ *	    attempt sets HANDOFF, and then only the head takes it (t/urwsem/rules, handoff; mutant
  *	    NO_HANDOFF).
  *	I5. No thread touches the stack of a waiter that may have returned.  A writer returns only
  *	    after it took itself out of the queue under wait_lock, and others touch it under
@@ -64,9 +64,9 @@
  *	    time is up but which is no longer queued waits for that store.  What is passed to
  *	    port_futex_wake() afterwards is an address and not an access: at worst some other
  *	    sleeper at that address wakes and, like every user of a futex, looks again
- *	    (t/urwsem_torture in the builds with AddressSanitizer and ThreadSanitizer).
+ *	    (t/urwsem/torture in the builds with AddressSanitizer and ThreadSanitizer).
  *	I6. Nothing here can be left over: the queue lives on the stacks of those who wait, so that
- *	    a free struct urwsem holds no resource (t/urwsem_rules, destroy).
+ *	    a free struct urwsem holds no resource (t/urwsem/rules, destroy).
  *
  * Cost and progress
  *	Uncontended: one atomic read-modify-write to take it, one to release it.  All readers write
