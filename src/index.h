@@ -62,7 +62,7 @@
  *                                             reads the copy: new leaves, every item
  *
  *      With a store for each leaf, a find between the two would miss the items that move to the other leaf.
- *   (t/index_model against brute force; explorer: index-insert, index-split, index-share; mutants INDEX_NO_WIDEN,
+ *   (t/mirror/index_model against brute force; explorer: index-insert, index-split, index-share; mutants INDEX_NO_WIDEN,
  *   INDEX_SCALE_WRAPS, INDEX_SHARE_IN_PLACE)
  *
  * Cost.  Find: O(log n + what it reports) if ranges do not nest deeply.  Insert: the same, and now and then two new

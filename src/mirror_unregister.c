@@ -61,7 +61,7 @@
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
  * | C | after marking dead | dead before the look at the pins | heavy; full if all walks fence | mirror_pin.c:A, mirror_pin.c:E | a callback runs on a freed mirror; a drain sleeps for ever | drain-walk, drain-sleep |
- * | G | marking an entry dead | mirror__done before ASYNC | release | mirror_pin.c:H | done() is called through an old pointer | drain-async, mirror_torture under TSan |
+ * | G | marking an entry dead | mirror__done before ASYNC | release | mirror_pin.c:H | done() is called through an old pointer | drain-async, t/mirror/torture under TSan |
  *
  * Source: Linux mm/mmu_notifier.c v6.12 (what is promised).
  */

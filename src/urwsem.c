@@ -44,9 +44,9 @@
  * Why it is safe
  *	I1. A writer holds it alone.  WRITER is only ever set by an exchange from a count without lock bits.  A reader
  *	    that adds itself beside WRITER does not hold it: it goes to the queue, and a grant beside WRITER is taken
- *	    back (t/urwsem_torture, exclusion).
- *	I2. WAITERS is set if and only if the queue is not empty, whenever wait_lock is unlocked (t/urwsem_rules, the
- *	    timeout lines; t/urwsem_torture, the count after each round).
+ *	    back (t/urwsem/torture, exclusion).
+ *	I2. WAITERS is set if and only if the queue is not empty, whenever wait_lock is unlocked (t/urwsem/rules, the
+ *	    timeout lines; t/urwsem/torture, the count after each round).
  *	I3. No wake-up is lost.  If a count has WAITERS but no lock bit, then some thread is between the step that made
  *	    it so and its turn at wait_lock, or the head is a writer that has been woken and will try or leave.  The
  *	    steps are: a release, a reader that queues, a waiter that leaves.  L and M are one word, so that a waiter
@@ -61,16 +61,16 @@
  *	    (urwsem-join, urwsem-exclusion; mutants URWSEM_LOST_WAKE, URWSEM_NO_RECHECK, URWSEM_LEAVES_MUTE).
  *	I4. No thread starves.  Readers that hold it together let no further reader in once WAITERS is set, so that a
  *	    phase of readers ends.  Each end wakes the head.  After 4 ms its next attempt sets HANDOFF, and then only
- *	    the head takes the semaphore (t/urwsem_rules, handoff; mutant URWSEM_NO_HANDOFF).
+ *	    the head takes the semaphore (t/urwsem/rules, handoff; mutant URWSEM_NO_HANDOFF).
  *	I5. No thread touches the stack of a waiter that may have returned.  A writer returns only after it took itself
  *	    out of the queue under wait_lock, and other threads touch it under wait_lock, in the queue.  A reader
  *	    returns without wait_lock once its word says GRANTED, and that store is the granter's last access: it has
  *	    read next before.  A reader whose time is up but which is no longer queued waits for that store.
  *	    port_futex_wake() gets an address afterwards, and does not access it: at worst another sleeper at that
- *	    address wakes and, like every user of a futex, looks again (t/urwsem_torture in the builds with
+ *	    address wakes and, like every user of a futex, looks again (t/urwsem/torture in the builds with
  *	    AddressSanitizer and ThreadSanitizer).
  *	I6. No resource can be left over: the queue lives on the stacks of the threads that wait, so that a free struct
- *	    urwsem holds none (t/urwsem_rules, destroy).
+ *	    urwsem holds none (t/urwsem/rules, destroy).
  *
  * Cost and progress
  *	Uncontended: one atomic read-modify-write to take it, one to release it.  All readers write the same word.  A

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 libmirror contributors
 # SPDX-License-Identifier: MIT
 #
-# TAP for tests written in sh: `. "$top_srcdir/t/tap.sh"`, then ok, skip, skip_all, and done_testing last. It also
+# TAP for tests written in sh: `. "$top_srcdir/t/lib/tap.sh"`, then ok, skip, skip_all, and done_testing last. It also
 # makes a scratch directory, $scratch, which goes away with the test. A test reads $top_srcdir, $top_builddir, $CC,
 # $CXX and so on, which make check exports; when it is run by hand the defaults below serve.
 
-top_srcdir=${top_srcdir:-$(dirname "$0")/..}
+top_srcdir=${top_srcdir:-$(dirname "$0")/../..}
 top_builddir=${top_builddir:-.}
 CC=${CC:-cc}
 NM=${NM:-nm}

@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * The variants of a program that runs the list's claims over the installed adapters (t/adapters_*)
+ * The variants of a program that runs the list's claims over the installed adapters (t/mirror/adapters_*)
  *
  * Every thread registers with all flavours of liburcu, and is offline in qsbr but for its walks, since it
  * stands at gates.

@@ -7,8 +7,8 @@
  * and when a fill may begin or must retry (M12).
  *
  * With clang's libFuzzer:
- *     clang -g -O1 -D_GNU_SOURCE -DFUZZER -fsanitize=fuzzer,address -Iinclude -Isrc -It \
- *         t/fuzz_list.c src/[a-z]*.c -o fuzz_list && ./fuzz_list -max_len=400
+ *     clang -g -O1 -D_GNU_SOURCE -DFUZZER -fsanitize=fuzzer,address -Iinclude -Isrc -It/lib \
+ *         t/mirror/fuzz.c src/[a-z]*.c -o fuzz && ./fuzz -max_len=400
  * As a TAP program it makes its inputs itself.
  */
 #include "tap.h"
@@ -29,7 +29,7 @@
 
 static void fail(int line, const char *what)
 {
-	fprintf(stderr, "t/fuzz_list.c:%d: not so: %s\n", line, what);
+	fprintf(stderr, "t/mirror/fuzz.c:%d: not so: %s\n", line, what);
 	abort();
 }
 

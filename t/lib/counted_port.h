@@ -3,7 +3,7 @@
 
 /*
  * Stands before src/port.h, and counts what goes through it: what the benchmark counts by instruction is
- * compared with this (t/counts_agree).
+ * compared with this (t/bench/counts_agree).
  *
  * It is included from the compiler's command line.  src/port.h's own functions and macros do the work; an
  * uncontended mutex of the C library is one read-modify-write to lock and one to unlock, a
@@ -12,7 +12,7 @@
 #ifndef COUNTED_PORT_H
 #define COUNTED_PORT_H
 
-#include "../src/port.h"
+#include "../../src/port.h"
 
 struct counted {
 	uint64_t rmws, fences, membarriers, futexes;
