@@ -81,7 +81,7 @@ struct mirror__entry {
 		struct link link;               /* of a retired entry; under list->lock */
 	};
 	uint64_t first, last;           /* bytes, both inclusive; constant */
-	uint64_t joined;                /* list->seq since it is registered, NEVER until then; set once, under list->lock */
+	uint64_t joined;                /* list->seq since it is registered, else NEVER; set once, under list->lock */
 	uint64_t released;              /* list->seq since its release has returned, else NEVER; set once, the same */
 	uint64_t fills_from;            /* list->seq since brackets count themselves in fill, else NEVER; the same */
 	uint64_t fill;                  /* FILL_... of mirror_fill.h; read-modify-writes of any walk */
@@ -109,7 +109,7 @@ enum {
 	ENTRY_COMPLETED = 1u << 2,
 };
 
-/* Entries of whole-list mirrors in order of registration; NULL where one was taken out.  Copied when it is full. */
+/* Entries of whole-list mirrors in order of registration; NULL if taken out.  Copied when it is full. */
 struct whole_array {
 	uint64_t room;                  /* constant */
 	uint64_t used;                  /* written under list->lock; no entry is in a place from there on */

@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Pins: why a mirror that nobody pins may be freed
+ * Pins: why a mirror may be freed that no thread pins
  *
  * Terms.  A walk is one level of callbacks of one list in one thread.  A pin is the entry whose callback the thread
  * runs, shown in its walker, one for each level of nesting; it is a hazard pointer.  To drain an entry is to wait until
@@ -81,7 +81,7 @@
  * | D | the look at the pins | the pins before what follows the drain | acquire | B | as B | drain-walk |
  * | E | unpin | the empty pin before the look at the state | light | mirror_unregister.c:C | a drain sleeps for ever | drain-sleep |
  * | F | before the look at the others' pins, async | my empty pin, and DEAD, before theirs | as C | A, F | nobody calls done(); done() beside a callback | drain-async |
- * | H | unpin of a dead entry | ASYNC before mirror__done | acquire | mirror_unregister.c:G | done() is called through an old pointer | drain-async, mirror_torture under TSan |
+ * | H | unpin of a dead entry | ASYNC before mirror__done | acquire | mirror_unregister.c:G | done() is called through an old pointer | drain-async, t/mirror/torture under TSan |
  * | J | enter | the fence mode before the look at the state of entries | acquire | mirror_fence.c:A | a callback runs on a freed mirror | fence-end |
  *
  * Source: Michael, "Hazard Pointers", 2004.
@@ -326,7 +326,7 @@ static void unpinned_async(struct mirror_list *list, struct mirror__entry *e)
 	gate_unlock(&list->lock);
 	/* F (pairs with A, F): my empty pin before the look at theirs; and DEAD, whose own C may still be to come. */
 	if (broken_if(UNPIN_ASYNC_NO_FENCE, 0, fence_drain_(interrupt))) {
-		/* The fence failed, so this thread may not look.  Calls of mirror_barrier that wait must find that out too. */
+		/* The fence failed, so this thread may not look.  A waiting mirror_barrier must find that out too. */
 		event_signal(&list->event);
 	} else if (may_complete_(list, e)) {
 		complete_(list, e->mirror);

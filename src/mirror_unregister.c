@@ -33,7 +33,7 @@
  *
  *          in a callback of m                 in a callback of n
  *          lock, search, show wait for n
- *                                             lock, search: n is pinned here, and the one who pins m waits for n
+ *                                             lock, search: m is pinned by a thread that waits for n, pinned here
  *          mark n dead, sleep                 -EDEADLK
  *
  *      (drain-cycle; mutant CYCLE_UNSEEN)
@@ -61,7 +61,7 @@
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
  * | C | after marking dead | dead before the look at the pins | heavy; full if all walks fence | mirror_pin.c:A, mirror_pin.c:E | a callback runs on a freed mirror; a drain sleeps for ever | drain-walk, drain-sleep |
- * | G | marking an entry dead | mirror__done before ASYNC | release | mirror_pin.c:H | done() is called through an old pointer | drain-async, mirror_torture under TSan |
+ * | G | marking an entry dead | mirror__done before ASYNC | release | mirror_pin.c:H | done() is called through an old pointer | drain-async, t/mirror/torture under TSan |
  *
  * Source: Linux mm/mmu_notifier.c v6.12 (what is promised).
  */
@@ -381,10 +381,11 @@ static struct mirror *one_to_complete(struct mirror_list *list, uint64_t fence)
 {
 	struct mirror *m;
 
-	/* Under the lock, because the thread that completes a mirror takes it off the pending before it retires the entry. */
+	/* Under the lock: a thread that completes a mirror takes it off the pending before it retires the entry. */
 	gate_lock(&list->lock);
 	for (m = list->pending; m; m = m->mirror__next)
-		if (broken_if(COMPLETE_UNFENCED, true, m->mirror__fence <= fence) && may_complete_(list, m->mirror__entry))
+		if (broken_if(COMPLETE_UNFENCED, true, m->mirror__fence <= fence) &&
+		    may_complete_(list, m->mirror__entry))
 			break;
 	gate_unlock(&list->lock);
 	return m;
