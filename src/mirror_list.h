@@ -130,6 +130,7 @@ struct walker {
 	const char *what[MAX_PINS];             /* the callback's name; stall reports read it */
 	uint64_t since[MAX_PINS];               /* when it began, ns, if stalls are reported; the same */
 	int token;                              /* of the sync's read_lock, taken at depth 0 */
+	uint32_t completing;                    /* calls of done() that the thread is in */
 	uint64_t walks, callbacks, refusals;    /* totals; statistics read them */
 	/* mirror_fence.c */
 	uint64_t fences_before;                 /* list->nr_fences when its window began */
@@ -207,7 +208,8 @@ struct mirror_list {
 	struct pool entries, nodes;
 	struct chunk *chunks;           /* of both pools */
 	bool released;
-	uint64_t nr_pending;            /* unregistered asynchronously, done() has not yet returned */
+	uint64_t nr_pending;            /* unregistered asynchronously, done() has not yet returned; count_pending_ */
+	uint32_t pending_generation;    /* the process in which nr_pending was last counted */
 	struct mirror *pending;         /* those of them for which done() has not been called either */
 	struct garbage retired;         /* since due got its cookie */
 	struct garbage due;             /* to be freed when ... */

@@ -126,6 +126,7 @@ static void forget_walks(struct walker *w)
 {
 	for (int i = 0; i < MAX_PINS; i++)
 		store_relaxed(&w->pin[i], NULL);
+	store_relaxed(&w->completing, 0);
 	store_relaxed(&w->slot.busy[0], 0);
 }
 
@@ -279,9 +280,26 @@ static void take_off_pending(struct mirror *m)
 		m->mirror__next->mirror__link = m->mirror__link;
 }
 
+void count_pending_(struct mirror_list *list)
+{
+	uint64_t nr = load_relaxed(&list->fallback.completing);
+	struct walker *w;
+
+	if (list->pending_generation == process_generation())
+		return;
+	for (const struct mirror *m = list->pending; m; m = m->mirror__next)
+		nr++;
+	for (struct slots_walk i = slots_first(&list->walkers); (w = slots_next(&i)); )
+		if (depth_of_(w) && !vanished_(list, w))
+			nr += load_relaxed(&w->completing);
+	list->nr_pending = nr;
+	list->pending_generation = process_generation();
+}
+
 /* A done() under way: mirror_barrier waits for it. */
 struct completion {
 	struct mirror_list *list;
+	struct walker *walker;
 	int cancel;
 };
 
@@ -291,6 +309,8 @@ static void done_is_over(struct completion *c)
 	struct mirror_list *list = c->list;
 
 	gate_lock(&list->lock);
+	count_pending_(list);
+	store_relaxed(&c->walker->completing, c->walker->completing - 1);
 	list->nr_pending--;
 	gate_unlock(&list->lock);
 	event_signal(&list->event);
@@ -300,11 +320,12 @@ static void done_is_over(struct completion *c)
 /* It runs within a walk, so that done() is known as a callback. */
 void complete_(struct mirror_list *list, struct mirror *m)
 {
-	struct completion c __attribute__((cleanup(done_is_over))) = { list, port_cancel_disable() };
+	struct completion c __attribute__((cleanup(done_is_over))) = { list, my_walker(list), port_cancel_disable() };
 	void (*done)(struct mirror *m) = m->mirror__done;
 
 	gate_lock(&list->lock);
 	take_off_pending(m);
+	store_relaxed(&c.walker->completing, c.walker->completing + 1);
 	gate_unlock(&list->lock);
 	retire_mirrors_(list, &m, 1);
 	done(m);

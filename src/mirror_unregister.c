@@ -88,6 +88,9 @@ static int claimed_state(const struct mirror *m)
 	case STATE_NONE:
 	case STATE_JOINING:
 		return -ENOENT;
+	case STATE_CLAIMED: /* by a thread that vanished with a fork, maybe: then it is as if that one had ended early */
+	case STATE_DRAINING:
+		return process_has(load_relaxed(&m->mirror__claimer)) ? -EALREADY : (int)get_state_(m);
 	default:
 		return -EALREADY;
 	}
@@ -113,6 +116,7 @@ static size_t claim_run(struct mirror *const *m, size_t count, bool to_wait, int
 		state = claimed_state(m[claimed]);
 		if (state < 0 || m[claimed]->mirror__list != list)
 			break;
+		store_relaxed(&m[claimed]->mirror__claimer, process_self());
 		set_state_(m[claimed], (enum mirror_state)state);
 	}
 	gate_unlock(&list->lock);
@@ -429,7 +433,8 @@ int mirror_unregister_async(struct mirror *m, void (*done)(struct mirror *m))
 		}
 	}
 	gate_lock(&list->lock);
-	m->mirror__done = done;
+	count_pending_(list);
+	store_relaxed(&m->mirror__done, done); /* another call may look at the claimer that stood there */
 	m->mirror__link = &list->pending;
 	m->mirror__next = list->pending;
 	if (m->mirror__next)
@@ -458,6 +463,7 @@ int mirror_barrier(struct mirror_list *list)
 	if (in_callback_(list))
 		return -EDEADLK;
 	gate_lock(&list->lock);
+	count_pending_(list);
 	while (list->nr_pending && !rc) {
 		seen = event_prepare(&list->event);
 		interrupt = advance_fence_mode_(list);
