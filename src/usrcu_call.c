@@ -41,14 +41,15 @@
  * |---|---|---|---|---|---|---|
  * | A | usrcu_call | the object's last stores before the push | release | B | a callback sees an old object | usrcu-call |
  * | B | taking the batch | the push before the cookie and the call | acquire | A | as A; a grace period too short | usrcu-call |
- * | C | giving the role back | the batch before runner | release | D | two runners in one batch | usrcu-two-runners |
- * | D | taking the role | runner before the batch | acquire | C | as C | usrcu-two-runners |
+ * | C | giving the role back | the batch before runner | release | D | two runners in one batch | usrcu-two-runners-fenced |
+ * | D | taking the role | runner before the batch | acquire | C | as C | usrcu-two-runners-fenced |
  * | E | the runner, after a batch | the callbacks' effects before batches | release | F | barrier returns early | usrcu-barrier |
  * | F | barrier | batches before what follows | acquire | E | as E | usrcu-barrier |
  * | G | barrier | its own calls before it reads batches | full | H | barrier takes the batch for one to come | usrcu-barrier-other |
  * | H | the runner, taking a batch | batches odd before it takes incoming | full | G | as G | usrcu-barrier-other |
  *
- * The order of sleeps and wakes is that of event.h.
+ * The order of sleeps and wakes is that of event.h.  G and H have no mutant: the explorer's read-modify-writes, like those
+ * of x86, are fences, so the exchange of 2 stands for H there.
  */
 
 #include "usrcu_impl.h"
@@ -101,15 +102,15 @@ static bool stage(struct usrcu *d)
 {
 	struct callbacks *c = &d->callbacks;
 
-	if (c->batches & 1)
+	if (load_relaxed(&c->batches) & 1)
 		return true;
 	if (!load_relaxed(&c->incoming))
 		return false;
 	gate_enter();
-	store_relaxed(&c->batches, c->batches + 1);
-	unless(BATCH_NO_FENCE, fence_full()); /* H (pairs with G): batches odd before the take */
-	c->batch = exchange(&c->incoming, NULL); /* B (pairs with A): the pushes before the cookie */
-	c->due = usrcu_get_state(d);
+	store_relaxed(&c->batches, load_relaxed(&c->batches) + 1);
+	fence_full(); /* H (pairs with G): batches odd before the take */
+	store_relaxed(&c->batch, exchange(&c->incoming, NULL)); /* B (pairs with A): the pushes before the cookie */
+	store_relaxed(&c->due, usrcu_get_state(d));
 	gate_leave();
 	return true;
 }
@@ -119,12 +120,12 @@ static void put_in_order(struct callbacks *c)
 {
 	struct usrcu_head *head;
 
-	while (c->batch) {
+	while (load_relaxed(&c->batch)) {
 		gate_enter();
-		for (int i = 0; i < TURN_AT_ONCE && (head = c->batch); i++) {
-			c->batch = head->usrcu__next;
-			head->usrcu__next = c->ordered;
-			c->ordered = head;
+		for (int i = 0; i < TURN_AT_ONCE && (head = load_relaxed(&c->batch)); i++) {
+			store_relaxed(&c->batch, head->usrcu__next);
+			head->usrcu__next = load_relaxed(&c->ordered);
+			store_relaxed(&c->ordered, head);
 		}
 		gate_leave();
 	}
@@ -135,9 +136,9 @@ static struct usrcu_head *next_callback(struct callbacks *c)
 	struct usrcu_head *head;
 
 	gate_enter();
-	head = c->ordered;
+	head = load_relaxed(&c->ordered);
 	if (head)
-		c->ordered = head->usrcu__next; /* before the call, which may free it */
+		store_relaxed(&c->ordered, head->usrcu__next); /* before the call, which may free it */
 	gate_leave();
 	return head;
 }
@@ -149,7 +150,7 @@ static void run_batch(struct callbacks *c)
 	put_in_order(c);
 	while ((head = next_callback(c)))
 		head->usrcu__func(head);
-	store_release_unless(RAN_NO_RELEASE, &c->batches, c->batches + 1); /* E (pairs with F): effects before batches */
+	store_release_unless(RAN_NO_RELEASE, &c->batches, load_relaxed(&c->batches) + 1); /* E (pairs with F): effects before batches */
 }
 
 /* The number of the batch that callbacks queued by now are in at the latest: batches is at least that when it is done. */
@@ -182,7 +183,7 @@ static int run_callbacks(struct usrcu *d, uint64_t batch, bool wait)
 	int rc;
 
 	while (!is_done(d, batch) && stage(d)) {
-		rc = wait ? usrcu_wait_(d, c->due, USRCU_SPIN_NS, PORT_FOREVER) : usrcu_advance_(d, c->due);
+		rc = wait ? usrcu_wait_(d, load_relaxed(&c->due), USRCU_SPIN_NS, PORT_FOREVER) : usrcu_advance_(d, load_relaxed(&c->due));
 		if (broken_if(CALL_EARLY, false, rc != !wait))
 			return rc < 0 ? rc : 0;
 		run_batch(c);
@@ -269,7 +270,7 @@ static void *work(void *arg)
 		while (wait_for_work(role)) {
 			stage(d);
 			/* If membarrier is refused the callbacks stay: leaked, not run early. */
-			while (usrcu_wait_(d, c->due, USRCU_SPIN_NS, PORT_FOREVER)) {
+			while (usrcu_wait_(d, load_relaxed(&c->due), USRCU_SPIN_NS, PORT_FOREVER)) {
 				if (load_acquire(&c->stop))
 					return NULL;
 				port_futex_wait(&c->stop, 0, port_deadline(1000000000));
