@@ -15,10 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
+#include "measure/bench.h"
 #include "cli.h"
-#include "metrics.h"
-#include "summary.h"
+#include "report/metrics.h"
+#include "report/summary.h"
 
 enum { FILTER, THRESHOLD };
 

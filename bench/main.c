@@ -12,9 +12,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bench.h"
+#include "measure/bench.h"
 #include "cli.h"
-#include "progress.h"
+#include "measure/progress.h"
 
 const struct bench_question *const bench_questions[] = {
 	&question_throughput,

@@ -2,15 +2,15 @@
 /* SPDX-License-Identifier: MIT */
 
 /* `mirror-bench report`: what was measured, shown. */
-#include "report.h"
+#include "report/report.h"
 
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
+#include "measure/bench.h"
 #include "cli.h"
-#include "summary.h"
+#include "report/summary.h"
 
 enum { HTML, NO_FIGURES, MARKDOWN };
 

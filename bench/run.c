@@ -14,12 +14,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bench.h"
-#include "machine.h"
-#include "progress.h"
-#include "projection.h"
-#include "report.h"
-#include "topology.h"
+#include "measure/bench.h"
+#include "measure/machine.h"
+#include "measure/progress.h"
+#include "report/projection.h"
+#include "report/report.h"
+#include "measure/topology.h"
 
 struct planned {
 	const struct bench_question *question;

@@ -8,11 +8,11 @@
 #include <math.h>
 #include <stdarg.h>
 
-#include "bench.h"
-#include "standing.h"
-#include "summary.h"
+#include "measure/bench.h"
+#include "report/standing.h"
+#include "report/summary.h"
 #include "tap.h"
-#include "usl.h"
+#include "report/usl.h"
 
 void bench_complain(const char *format, ...)
 {
