@@ -13,6 +13,8 @@
 
 enum { CLI_MAX_OPTIONS = 24 };
 
+struct bench_config;
+
 struct cli_option {
 	const char *name;               /* without the "--" */
 	const char *argument;           /* what --help calls it; NULL: takes none */
@@ -42,6 +44,13 @@ int cli_next(const struct cli_command *command, int argc, char **argv);
 int cli_wrong(const struct cli_command *command);
 
 void cli_usage(const struct cli_command *command, FILE *out);
+
+/** bench_parse_run - the options of `mirror-bench run`; 0, or the status to exit with */
+int bench_parse_run(int argc, char **argv, struct bench_config *config);
+
+int bench_command_run(int argc, char **argv);
+int bench_command_report(int argc, char **argv);
+int bench_command_diff(int argc, char **argv);
 
 extern const struct cli_command cli_list, cli_run, cli_report, cli_diff;
 

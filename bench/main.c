@@ -8,52 +8,12 @@
  * 130: ended by Ctrl-C, with what was measured so far written.
  */
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "measure/bench.h"
 #include "cli.h"
-#include "measure/progress.h"
-
-const struct bench_question *const bench_questions[] = {
-	&question_throughput,
-	&question_noise,
-	&question_callbacks,
-	&question_trap,
-	&question_unregister,
-	&question_replay,
-	&question_deadlock,
-	&question_behind,
-	&question_bulk,
-	&question_storm,
-	&question_oversubscription,
-	&question_outside,
-	&question_ranges,
-	&question_section,
-	&question_grace_period,
-	&question_call,
-	&question_memory,
-#ifdef HAVE_ZYDIS
-	&question_counts,
-	&question_primitive_counts,
-#endif
-	NULL,
-};
-
-volatile sig_atomic_t bench_interrupted;
-
-void bench_complain(const char *format, ...)
-{
-	va_list args;
-
-	progress_clear();
-	fputs("mirror-bench: ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-}
+#include "comparators/comparators.h"
+#include "questions/question.h"
 
 static const struct cli_command *const commands[] = { &cli_list, &cli_run, &cli_report, &cli_diff };
 
@@ -101,6 +61,8 @@ static int command_list(int argc, char **argv)
 		       bench_comparators[i]->full_only ? "; with --full, or named by --filter" : "");
 	for (int i = 0; bench_absent[i].name; i++)
 		printf("  %-24s left out: %s\n", bench_absent[i].name, bench_absent[i].why);
+	for (int i = 0; bench_absent_questions[i].names; i++)
+		printf("  %-24s left out: %s\n", bench_absent_questions[i].names, bench_absent_questions[i].why);
 	return 0;
 }
 

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "measure/bench.h"
 #include "cli.h"
 #include "measure/topology.h"
+#include "questions/question.h"
 
 enum { QUICK, FULL, FILTER, REPEATS, DURATION, PUBLISHERS, MIRRORS, TRACE, TRACES, JSON, REPORT, NO_FIGURES, COMMIT };
 

@@ -9,6 +9,8 @@
  */
 #include "comparators.h"
 
+#include <string.h>
+
 const struct bench_comparator *const bench_comparators[] = {
 	&comparator_none,
 	&comparator_srcu,
@@ -43,26 +45,23 @@ const struct bench_absent bench_absent[] = {
 #ifndef HAVE_CK
 	{ "ck-epoch, ck-rwlock, ck-pflock, ck-brlock, ck-bytelock", "built without Concurrency Kit (Debian: libck-dev)" },
 #endif
-#ifndef HAVE_ZYDIS
-	{ "counts, primitive-counts", "built without Zydis on x86-64 (Debian: libzydis-dev)" },
-#endif
 #ifndef HAVE_UCX
 	{ "ucm, ucs-rcache, ucs-pgtable", "built without UCX (Debian: libucx-dev)" },
 #endif
 	{ NULL, NULL },
 };
 
-const struct bench_comparator *const *bench_comparators_of(const struct bench_question *question)
+int bench_list_create(struct mirror_list **list, const struct bench_comparator *comparator)
 {
-	return question && question->comparators ? question->comparators : bench_comparators;
-}
+	struct mirror_list_attr attr = {
+		.size = sizeof(attr),
+		.name = comparator->name,
+		.sync = comparator->sync,
+		.flags = comparator->list_flags,
+	};
+	int err = mirror_list_create(list, &attr);
 
-unsigned bench_nr_comparators_of(const struct bench_config *config, const struct bench_question *question)
-{
-	const struct bench_comparator *const *all = bench_comparators_of(question);
-	unsigned n = 0;
-
-	for (int i = 0; all[i]; i++)
-		n += config->full || !all[i]->full_only;
-	return n;
+	if (err)
+		bench_complain("cannot make a list over %s: %s", comparator->name, strerror(-err));
+	return err;
 }

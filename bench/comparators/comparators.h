@@ -10,6 +10,19 @@
 
 #include "../measure/bench.h"
 
+/** struct bench_absent - a comparator that this build leaves out, and why */
+struct bench_absent {
+	const char *name;
+	const char *why;
+};
+
+/* What mirror lists are compared over, in the order of the report.  Both end: with NULL, and with a name of NULL. */
+extern const struct bench_comparator *const bench_comparators[];
+extern const struct bench_absent bench_absent[];
+
+/** bench_list_create - an empty list over @comparator's sync; 0 or -errno, already reported */
+int bench_list_create(struct mirror_list **list, const struct bench_comparator *comparator);
+
 extern const struct bench_comparator comparator_none;
 extern const struct bench_comparator comparator_srcu;
 extern const struct bench_comparator comparator_rwsem;

@@ -14,7 +14,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "../comparators/comparators.h"
 #include "../measure/histogram.h"
+#include "question.h"
 
 static const uint64_t slow_ns = 10 * NS_PER_MS;
 

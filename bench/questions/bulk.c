@@ -17,6 +17,7 @@
 #include "../comparators/comparators.h"
 #include "../measure/histogram.h"
 #include "../measure/topology.h"
+#include "question.h"
 
 enum { NR_SINGLE = 10, NR_MANY = 1000 };
 

@@ -18,6 +18,7 @@
 #include "../comparators/comparators.h"
 #include "../comparators/primitives.h"
 #include "../measure/topology.h"
+#include "question.h"
 
 struct caller {
 	atomic_ullong nr_called;

@@ -7,8 +7,8 @@
  * As throughput, with a publisher on every CPU; each start callback works for a given time, in a loop of
  * the CPU's own speed that touches no memory (spin.h).  The end callbacks stay empty.
  */
-#include "../measure/bench.h"
 #include "../measure/topology.h"
+#include "question.h"
 
 static const int lengths_ns[] = { 0, 100, 1000, 10000 }, mirrors[] = { 1, 16 };
 

@@ -15,10 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../measure/bench.h"
 #include "../comparators/comparators.h"
 #include "../comparators/primitives.h"
 #include "../measure/steps.h"
+#include "question.h"
 
 enum { NR_THREADS = 2, MAX_OPERATIONS = 3, NR_WARM_UPS = 5 };
 

@@ -22,7 +22,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../comparators/comparators.h"
 #include "../measure/witness.h"
+#include "question.h"
 
 static const uint64_t give_up_ns = 300 * NS_PER_MS;
 static const uint64_t sign_limit_ns = 150 * NS_PER_MS;

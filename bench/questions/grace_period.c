@@ -24,6 +24,7 @@
 #include "../measure/histogram.h"
 #include "../comparators/primitives.h"
 #include "../measure/topology.h"
+#include "question.h"
 
 static const uint64_t sleeper_ns = 100 * NS_PER_MS;
 

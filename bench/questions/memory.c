@@ -27,6 +27,7 @@
 
 #include "../comparators/comparators.h"
 #include "../measure/crowd.h"
+#include "question.h"
 
 enum { NR_MIRRORS = 100000, NR_DOMAINS = 256, NR_THREADS = 500, NR_USED = 17, NR_STANDING = 1000, NR_COMERS = 10000 };
 

@@ -7,9 +7,9 @@
  * The throughput of srcu, measured twice in every repeat as if by two comparators.  Any difference is the
  * machine's.
  */
-#include "../measure/bench.h"
 #include "../comparators/comparators.h"
 #include "../measure/topology.h"
+#include "question.h"
 
 static const struct bench_comparator first = {
 	.name = "srcu-a",

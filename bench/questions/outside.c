@@ -20,6 +20,7 @@
 #include "../measure/histogram.h"
 #include "../comparators/outside.h"
 #include "../measure/topology.h"
+#include "question.h"
 
 static const uint64_t slow_ns = 10 * NS_PER_MS;
 enum { NR_REGIONS = 1000 };

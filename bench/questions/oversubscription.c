@@ -15,8 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../comparators/comparators.h"
 #include "../measure/histogram.h"
 #include "../measure/topology.h"
+#include "question.h"
 
 enum { PER_CPU = 8, NR_STANDING = 16, BATCH = 64 };
 

@@ -25,6 +25,7 @@
 #include "../comparators/comparators.h"
 #include "../comparators/ranges.h"
 #include "../measure/topology.h"
+#include "question.h"
 
 enum { NR_HITS = 100, NR_CHANGED = 1000 };
 

@@ -29,9 +29,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../comparators/comparators.h"
 #include "../measure/replay_script.h"
 #include "../measure/topology.h"
 #include "../measure/trace.h"
+#include "question.h"
 
 /* Unregisters in one call. */
 enum { MOST_TOGETHER = 64 };
@@ -381,7 +383,7 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 	return err;
 }
 
-void question_replay_unload(void)
+static void unplan(void)
 {
 	while (nr_loaded > 0)
 		trace_free(loaded[--nr_loaded].trace);
@@ -398,5 +400,6 @@ const struct bench_question question_replay = {
 		"earlier operation is not in it. 'none' replays in one thread, since its list may not change under "
 		"others: compare with it only where the program had one thread.",
 	.plan = plan,
+	.unplan = unplan,
 	.run = run,
 };

@@ -16,6 +16,7 @@
 #include "../comparators/comparators.h"
 #include "../comparators/primitives.h"
 #include "../measure/topology.h"
+#include "question.h"
 
 static void operation(struct measure *m, unsigned index, unsigned n, bool measured)
 {

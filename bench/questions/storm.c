@@ -21,8 +21,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../comparators/comparators.h"
 #include "../measure/histogram.h"
 #include "../measure/topology.h"
+#include "question.h"
 
 enum { NR_STANDING = 16, NR_BATCH = 1000 };
 

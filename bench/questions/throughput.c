@@ -14,7 +14,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "../comparators/comparators.h"
 #include "../measure/spin.h"
+#include "question.h"
 
 struct object {
 	struct mirror mirror;

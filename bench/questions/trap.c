@@ -28,9 +28,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../comparators/comparators.h"
 #include "../measure/histogram.h"
 #include "../measure/topology.h"
 #include "../measure/witness.h"
+#include "question.h"
 
 enum { NR_MIRRORS = 16 };
 

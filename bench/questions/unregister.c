@@ -15,8 +15,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "../comparators/comparators.h"
 #include "../measure/histogram.h"
 #include "../measure/topology.h"
+#include "question.h"
 
 enum { NR_MIRRORS = 16 };
 
