@@ -15,8 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "measure/bench.h"
 #include "cli.h"
+#include "measure/bench.h"
+#include "questions/question.h"
 #include "report/metrics.h"
 #include "report/summary.h"
 
@@ -39,6 +40,7 @@ const struct cli_command cli_diff = {
 struct comparison {
 	const json_t *before, *after;
 	const char *filter;
+	const char *const *less_is_better; /* of the question that is looked at */
 	double threshold;               /* of the ratio: 0.05 */
 	size_t nr_compared, nr_better, nr_worse, nr_gone;
 };
@@ -86,7 +88,7 @@ static void compare_metric(struct comparison *c, const char *question, const cha
 				    (struct estimate){ .n = 1, .median = HUGE_VAL, .low = HUGE_VAL, .high = HUGE_VAL };
 	if (!is_change(c, &before, &after, &ratio, exact))
 		return;
-	better = (after.median > before.median) == (metric_better(metric) > 0);
+	better = (after.median > before.median) == (metric_better(metric, c->less_is_better) > 0);
 	c->nr_better += better;
 	c->nr_worse += !better;
 	printf("%s  %s %s %s %s: %+.1f%%", better ? "better" : "worse ", question, case_name, comparator, metric,
@@ -104,16 +106,19 @@ static void compare_metric(struct comparison *c, const char *question, const cha
 
 static void compare_question(struct comparison *c, const char *question)
 {
+	const struct report report = bench_report_of(c->before);
+	const struct report_question *q = report_question_of(&report, question);
 	const char *cases[SUMMARY_MAX_CASES], *names[SUMMARY_MAX_COMPARATORS], *metrics[METRICS_MAX];
 	size_t nr_cases = summary_cases(c->before, question, cases);
 	size_t nr_names = summary_comparators(c->before, question, names);
 
+	c->less_is_better = q ? q->less_is_better : NULL;
 	for (size_t i = 0; i < nr_cases; i++) {
 		size_t nr_metrics = summary_metrics(c->before, question, cases[i], metrics);
 
 		for (size_t k = 0; k < nr_names; k++)
 			for (size_t m = 0; m < nr_metrics && is_wanted(c, question, cases[i], names[k]); m++)
-				if (metric_better(metrics[m]))
+				if (metric_better(metrics[m], c->less_is_better))
 					compare_metric(c, question, cases[i], names[k], metrics[m]);
 	}
 }

@@ -51,7 +51,7 @@ static int command_list(int argc, char **argv)
 	}
 	puts("Questions:");
 	for (int i = 0; bench_questions[i]; i++)
-		printf("  %-24s %s\n", bench_questions[i]->name, bench_questions[i]->title);
+		printf("  %-24s %s\n", bench_questions[i]->report->name, bench_questions[i]->title);
 	puts("\nComparators:");
 	for (int i = 0; bench_comparators[i]; i++)
 		printf("  %-24s %s%s%s%s%s\n", bench_comparators[i]->name, bench_comparators[i]->about,

@@ -17,10 +17,10 @@
 #include "comparators/comparators.h"
 #include "measure/machine.h"
 #include "measure/progress.h"
-#include "report/projection.h"
-#include "questions/question.h"
-#include "report/report.h"
 #include "measure/topology.h"
+#include "questions/question.h"
+#include "report/projection.h"
+#include "report/report.h"
 
 /* One measurement, one record; a failure is a record too, with the reason in place of numbers. */
 static int measure_one(const struct bench_planned *planned, const struct bench_comparator *comparator, int repeat,
@@ -41,7 +41,7 @@ static int measure_one(const struct bench_planned *planned, const struct bench_c
 		return err == -EINTR ? err : 0;
 	}
 	record = json_object();
-	json_object_set_new(record, "question", json_string(planned->question->name));
+	json_object_set_new(record, "question", json_string(planned->question->report->name));
 	json_object_set_new(record, "parameters", bench_case_describe(&planned->c, name, sizeof(name)));
 	json_object_set_new(record, "case", json_string(name));
 	json_object_set_new(record, "comparator", json_string(comparator->name));
@@ -50,7 +50,7 @@ static int measure_one(const struct bench_planned *planned, const struct bench_c
 	if (planned->c.publishers != BENCH_UNUSED && (unsigned)planned->c.publishers > topology_nr_places())
 		json_object_set_new(record, "threads_share_cpus", json_true());
 	if (err) {
-		bench_complain("%s/%s/%s: %s", planned->question->name, name, comparator->name,
+		bench_complain("%s/%s/%s: %s", planned->question->report->name, name, comparator->name,
 			       err == -ETIMEDOUT ? "hangs" : strerror(-err));
 		json_object_set_new(record, "error",
 				    json_string(err == -ETIMEDOUT ? "hangs" : strerror(-err)));
@@ -84,7 +84,7 @@ static int for_each_run(const struct bench_config *config, const struct bench_pl
 			for (int k = 0; comparators[k]; k++) {
 				if (question->leaves_out && question->leaves_out(comparators[k]))
 					continue;
-				if (!bench_wanted(config, question->name, name, comparators[k]))
+				if (!bench_wanted(config, question->report->name, name, comparators[k]))
 					continue;
 				err = visit(arg, &plan->cases[i], comparators[k], name, repeat < 0 ? 0 : repeat);
 				if (err)
@@ -121,7 +121,7 @@ static int run_one(void *arg, const struct bench_planned *planned, const struct 
 
 	if (bench_interrupted)
 		return -EINTR;
-	snprintf(what, sizeof(what), "%s %s %s", planned->question->name, name, comparator->name);
+	snprintf(what, sizeof(what), "%s %s %s", planned->question->report->name, name, comparator->name);
 	progress_step(what, planned->c.expected_ns);
 	err = measure_one(planned, comparator, repeat, running->records);
 	if (err == -EINTR)
@@ -186,7 +186,7 @@ static json_t *describe_questions(const struct bench_config *config, const struc
 			if (q->leaves_out(comparators[k]))
 				json_object_set_new(left_out, comparators[k]->name,
 						    json_string(q->leaves_out(comparators[k])));
-		one = json_pack("{s:s, s:s, s:s, s:i, s:o}", "name", q->name, "title", q->title,
+		one = json_pack("{s:s, s:s, s:s, s:i, s:o}", "name", q->report->name, "title", q->title,
 				"how_to_read", q->how_to_read, "cases", (int)nr_cases,
 				"left_out", left_out);
 		json_object_set_new(one, "exact", json_boolean(q->exact));
@@ -226,6 +226,23 @@ static json_t *describe_run(const struct bench_config *config, const struct benc
 	return results;
 }
 
+static json_t *describe_projections(const json_t *results)
+{
+	struct report report = bench_report_of(results);
+	json_t *all = json_array(), *some;
+
+	for (size_t i = 0; report.questions[i]; i++) {
+		const struct report_question *q = report.questions[i];
+
+		if (!q->projected)
+			continue;
+		some = projection_describe(results, q->name, q->projected, report_headline_case(&report, q));
+		json_array_extend(all, some);
+		json_decref(some);
+	}
+	return all;
+}
+
 /* Whole or not at all: an older file stays until the new one is complete. */
 static int write_json(const json_t *results, const char *path)
 {
@@ -248,10 +265,11 @@ static void on_interrupt(int signal)
 
 static int write_results(const struct bench_config *config, json_t *results)
 {
+	struct report report = bench_report_of(results);
 	int status = write_json(results, config->json_path);
 
-	report_text(results, stdout);
-	if (config->report_path && report_html_file(results, config->report_path, config->figures))
+	report_text(&report, stdout);
+	if (config->report_path && report_html_file(&report, config->report_path, config->figures))
 		status = 1;
 	if (!status) {
 		printf("\nrecords: %s\n", config->json_path);
@@ -290,7 +308,7 @@ static int run_plan(const struct bench_config *config, const struct bench_plan *
 	json_object_set_new(results, "partial", json_boolean(err != 0));
 	json_object_set_new(results, "took_s", json_real((double)(bench_now_ns() - begun) / 1e9));
 	json_object_set_new(results, "records", running.records);
-	json_object_set_new(results, "projections", projection_describe(results));
+	json_object_set_new(results, "projections", describe_projections(results));
 	status = write_results(config, results);
 	if (err == -ETIMEDOUT) {
 		/* The memory of the threads that hang must stay. */

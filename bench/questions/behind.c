@@ -161,8 +161,45 @@ static const char *leaves_out(const struct bench_comparator *comparator)
 	return comparator->list_is_frozen ? "its list must not change" : NULL;
 }
 
-const struct bench_question question_behind = {
+/* ---- the report ---- */
+
+static const struct report_table tables[] = {
+	{ .title = "An unregister while another mirror's callback sleeps 10 ms", .columns = {
+		COLUMN(NS, "p50", "unregister_p50_ns"),
+		COLUMN(NS, "p99", "unregister_p99_ns"),
+		COLUMN(NS, "p99.9", "unregister_p99_9_ns"),
+		COLUMN(NUMBER, "unregisters", "unregisters"),
+	} },
+	{ .title = NULL },
+};
+
+static const struct report_figure figure = {
+	.axis = "an unregister",
+	.marks = { { "unregister_p50_ns", "p50" }, { "unregister_p99_ns", "p99" } },
+	.line = 1e5,
+	.caption = "Dashed: 100 us, the goal for the p99.",
+};
+
+static const struct report_goal goals[] = {
+	{ .cases = "*", .comparator = "srcu", .metric = "unregister_p99_ns", .bound = 100e3,
+	  .unit = GOAL_NS, .words = "the p99 of an unregister behind an unrelated callback of 10 ms" },
+	{ .words = NULL },
+};
+
+static const struct report_headline headline = {
+	.columns = { COLUMN(NS, "p99 behind a\n10 ms callback", "unregister_p99_ns") },
+};
+
+static const struct report_question report = {
 	.name = "behind",
+	.tables = tables,
+	.figure = &figure,
+	.goals = goals,
+	.headline = &headline,
+};
+
+const struct bench_question question_behind = {
+	.report = &report,
 	.title = "How long does an unregister take while an unrelated callback sleeps 10 ms?",
 	.how_to_read =
 		"One thread publishes to a mirror whose callback sleeps 10 ms; meanwhile another unregisters, again and "

@@ -191,8 +191,41 @@ static const struct bench_comparator *const comparators[] = {
 	NULL,
 };
 
-const struct bench_question question_bulk = {
+/* ---- the report ---- */
+
+static const struct report_table tables[] = {
+	{ .title = "Many at once", .columns = {
+		COLUMN(NS, "10\nsingly", "ten_singly_ns"),
+		COLUMN(NS, "1000\ntogether", "thousand_together_ns"),
+		COLUMN(NUMBER, "1000 together\nin singles", "together_in_singles"),
+		COLUMN(RATE, "async\nM/s", "async_per_s"),
+		COLUMN(NS, "a register", "register_ns"),
+	} },
+	{ .title = NULL },
+};
+
+static const struct report_figure figure = {
+	.axis = "unregistering",
+	.marks = { { "ten_singly_ns", "10 singly" }, { "thousand_together_ns", "1000 together" } },
+};
+
+static const struct report_goal goals[] = {
+	{ .cases = "*", .comparator = "srcu", .metric = "together_in_singles", .bound = 10,
+	  .words = "1000 unregisters in one call, relative to a single one" },
+	{ .cases = "publishers=0", .comparator = "srcu", .metric = "async_per_s", .bound = 1e6,
+	  .at_least = true, .unit = GOAL_PER_S, .words = "asynchronous unregisters with publishers idle" },
+	{ .words = NULL },
+};
+
+static const struct report_question report = {
 	.name = "bulk",
+	.tables = tables,
+	.figure = &figure,
+	.goals = goals,
+};
+
+const struct bench_question question_bulk = {
+	.report = &report,
 	.title = "What does it cost to unregister many mirrors?",
 	.how_to_read =
 		"One thread registers mirrors and unregisters ten of them singly, 1000 in one call, and 1000 "

@@ -151,8 +151,32 @@ static const struct bench_comparator *const comparators[] = {
 	NULL,
 };
 
-const struct bench_question question_call = {
+/* ---- the report ---- */
+
+static const struct report_table tables[] = {
+	{ .title = "Deferred calls", .columns = {
+		COLUMN(RATE, "calls\nM/s", "calls_per_s"),
+		COLUMN(RATE, "freed\nM/s", "freed_per_s"),
+		RATIO_COLUMN("freed\n/urcu-memb", "freed_per_s", "urcu-memb"),
+		COLUMN(NUMBER, "objects\nheld", "most_held_objects"),
+		COLUMN(BYTES, "held", "most_held_bytes"),
+	} },
+	{ .title = NULL },
+};
+
+static const struct report_figure figure = {
+	.axis = "objects freed",
+	.marks = { { "freed_per_s", "" } },
+};
+
+static const struct report_question report = {
 	.name = "call",
+	.tables = tables,
+	.figure = &figure,
+};
+
+const struct bench_question question_call = {
+	.report = &report,
 	.title = "How fast are objects retired, and how much memory waits meanwhile?",
 	.how_to_read =
 		"A thread allocates objects of 64 bytes and hands each to the library's deferred call, which frees it "

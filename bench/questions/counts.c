@@ -385,7 +385,7 @@ static const struct bench_comparator *const primitives[] = {
 };
 
 const struct bench_question question_counts = {
-	.name = "counts",
+	.report = &report_counts,
 	.title = "What decides how a list scales beyond the CPUs that are here?",
 	.how_to_read =
 		"Exact counts, not times: one operation of the compiled code, run instruction by instruction while nobody "
@@ -404,7 +404,7 @@ const struct bench_question question_counts = {
 };
 
 const struct bench_question question_primitive_counts = {
-	.name = "primitive-counts",
+	.report = &report_primitive_counts,
 	.title = "What decides how sections and grace periods scale?",
 	.how_to_read =
 		"The same counts for one empty section, compared with another thread's section, and for one grace period "

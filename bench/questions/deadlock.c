@@ -24,6 +24,8 @@
 
 #include "../comparators/comparators.h"
 #include "../measure/witness.h"
+#include "../report/summary.h"
+#include "../report/units.h"
 #include "question.h"
 
 static const uint64_t give_up_ns = 300 * NS_PER_MS;
@@ -242,8 +244,94 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 	return bench_plan_add(plan_, &question_deadlock, &c);
 }
 
+/* ---- the report ---- */
+
+static const char name[] = "deadlock";
+
+/* A sync that hangs once in many times is one that hangs. */
+static void verdict_cell(struct table *t, const struct cell_place *of, const char *metric)
+{
+	size_t all = summary_count(of->results, of->question, of->case_name, of->comparator, metric, NULL);
+	size_t hang = summary_count(of->results, of->question, of->case_name, of->comparator, metric, "deadlocks");
+
+	if (all == 0)
+		table_cell(t, "-");
+	else if (hang > 0 && hang < all)
+		table_cell(t, "deadlocks (%zu of %zu)", hang, all);
+	else
+		table_cell(t, "%s", hang ? "deadlocks" : "passes");
+}
+
+/* "a, b and c": the comparators that hang, or the comparators that never did; returns how many. */
+static size_t name_those(const json_t *results, bool that_hang, char *text, size_t size)
+{
+	const char *names[SUMMARY_MAX_COMPARATORS], *those[SUMMARY_MAX_COMPARATORS];
+	size_t nr = summary_comparators(results, name, names), n = 0;
+
+	for (size_t i = 0; i < nr; i++) {
+		size_t all = summary_count(results, name, NULL, names[i], "verdict", NULL);
+		bool hangs = summary_count(results, name, NULL, names[i], "verdict", "deadlocks") > 0;
+
+		if (all > 0 && hangs == that_hang)
+			those[n++] = names[i];
+	}
+	for (size_t i = 0; i < n; i++)
+		text_add(text, size, "%s%s", i == 0 ? "" : i + 1 == n ? " and " : ", ", those[i]);
+	return n;
+}
+
+static bool sentence(const json_t *results, char *text, size_t size)
+{
+	char hang[256] = "", pass[256] = "";
+	size_t nr_hang = name_those(results, true, hang, sizeof(hang));
+	size_t nr_pass = name_those(results, false, pass, sizeof(pass));
+
+	text[0] = '\0';
+	if (nr_hang + nr_pass == 0)
+		return false;
+	if (nr_hang == 0)
+		text_add(text, size, "The three-thread deadlock stops none of those measured: %s.", pass);
+	else
+		text_add(text, size, "The three threads that hung HMM deadlock over %s; they pass over %s.", hang,
+			 nr_pass ? pass : "none");
+	return true;
+}
+
+static const char *const less_is_better[] = { "deadlocks", NULL };
+
+static const struct report_table tables[] = {
+	{ .title = "", .columns = {
+		OWN_COLUMN("verdict", "verdict", verdict_cell),
+		COLUMN(NS, "C's invalidation\ntook", "publisher_waited_ns"),
+		COLUMN(TEXT, "B's unregister\nfirst got", "unregister_first"),
+		COLUMN(NS, "and took\nin all", "unregister_took_ns"),
+		COLUMN(TEXT, "B was seen\nto wait", "sign"),
+	} },
+	{ .title = NULL },
+};
+
+static const struct report_figure figure = {
+	.axis = "C's invalidation",
+	.marks = { { "publisher_waited_ns", "" } },
+	.line = 3e8,
+	.caption = "At the dashed line: nothing moved until B gave up after 300 ms.",
+};
+
+static const struct report_headline headline = {
+	.columns = { OWN_COLUMN("three-thread\ndeadlock", "verdict", verdict_cell) },
+};
+
+static const struct report_question report = {
+	.name = name,
+	.tables = tables,
+	.figure = &figure,
+	.headline = &headline,
+	.less_is_better = less_is_better,
+	.sentence = sentence,
+};
+
 const struct bench_question question_deadlock = {
-	.name = "deadlock",
+	.report = &report,
 	.title = "Do the three threads that hung HMM hang here?",
 	.how_to_read =
 		"A publishes and its callback wants device_lock; C holds device_lock and publishes to another range; "

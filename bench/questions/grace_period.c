@@ -159,8 +159,45 @@ static const struct bench_comparator *const comparators[] = {
 	NULL,
 };
 
-const struct bench_question question_grace_period = {
+/* ---- the report ---- */
+
+static const struct report_table tables[] = {
+	{ .title = "Synchronize, and how many times liburcu-memb's", .columns = {
+		COLUMN(NS, "p50", "synchronize_p50_ns"),
+		COLUMN(NS, "p99", "synchronize_p99_ns"),
+		COLUMN(NS, "p99.9", "synchronize_p99_9_ns"),
+		RATIO_COLUMN("p50\n/urcu-memb", "synchronize_p50_ns", "urcu-memb"),
+		RATIO_COLUMN("p99\n/urcu-memb", "synchronize_p99_ns", "urcu-memb"),
+	} },
+	{ .title = NULL },
+};
+
+static const struct report_figure figure = {
+	.axis = "synchronize",
+	.marks = { { "synchronize_p50_ns", "p50" }, { "synchronize_p99_ns", "p99" } },
+};
+
+static const struct report_goal goals[] = {
+	{ .cases = "*", .comparator = "usrcu", .metric = "synchronize_p50_ns",
+	  .base = "urcu-memb", .bound = 1.5, .words = "the median of synchronize, relative to liburcu-memb's" },
+	{ .cases = "*", .comparator = "usrcu-expedited", .metric = "synchronize_p50_ns",
+	  .base = "urcu-memb", .bound = 1.5,
+	  .words = "the median of synchronize_expedited, relative to liburcu-memb's synchronize" },
+	{ .cases = "scene=elsewhere,*", .comparator = "usrcu",
+	  .metric = "synchronize_p50_ns", .base = "usrcu", .base_case = "scene=no-reader", .bound = 1.25,
+	  .words = "the median of synchronize while a reader of another domain sleeps, relative to no reader" },
+	{ .words = NULL },
+};
+
+static const struct report_question report = {
 	.name = "grace-period",
+	.tables = tables,
+	.figure = &figure,
+	.goals = goals,
+};
+
+const struct bench_question question_grace_period = {
+	.report = &report,
 	.title = "How long does a grace period take?",
 	.how_to_read =
 		"One thread calls synchronize again and again; each call is timed. Lower is better. no-reader: nobody "

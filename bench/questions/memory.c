@@ -361,8 +361,44 @@ static const struct bench_comparator *const comparators[] = {
 	NULL,
 };
 
-const struct bench_question question_memory = {
+/* ---- the report ---- */
+
+static const struct report_table tables[] = {
+	{ .title = "Bytes beyond the caller's own", .columns = {
+		COLUMN(NUMBER, "a domain", "bytes_per_domain"),
+		COLUMN(NUMBER, "a thread", "bytes_per_thread"),
+		COLUMN(NUMBER, "a thread in\na domain more", "bytes_per_thread_and_domain"),
+		COLUMN(NUMBER, "an empty\nlist", "bytes_of_empty_list"),
+		COLUMN(NUMBER, "a mirror", "bytes_per_mirror"),
+		COLUMN(NUMBER, "a range mirror,\nby address", "bytes_per_range_mirror_in_order"),
+		COLUMN(NUMBER, "a range mirror,\nin random order", "bytes_per_range_mirror"),
+		COLUMN(NUMBER, "(struct mirror\nitself)", "bytes_of_struct_mirror"),
+	} },
+	{ .title = NULL },
+};
+
+static const struct report_figure figure = {
+	.axis = "a mirror beyond the caller's own",
+	.marks = { { "bytes_per_mirror", "plain" }, { "bytes_per_range_mirror", "range" } },
+};
+
+static const struct report_goal goals[] = {
+	{ .cases = "*", .comparator = "srcu", .metric = "bytes_per_mirror", .bound = 128,
+	  .unit = GOAL_BYTES, .words = "a mirror beyond the caller's struct" },
+	{ .cases = "*", .comparator = "srcu", .metric = "bytes_per_range_mirror", .bound = 128,
+	  .unit = GOAL_BYTES, .words = "a range mirror beyond the caller's struct, registered in random order" },
+	{ .words = NULL },
+};
+
+static const struct report_question report = {
 	.name = "memory",
+	.tables = tables,
+	.figure = &figure,
+	.goals = goals,
+};
+
+const struct bench_question question_memory = {
+	.report = &report,
 	.title = "How much memory does the library take?",
 	.how_to_read =
 		"Bytes beyond the caller's own structures; struct mirror itself stands in the caller's. Mirrors are counted "

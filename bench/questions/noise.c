@@ -9,6 +9,8 @@
  */
 #include "../comparators/comparators.h"
 #include "../measure/topology.h"
+#include "../report/summary.h"
+#include "../report/units.h"
 #include "question.h"
 
 static const struct bench_comparator first = {
@@ -40,8 +42,55 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 	return err;
 }
 
+/* ---- the report ---- */
+
+static const char name[] = "noise";
+
+static bool noise_of_run(const json_t *results, char *text, size_t size)
+{
+	const char *cases[SUMMARY_MAX_CASES];
+	size_t nr_cases = summary_cases(results, name, cases);
+	struct estimate ratio;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < nr_cases; i++) {
+		int publishers = summary_parameter(results, name, cases[i], "publishers");
+
+		if (!summary_ratio(results, name, cases[i], second.name, first.name, "invalidations_per_s", &ratio))
+			continue;
+		text_add(text, size, "%s%d publisher%s %.3f (95%% interval %.3f to %.3f, single pairs %.3f to %.3f)",
+			 text[0] ? "; " : "Noise of this run, srcu against itself: ", publishers, publishers == 1 ? "" : "s",
+			 ratio.median, ratio.low, ratio.high, ratio.least, ratio.most);
+	}
+	if (text[0])
+		text_add(text, size, ".");
+	return text[0] != '\0';
+}
+
+static const struct report_table tables[] = {
+	{ .title = "srcu twice", .together = true, .columns = {
+		COLUMN(RATE, "M/s", "invalidations_per_s"),
+		RATIO_COLUMN("/srcu-a", "invalidations_per_s", "srcu-a"),
+	} },
+	{ .title = NULL },
+};
+
+static const struct report_figure figure = {
+	.axis = "invalidations",
+	.marks = { { "invalidations_per_s", "" } },
+	.own_axes = true,
+	.caption = "Both are the same: what they differ in is noise.",
+};
+
+static const struct report_question report = {
+	.name = name,
+	.tables = tables,
+	.figure = &figure,
+	.method = noise_of_run,
+};
+
 const struct bench_question question_noise = {
-	.name = "noise",
+	.report = &report,
 	.title = "How far apart are two measurements of the same thing?",
 	.how_to_read =
 		"srcu's throughput, measured twice in every repeat as if it were two comparators, between which nothing "

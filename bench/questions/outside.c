@@ -309,8 +309,30 @@ static const struct bench_comparator *const comparators[] = {
 	NULL,
 };
 
-const struct bench_question question_outside = {
+/* ---- the report ---- */
+
+static const struct report_table tables[] = {
+	{ .title = "Systems of today", .columns = {
+		COLUMN(NS, "a publication", "publish_ns"),
+		RATIO_COLUMN("/srcu", "publish_ns", "srcu"),
+		COLUMN(NS, "taking out\np50", "leave_p50_ns"),
+		COLUMN(NS, "taking out\np99", "leave_p99_ns"),
+		COLUMN(NS, "miss", "publish_miss_ns"),
+		COLUMN(NS, "look up\nand enter", "get_ns"),
+		COLUMN(NS, "hit", "publish_hit_ns"),
+		COLUMN(NS, "both", "cycle_ns"),
+		COLUMN(NUMBER, "dropped\non return", "dropped_on_return"),
+	} },
+	{ .title = NULL },
+};
+
+static const struct report_question report = {
 	.name = "outside",
+	.tables = tables,
+};
+
+const struct bench_question question_outside = {
+	.report = &report,
 	.title = "How do systems that do this job today compare, as they are?",
 	.how_to_read =
 		"dispatch: the time that one publication takes a publisher whose subscribers all hear of everything; less "

@@ -164,8 +164,35 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 	return bench_plan_add(plan_, &question_oversubscription, &c);
 }
 
-const struct bench_question question_oversubscription = {
+/* ---- the report ---- */
+
+static const struct report_table tables[] = {
+	{ .title = "Eight publishers a CPU", .columns = {
+		COLUMN(RATE, "M/s", "invalidations_per_s"),
+		RATIO_COLUMN("/rwsem", "invalidations_per_s", "rwsem"),
+		COLUMN(NS, "bracket\np50", "bracket_p50_ns"),
+		COLUMN(NS, "\np99.9", "bracket_p99_9_ns"),
+		COLUMN(NS, "\nmax", "bracket_max_ns"),
+		COLUMN(NS, "unregister\np50", "unregister_p50_ns"),
+		COLUMN(NS, "\np99", "unregister_p99_ns"),
+		COLUMN(NUMBER, "unregisters", "unregisters"),
+	} },
+	{ .title = NULL },
+};
+
+static const struct report_figure figure = {
+	.axis = "an unregister",
+	.marks = { { "unregister_p50_ns", "p50" }, { "unregister_p99_ns", "p99" } },
+};
+
+static const struct report_question report = {
 	.name = "oversubscription",
+	.tables = tables,
+	.figure = &figure,
+};
+
+const struct bench_question question_oversubscription = {
+	.report = &report,
 	.title = "What happens with eight threads on every CPU?",
 	.how_to_read =
 		"Eight publishers for each CPU repeat brackets over 16 mirrors, and a further thread registers a mirror and "

@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 libmirror contributors */
 /* SPDX-License-Identifier: MIT */
 
-/* What is to be measured: the cases that the questions add, how long each may take, and what a filter leaves of them. */
+/* What is to be measured: the cases of the questions, how long each may take, and what a filter leaves of them. */
 #include <errno.h>
 #include <fnmatch.h>
 #include <stdio.h>

@@ -13,13 +13,14 @@
 #include <jansson.h>
 
 #include "../measure/bench.h"
+#include "../report/descriptor.h"
 
 struct bench_config;
 struct bench_plan;
 
 /** struct bench_question - what is asked; one file each */
 struct bench_question {
-	const char *name;               /* "throughput" */
+	const struct report_question *report; /* its name, "throughput", and how the report shows it */
 	const char *title;              /* the question in words */
 	const char *how_to_read;        /* a few sentences for the report */
 	bool exact;                     /* the same each time: asked once, whatever the repeats */
@@ -41,15 +42,21 @@ struct bench_question {
 /* All of this build, in the order of the report; ends with NULL. */
 extern const struct bench_question *const bench_questions[];
 
+/** bench_report_of - what the report needs: @results, and all descriptors */
+struct report bench_report_of(const json_t *results);
+
 /** struct bench_absent_question - questions that this build leaves out, and why */
 struct bench_absent_question {
 	const char *names;
 	const char *why;
+	const struct report_question *reports[3]; /* of results that another build measured; ends with NULL */
 };
 
 /* Ends with an entry whose names are NULL. */
 extern const struct bench_absent_question bench_absent_questions[];
 
+extern const struct report_question report_counts;
+extern const struct report_question report_primitive_counts;
 extern const struct bench_question question_behind;
 extern const struct bench_question question_bulk;
 extern const struct bench_question question_call;

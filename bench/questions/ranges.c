@@ -25,6 +25,8 @@
 #include "../comparators/comparators.h"
 #include "../comparators/ranges.h"
 #include "../measure/topology.h"
+#include "../report/summary.h"
+#include "../report/units.h"
 #include "question.h"
 
 enum { NR_HITS = 100, NR_CHANGED = 1000 };
@@ -292,8 +294,72 @@ static const struct bench_comparator *const comparators[] = {
 	NULL,
 };
 
+/* ---- the report ---- */
+
+static const char name[] = "ranges";
+
+static bool is_disjoint_alone(const json_t *results, const char *case_name)
+{
+	return strstr(case_name, "disjoint") && summary_parameter(results, name, case_name, "publishers") == 1;
+}
+
+static void title_of_lines(const json_t *results, char *text, size_t size)
+{
+	(void)results;
+	text_add(text, size, "disjoint, 1 publisher");
+}
+
+static const struct report_table tables[] = {
+	{ .title = "An invalidation among many ranges", .columns = {
+		COLUMN(NS, "1 hit", "hit_1_ns"),
+		RATIO_COLUMN("/tree", "hit_1_ns", "tree-spinlock"),
+		COLUMN(NS, "100 hits", "hit_100_ns"),
+		RATIO_COLUMN("/tree", "hit_100_ns", "tree-spinlock"),
+		COLUMN(NS, "filling\neach", "fill_ns"),
+		COLUMN(NS, "register", "register_ns"),
+		COLUMN(NS, "unregister\nsingly", "unregister_ns"),
+		COLUMN(NS, "unregister\ntogether", "unregister_many_ns"),
+	} },
+	{ .title = NULL },
+};
+
+static const struct report_figure figure = {
+	.axis = "an invalidation",
+	.marks = { { "hit_1_ns", "1 hit" }, { "hit_100_ns", "100 hits" } },
+};
+
+static const struct report_lines lines = {
+	.metric = "hit_1_ns",
+	.x = "ranges",
+	.log_x = true,
+	.y_axis = "an invalidation with one hit",
+	.shows = is_disjoint_alone,
+	.title = title_of_lines,
+};
+
+static const struct report_goal goals[] = {
+	{ .cases = "*ranges=1000000,*", .comparator = "srcu", .metric = "hit_1_ns",
+	  .base = "tree-spinlock", .bound = 1.0 / 3,
+	  .words = "an invalidation with one hit, relative to the tree's" },
+	{ .cases = "*ranges=1000000,publishers=1", .comparator = "srcu", .metric = "hit_1_ns",
+	  .bound = 400, .unit = GOAL_NS, .words = "an invalidation with one hit" },
+	{ .cases = "*ranges=1000000,*", .comparator = "srcu", .metric = "register_ns",
+	  .bound = 2000, .unit = GOAL_NS, .words = "registering a range" },
+	{ .cases = "*ranges=1000000,*", .comparator = "srcu", .metric = "unregister_many_ns",
+	  .bound = 2000, .unit = GOAL_NS, .words = "unregistering a range, a thousand in one call" },
+	{ .words = NULL },
+};
+
+static const struct report_question report = {
+	.name = name,
+	.tables = tables,
+	.figure = &figure,
+	.lines = &lines,
+	.goals = goals,
+};
+
 const struct bench_question question_ranges = {
-	.name = "ranges",
+	.report = &report,
 	.title = "What does an invalidation cost that touches a few of very many ranges?",
 	.how_to_read =
 		"Publishers invalidate at random places; the time is that of one invalidation in one publisher. Lower is "

@@ -33,6 +33,7 @@
 #include "../measure/replay_script.h"
 #include "../measure/topology.h"
 #include "../measure/trace.h"
+#include "../report/units.h"
 #include "question.h"
 
 /* Unregisters in one call. */
@@ -389,8 +390,42 @@ static void unplan(void)
 		trace_free(loaded[--nr_loaded].trace);
 }
 
-const struct bench_question question_replay = {
+/* ---- the report ---- */
+
+/* "gcc" of "trace=gcc,...". */
+static void title_of(const json_t *results, const char *case_name, char *text, size_t size)
+{
+	const char *equals = strchr(case_name, '='), *trace = equals ? equals + 1 : case_name;
+
+	(void)results;
+	text_add(text, size, "%.*s: operations, how many times rwsem, and the mean time in the list",
+		 (int)strcspn(trace, ","), trace);
+}
+
+static const struct report_table tables[] = {
+	{ .title_of = title_of, .columns = {
+		COLUMN(RATE, "operations\nM/s", "operations_per_s"),
+		RATIO_COLUMN("\n/rwsem", "operations_per_s", "rwsem"),
+		COLUMN(NS, "an\noperation", "in_list_ns_per_operation"),
+		COLUMN(NS, "an in-\nvalidation", "invalidate_mean_ns"),
+		COLUMN(NS, "an un-\nregister", "unregister_mean_ns"),
+	} },
+	{ .title = NULL },
+};
+
+static const struct report_figure figure = {
+	.axis = "mean of an operation in the list",
+	.marks = { { "in_list_ns_per_operation", "" } },
+};
+
+static const struct report_question report = {
 	.name = "replay",
+	.tables = tables,
+	.figure = &figure,
+};
+
+const struct bench_question question_replay = {
+	.report = &report,
 	.title = "What would real programs pay, had every mapping of theirs been a mirror?",
 	.how_to_read =
 		"Recorded changes of real programs' address spaces are played as fast as they go. Mapping registers a "

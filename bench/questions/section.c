@@ -83,8 +83,36 @@ static const struct bench_comparator *const comparators[] = {
 	NULL,
 };
 
-const struct bench_question question_section = {
+/* ---- the report ---- */
+
+static const struct report_table tables[] = {
+	{ .title = "A section, and how many times liburcu-memb's", .together = true, .columns = {
+		COLUMN(NUMBER, "ns", "ns_per_pair"),
+		RATIO_COLUMN("/urcu-memb", "ns_per_pair", "urcu-memb"),
+	} },
+	{ .title = NULL },
+};
+
+static const struct report_figure figure = {
+	.axis = "a section",
+	.marks = { { "ns_per_pair", "" } },
+};
+
+static const struct report_goal goals[] = {
+	{ .cases = "*", .comparator = "usrcu", .metric = "ns_per_pair", .base = "urcu-memb",
+	  .bound = 1.25, .words = "a section, relative to liburcu-memb's (the goal; the bar is 1.5)" },
+	{ .words = NULL },
+};
+
+static const struct report_question report = {
 	.name = "section",
+	.tables = tables,
+	.figure = &figure,
+	.goals = goals,
+};
+
+const struct bench_question question_section = {
+	.report = &report,
 	.title = "What does a read-side section cost?",
 	.how_to_read =
 		"A reader opens and ends an empty section, again and again; the time is that of one such pair in one "

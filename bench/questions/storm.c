@@ -235,8 +235,40 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 	return err;
 }
 
-const struct bench_question question_storm = {
+/* ---- the report ---- */
+
+static const struct report_table tables[] = {
+	{ .title = "A publisher's brackets", .columns = {
+		COLUMN(NS, "quiet\np50", "quiet_p50_ns"),
+		COLUMN(NS, "quiet\np99.9", "quiet_p99_9_ns"),
+		COLUMN(NS, "storm\np50", "storm_p50_ns"),
+		COLUMN(NS, "storm\np99.9", "storm_p99_9_ns"),
+		COLUMN(NUMBER, "p99.9\nstorm/quiet", "storm_to_quiet_p99_9"),
+		COLUMN(RATE, "changes\nM/s", "changes_per_s"),
+	} },
+	{ .title = NULL },
+};
+
+static const struct report_figure figure = {
+	.axis = "a bracket's p99.9",
+	.marks = { { "quiet_p99_9_ns", "quiet" }, { "storm_p99_9_ns", "in the storm" } },
+};
+
+static const struct report_goal goals[] = {
+	{ .cases = "*", .comparator = "srcu", .metric = "storm_to_quiet_p99_9", .bound = 2,
+	  .words = "a publisher's p99.9 in a storm of registrations, relative to quiet" },
+	{ .words = NULL },
+};
+
+static const struct report_question report = {
 	.name = "storm",
+	.tables = tables,
+	.figure = &figure,
+	.goals = goals,
+};
+
+const struct bench_question question_storm = {
+	.report = &report,
 	.title = "What does a publisher notice of another thread that registers and unregisters at full speed?",
 	.how_to_read =
 		"Publishers time each bracket by itself, first while nobody changes the list (quiet), then while another "

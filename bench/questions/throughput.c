@@ -13,9 +13,12 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "../comparators/comparators.h"
 #include "../measure/spin.h"
+#include "../report/summary.h"
+#include "../report/units.h"
 #include "question.h"
 
 struct object {
@@ -185,8 +188,171 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 	return 0;
 }
 
+/* ---- the report ---- */
+
+static const char name[] = "throughput";
+
+static const char speed[] = "invalidations_per_s";
+
+/* Most publishers up to the CPUs, 16 mirrors. */
+static const char *headline_case(const json_t *results)
+{
+	static const char *cases[SUMMARY_MAX_CASES];
+	size_t nr_cases = summary_cases(results, name, cases);
+	int cpus = (int)json_integer_value(json_object_get(json_object_get(results, "machine"), "cpus"));
+	const char *best = NULL;
+	int most = 0;
+
+	for (size_t i = 0; i < nr_cases; i++) {
+		int publishers = summary_parameter(results, name, cases[i], "publishers");
+		int mirrors = summary_parameter(results, name, cases[i], "mirrors");
+
+		if (publishers > cpus || (best && mirrors != 16) || (best && publishers <= most && most > 0))
+			continue;
+		best = cases[i];
+		most = mirrors == 16 ? publishers : 0;
+	}
+	return best;
+}
+
+static bool note(const json_t *results, char *text, size_t size)
+{
+	const char *best = headline_case(results);
+
+	text[0] = '\0';
+	if (best)
+		text_add(text, size, "%d publishers and %d mirrors", summary_parameter(results, name, best, "publishers"),
+			 summary_parameter(results, name, best, "mirrors"));
+	return best;
+}
+
+static bool sentence(const json_t *results, char *text, size_t size)
+{
+	const char *best = headline_case(results);
+	struct estimate srcu, of_none, of_rwsem;
+
+	text[0] = '\0';
+	if (!best || !summary_value(results, name, best, "srcu", speed, &srcu))
+		return false;
+	text_add(text, size, "With %d publishers and %d mirrors, srcu makes %.2f million invalidations a second",
+		 summary_parameter(results, name, best, "publishers"), summary_parameter(results, name, best, "mirrors"),
+		 srcu.median / 1e6);
+	if (summary_ratio(results, name, best, "srcu", "none", speed, &of_none)) {
+		text_add(text, size, ", %.0f%% of the same walk without any synchronisation", 100 * of_none.median);
+		if (of_none.n > 1)
+			text_add(text, size, " (95%% interval %.0f to %.0f%%)", 100 * of_none.low, 100 * of_none.high);
+		if (of_none.n > 1 && of_none.high < 0.95)
+			text_add(text, size, ", short of the goal of 95%%");
+	}
+	if (summary_ratio(results, name, best, "srcu", "rwsem", speed, &of_rwsem)) {
+		if (of_rwsem.n == 1)
+			text_add(text, size, "; of rwsem there is one repeat, which shows no difference from noise");
+		else if (of_rwsem.low > 1 || of_rwsem.high < 1)
+			text_add(text, size, ", and %.1f times what rwsem makes", of_rwsem.median);
+		else
+			text_add(text, size, ", with no difference from rwsem beyond the noise");
+	}
+	text_add(text, size, ".");
+	return true;
+}
+
+static void title_of(const json_t *results, const char *case_name, char *text, size_t size)
+{
+	int cpus = (int)json_integer_value(json_object_get(json_object_get(results, "machine"), "cpus"));
+	int publishers = summary_parameter(results, name, case_name, "publishers");
+
+	text_add(text, size, "%d publisher%s%s; millions a second, and how many times none and rwsem", publishers,
+		 publishers == 1 ? "" : "s", publishers > cpus ? " (more than CPUs: they share them)" : "");
+}
+
+static void heading_of(const json_t *results, const char *case_name, char *text, size_t size)
+{
+	int mirrors = summary_parameter(results, name, case_name, "mirrors");
+
+	text_add(text, size, "%d mirror%s", mirrors, mirrors == 1 ? "" : "s");
+}
+
+static bool has_most_publishers(const json_t *results, const char *case_name)
+{
+	const char *best = headline_case(results);
+
+	return best && summary_parameter(results, name, case_name, "publishers") ==
+			       summary_parameter(results, name, best, "publishers");
+}
+
+/* What differs from the headline's case in nothing but the publishers. */
+static bool is_like_headline(const json_t *results, const char *case_name)
+{
+	const char *best = headline_case(results);
+	const char *rest = strchr(case_name, ','), *best_rest = best ? strchr(best, ',') : NULL;
+
+	return rest && best_rest && strncmp(case_name, "publishers=", 11) == 0 && strcmp(rest, best_rest) == 0;
+}
+
+static void title_of_lines(const json_t *results, char *text, size_t size)
+{
+	const char *best = headline_case(results);
+
+	if (best)
+		text_add(text, size, "%d mirrors", summary_parameter(results, name, best, "mirrors"));
+}
+
+static const struct report_table tables[] = {
+	{ .title_of = title_of, .group = "publishers", .heading_of = heading_of, .columns = {
+		COLUMN(RATE, "M/s", speed),
+		RATIO_COLUMN("/none", speed, "none"),
+		RATIO_COLUMN("/rwsem", speed, "rwsem"),
+	} },
+	{ .title = NULL },
+};
+
+static const struct report_figure figure = {
+	.axis = "invalidations",
+	.marks = { { "invalidations_per_s", "" } },
+	.own_axes = true,
+	.shows = has_most_publishers,
+};
+
+static const struct report_lines lines = {
+	.metric = speed,
+	.x = "publishers",
+	.y_axis = "invalidations",
+	.shows = is_like_headline,
+	.title = title_of_lines,
+};
+
+static const struct report_goal goals[] = {
+	{ .cases = "publishers=1,mirrors=16", .comparator = "srcu",
+	  .metric = "invalidations_per_s", .base = "none", .bound = 0.95, .at_least = true,
+	  .words = "the speed of a walk over 16 empty callbacks, relative to none" },
+	{ .words = NULL },
+};
+
+static const struct report_headline headline = {
+	.case_of = headline_case,
+	.columns = {
+		COLUMN(RATE, "invalidations/s\nM", speed),
+		RATIO_COLUMN("times\nnone", speed, "none"),
+		RATIO_COLUMN("times\nrwsem", speed, "rwsem"),
+	},
+	.panel = { .title = "Speed", .axis = "times no synchronisation", .metric = speed, .base = "none", .line = 1 },
+	.note = note,
+};
+
+static const struct report_question report = {
+	.name = name,
+	.tables = tables,
+	.figure = &figure,
+	.lines = &lines,
+	.goals = goals,
+	.headline = &headline,
+	.speed = speed,
+	.projected = speed,
+	.sentence = sentence,
+};
+
 const struct bench_question question_throughput = {
-	.name = "throughput",
+	.report = &report,
 	.title = "How many invalidations a second?",
 	.how_to_read =
 		"Each publisher repeats a bracket (start and end) over its own page; every mirror covers "

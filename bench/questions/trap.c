@@ -32,6 +32,8 @@
 #include "../measure/histogram.h"
 #include "../measure/topology.h"
 #include "../measure/witness.h"
+#include "../report/summary.h"
+#include "../report/units.h"
 #include "question.h"
 
 enum { NR_MIRRORS = 16 };
@@ -293,8 +295,81 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 	return bench_plan_add(plan_, &question_trap, &c);
 }
 
+/* ---- the report ---- */
+
+static const char name[] = "trap";
+
+static bool sentence(const json_t *results, char *text, size_t size)
+{
+	struct estimate srcu, rwsem, none;
+	char ns[32];
+
+	text[0] = '\0';
+	if (!summary_value(results, name, NULL, "srcu", "latency_p99_9_ns", &srcu))
+		return false;
+	text_add(text, size, "While one callback takes 10 ms and an unregister waits, a publisher's p99.9 is %s over srcu",
+		 format_ns(srcu.median, ns, sizeof(ns)));
+	if (summary_value(results, name, NULL, "rwsem", "latency_p99_9_ns", &rwsem))
+		text_add(text, size, " and %s over rwsem", format_ns(rwsem.median, ns, sizeof(ns)));
+	/* Not if the interval has the goal within it: that run does not decide. */
+	if (srcu.n > 1 && srcu.low >= 100e3 && summary_value(results, name, NULL, "none", "latency_p99_9_ns", &none)) {
+		text_add(text, size, "; the goal of 100 us is missed, where the machine's own noise is %s",
+			 format_ns(none.median, ns, sizeof(ns)));
+		if (summary_value(results, name, NULL, "srcu", "worst_of_typical_round_ns", &srcu))
+			text_add(text, size, " (the worst of a typical round: %s over srcu",
+				 format_ns(srcu.median, ns, sizeof(ns)));
+		if (summary_value(results, name, NULL, "rwsem", "worst_of_typical_round_ns", &rwsem))
+			text_add(text, size, ", %s over rwsem", format_ns(rwsem.median, ns, sizeof(ns)));
+		text_add(text, size, ")");
+	}
+	text_add(text, size, ".");
+	return true;
+}
+
+/* There is one case. */
+static void title_of(const json_t *results, const char *case_name, char *text, size_t size)
+{
+	(void)results;
+	(void)case_name;
+	text_add(text, size, "A publisher's latency while a callback takes 10 ms and an unregister waits");
+}
+
+static const struct report_table tables[] = {
+	{ .title_of = title_of, .columns = {
+		COLUMN(NS, "since due\np50", "latency_p50_ns"),
+		COLUMN(NS, "\np99", "latency_p99_ns"),
+		COLUMN(NS, "\np99.9", "latency_p99_9_ns"),
+		COLUMN(NS, "\nmax", "latency_max_ns"),
+		COLUMN(NS, "typical\nworst", "worst_of_typical_round_ns"),
+		COLUMN(NS, "since start\np99.9", "service_p99_9_ns"),
+		COLUMN(NS, "unregister\np50", "unregister_p50_ns"),
+		COLUMN(TEXT, "it was seen\nto wait", "sign"),
+	} },
+	{ .title = NULL },
+};
+
+static const struct report_figure figure = {
+	.axis = "since due",
+	.marks = { { "latency_p50_ns", "p50" }, { "latency_p99_9_ns", "p99.9" } },
+	.caption = "A sync under which publishers queue behind the waiting unregister shows the callback's 10 ms.",
+};
+
+static const struct report_headline headline = {
+	.columns = { COLUMN(NS, "in the trap\np99.9", "latency_p99_9_ns") },
+	.panel = { .title = "A publisher while an unregister waits 10 ms", .axis = "p99.9 since due",
+		   .metric = "latency_p99_9_ns" },
+};
+
+static const struct report_question report = {
+	.name = name,
+	.tables = tables,
+	.figure = &figure,
+	.headline = &headline,
+	.sentence = sentence,
+};
+
 const struct bench_question question_trap = {
-	.name = "trap",
+	.report = &report,
 	.title = "How long does a publisher wait while another's callback takes 10 ms and an unregister waits behind it?",
 	.how_to_read =
 		"One publisher's callback sleeps 10 ms, another thread unregisters a mirror that nobody publishes "

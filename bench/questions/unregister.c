@@ -18,6 +18,8 @@
 #include "../comparators/comparators.h"
 #include "../measure/histogram.h"
 #include "../measure/topology.h"
+#include "../report/summary.h"
+#include "../report/units.h"
 #include "question.h"
 
 enum { NR_MIRRORS = 16 };
@@ -143,8 +145,68 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 	return bench_plan_add(plan_, &question_unregister, &c);
 }
 
+/* ---- the report ---- */
+
+static const char name[] = "unregister";
+
+static void title_of(const json_t *results, const char *case_name, char *text, size_t size)
+{
+	int publishers = summary_parameter(results, name, case_name, "publishers");
+
+	if (publishers == 0)
+		text_add(text, size, "Idle: nobody publishes");
+	else
+		text_add(text, size, "Busy: %d publisher%s", publishers, publishers == 1 ? "" : "s");
+}
+
+/* The busy case is the last. */
+static const char *headline_case(const json_t *results)
+{
+	static const char *cases[SUMMARY_MAX_CASES];
+	size_t nr_cases = summary_cases(results, name, cases);
+
+	return nr_cases > 0 ? cases[nr_cases - 1] : NULL;
+}
+
+static const struct report_table tables[] = {
+	{ .title_of = title_of, .columns = {
+		COLUMN(NS, "p50", "unregister_p50_ns"),
+		COLUMN(NS, "p99", "unregister_p99_ns"),
+		COLUMN(NS, "p99.9", "unregister_p99_9_ns"),
+		COLUMN(NS, "max", "unregister_max_ns"),
+		COLUMN(RATE, "publishers'\nM/s", "invalidations_per_s"),
+	} },
+	{ .title = NULL },
+};
+
+static const struct report_figure figure = {
+	.axis = "an unregister",
+	.marks = { { "unregister_p50_ns", "p50" }, { "unregister_p99_ns", "p99" } },
+};
+
+static const struct report_goal goals[] = {
+	{ .cases = "publishers=0,*", .comparator = "srcu", .metric = "unregister_p50_ns",
+	  .base = "urcu-memb", .base_question = "grace-period", .base_case = "scene=no-reader",
+	  .base_metric = "synchronize_p50_ns", .bound = 1,
+	  .words = "the median of an idle unregister, relative to urcu_memb_synchronize_rcu()" },
+	{ .words = NULL },
+};
+
+static const struct report_headline headline = {
+	.case_of = headline_case,
+	.columns = { COLUMN(NS, "unregister\np50, busy", "unregister_p50_ns") },
+};
+
+static const struct report_question report = {
+	.name = name,
+	.tables = tables,
+	.figure = &figure,
+	.goals = goals,
+	.headline = &headline,
+};
+
 const struct bench_question question_unregister = {
-	.name = "unregister",
+	.report = &report,
 	.title = "How long does an unregister take?",
 	.how_to_read =
 		"One thread registers a mirror and unregisters it again; the time of each unregister is taken. "

@@ -2,73 +2,25 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Which panels make up the figure of each question
+ * Figures from descriptors: which panels make up the figure of a question, and of the summary
  *
- * A question that is not in the table gets panels all the same: its percentiles, or its first few metrics, of each of
- * its cases.
+ * A question without a figure in its descriptor gets panels all the same: its percentiles, or its first few metrics, of
+ * each of its cases.
  */
+#include "figures.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../measure/bench.h"
+#include "../comparators/families.h"
 #include "metrics.h"
 #include "panel.h"
-#include "report.h"
 #include "summary.h"
-#include "svg.h"
+#include "tables.h"
 
 /* More are no overview; the tables have all. */
 enum { MAX_PANELS = 12, MAX_SVGS = MAX_PANELS + 2 };
-
-static const struct figure {
-	const char *question;
-	const char *axis;               /* what the marks have in common */
-	struct {
-		const char *metric, *words;
-	} marks[PANEL_MAX_MARKS];
-	bool most_publishers;           /* of the cases only those with as many as the headline has */
-	bool own_axes;                  /* the panels are not to be compared with each other */
-	double line;
-	const char *caption;
-} figures[] = {
-	{ .question = "throughput", .axis = "invalidations", .marks = { { "invalidations_per_s", "" } },
-	  .most_publishers = true, .own_axes = true },
-	{ .question = "noise", .axis = "invalidations", .marks = { { "invalidations_per_s", "" } }, .own_axes = true,
-	  .caption = "Both are the same: what they differ in is noise." },
-	{ .question = "callbacks", .axis = "invalidations", .marks = { { "invalidations_per_s", "" } }, .own_axes = true },
-	{ .question = "trap", .axis = "since due",
-	  .marks = { { "latency_p50_ns", "p50" }, { "latency_p99_9_ns", "p99.9" } },
-	  .caption = "A sync under which publishers queue behind the waiting unregister shows the callback's 10 ms." },
-	{ .question = "unregister", .axis = "an unregister",
-	  .marks = { { "unregister_p50_ns", "p50" }, { "unregister_p99_ns", "p99" } } },
-	{ .question = "replay", .axis = "mean of an operation in the list", .marks = { { "in_list_ns_per_operation", "" } } },
-	{ .question = "deadlock", .axis = "C's invalidation", .marks = { { "publisher_waited_ns", "" } }, .line = 3e8,
-	  .caption = "At the dashed line: nothing moved until B gave up after 300 ms." },
-	{ .question = "behind", .axis = "an unregister",
-	  .marks = { { "unregister_p50_ns", "p50" }, { "unregister_p99_ns", "p99" } }, .line = 1e5,
-	  .caption = "Dashed: 100 us, the goal for the p99." },
-	{ .question = "bulk", .axis = "unregistering", .marks = { { "ten_singly_ns", "10 singly" },
-	  { "thousand_together_ns", "1000 together" } } },
-	{ .question = "storm", .axis = "a bracket's p99.9",
-	  .marks = { { "quiet_p99_9_ns", "quiet" }, { "storm_p99_9_ns", "in the storm" } } },
-	{ .question = "oversubscription", .axis = "an unregister",
-	  .marks = { { "unregister_p50_ns", "p50" }, { "unregister_p99_ns", "p99" } } },
-	{ .question = "ranges", .axis = "an invalidation",
-	  .marks = { { "hit_1_ns", "1 hit" }, { "hit_100_ns", "100 hits" } } },
-	{ .question = "section", .axis = "a section", .marks = { { "ns_per_pair", "" } } },
-	{ .question = "grace-period", .axis = "synchronize",
-	  .marks = { { "synchronize_p50_ns", "p50" }, { "synchronize_p99_ns", "p99" } } },
-	{ .question = "call", .axis = "objects freed", .marks = { { "freed_per_s", "" } } },
-	{ .question = "counts", .axis = "counts", .own_axes = true,
-	  .marks = { { "shared_writes", "shared" }, { "rmws", "RMW" }, { "fences", "fences" } },
-	  .caption = "Shared: writes to lines that another thread touches too. RMW: read-modify-writes." },
-	{ .question = "primitive-counts", .axis = "counts", .own_axes = true,
-	  .marks = { { "shared_writes", "shared" }, { "rmws", "RMW" }, { "fences", "fences" } },
-	  .caption = "Shared: writes to lines that another thread touches too. RMW: read-modify-writes." },
-	{ .question = "memory", .axis = "a mirror beyond the caller's own",
-	  .marks = { { "bytes_per_mirror", "plain" }, { "bytes_per_range_mirror", "range" } } },
-};
 
 /** struct drawing - the panels of one figure, and what its caption has to say */
 struct drawing {
@@ -124,7 +76,7 @@ static struct panel *next_panel(struct drawing *drawing)
 }
 
 /* "p50 (full), p99 (open)" */
-static void name_marks(struct panel *panel, const struct figure *figure)
+static void name_marks(struct panel *panel, const struct report_figure *figure)
 {
 	static const char *const looks[PANEL_MAX_MARKS] = { "full", "open", "cross" };
 	size_t used = (size_t)snprintf(panel->axis, sizeof(panel->axis), "%s", figure->axis);
@@ -134,22 +86,15 @@ static void name_marks(struct panel *panel, const struct figure *figure)
 					 figure->marks[m].words, looks[m]);
 }
 
-static bool has_most_publishers(const json_t *results, const char *question, const char *case_name)
+static void described_panels(const json_t *results, const struct report_question *q, struct drawing *drawing)
 {
-	const char *headline = report_headline_case(results);
-
-	return headline && summary_parameter(results, question, case_name, "publishers") ==
-			       summary_parameter(results, "throughput", headline, "publishers");
-}
-
-static void known_question(const json_t *results, const struct figure *figure, struct drawing *drawing)
-{
+	const struct report_figure *figure = q->figure;
 	const char *cases[SUMMARY_MAX_CASES];
-	size_t nr_cases = summary_cases(results, figure->question, cases);
+	size_t nr_cases = summary_cases(results, q->name, cases);
 	struct panel *panel;
 
 	for (size_t i = 0; i < nr_cases; i++) {
-		if (figure->most_publishers && !has_most_publishers(results, figure->question, cases[i]))
+		if (figure->shows && !figure->shows(results, cases[i]))
 			continue;
 		panel = next_panel(drawing);
 		if (!panel)
@@ -158,10 +103,10 @@ static void known_question(const json_t *results, const struct figure *figure, s
 		case_words(cases[i], panel->title, sizeof(panel->title));
 		name_marks(panel, figure);
 		for (int m = 0; m < PANEL_MAX_MARKS && figure->marks[m].metric; m++)
-			fill_mark(panel, m, results, figure->question, cases[i], figure->marks[m].metric, NULL, false);
+			fill_mark(panel, m, results, q->name, cases[i], figure->marks[m].metric, NULL, false);
 		drawing->nr_panels += panel->nr_rows > 0;
 	}
-	drawing->better = metric_better(figure->marks[0].metric);
+	drawing->better = metric_better(figure->marks[0].metric, q->less_is_better);
 }
 
 /* The place of the first "X_p50_ns" that has a sibling "X_p99_ns"; -1: there is none. */
@@ -180,13 +125,15 @@ static int percentiles(const char *const *metrics, size_t n, char *upper, size_t
 	return -1;
 }
 
-static void any_question(const json_t *results, const char *question, struct drawing *drawing)
+static void any_panels(const json_t *results, const char *question, const char *const *less_is_better,
+		       struct drawing *drawing)
 {
 	enum { FIRST_FEW = 4 };
 	const char *cases[SUMMARY_MAX_CASES], *metrics[METRICS_MAX];
 	size_t nr_cases = summary_cases(results, question, cases);
 	char upper[96], words[96];
 	struct panel *panel;
+	int better;
 
 	for (size_t i = 0; i < nr_cases; i++) {
 		size_t nr_metrics = summary_metrics(results, question, cases[i], metrics);
@@ -207,28 +154,31 @@ static void any_question(const json_t *results, const char *question, struct dra
 				fill_mark(panel, 1, results, question, cases[i], upper, NULL, false);
 			if (panel->nr_rows > 0)
 				drawing->nr_panels++;
-			drawing->better = drawing->nr_panels == 1 || drawing->better == metric_better(metrics[k]) ?
-						  metric_better(metrics[k]) : 0;
+			better = metric_better(metrics[k], less_is_better);
+			drawing->better = drawing->nr_panels == 1 || drawing->better == better ? better : 0;
 		}
 	}
 }
 
-static void summary_panels(const json_t *results, struct drawing *drawing)
+static void summary_panels(const struct report *report, struct drawing *drawing)
 {
-	const char *name = report_headline_case(results);
-	struct panel *panel = &drawing->panels[0];
-	char words[96];
+	for (size_t i = 0; report->headlines[i]; i++) {
+		const struct report_question *q = report->headlines[i];
+		const struct report_headline *h = q->headline;
+		const char *case_name = report_headline_case(report, q);
+		struct panel *panel = &drawing->panels[drawing->nr_panels];
+		char words[96];
 
-	if (name) {
-		*panel = (struct panel){ .kind = METRIC_NUMBER, .axis = "times no synchronisation", .line = 1 };
-		snprintf(panel->title, sizeof(panel->title), "Speed: %s", case_words(name, words, sizeof(words)));
-		fill_mark(panel, 0, results, "throughput", name, "invalidations_per_s", "none", true);
+		if (!h->panel.title || (h->case_of && !case_name) || drawing->nr_panels == MAX_PANELS)
+			continue;
+		*panel = (struct panel){ .line = h->panel.line };
+		panel->kind = h->panel.base ? METRIC_NUMBER : metric_kind(h->panel.metric);
+		snprintf(panel->axis, sizeof(panel->axis), "%s", h->panel.axis);
+		snprintf(panel->title, sizeof(panel->title), "%s%s%s", h->panel.title, case_name ? ": " : "",
+			 case_name ? case_words(case_name, words, sizeof(words)) : "");
+		fill_mark(panel, 0, report->results, q->name, case_name, h->panel.metric, h->panel.base, true);
 		drawing->nr_panels += panel->nr_rows > 0;
 	}
-	panel = &drawing->panels[drawing->nr_panels];
-	*panel = (struct panel){ .kind = METRIC_NS, .axis = "p99.9 since due", .title = "A publisher while an unregister waits 10 ms" };
-	fill_mark(panel, 0, results, "trap", NULL, "latency_p99_9_ns", NULL, true);
-	drawing->nr_panels += panel->nr_rows > 0;
 }
 
 /* Panels of the same axis get the same range, so that they can be compared, unless each has its @own. */
@@ -245,9 +195,9 @@ static void set_ranges(struct drawing *drawing, bool own)
 	}
 }
 
-/* A line over @x for each comparator; the figure shows how things grow. */
-static bool add_lines(const json_t *results, const char *question, const char *metric, const char *x,
-		      bool (*shows)(const json_t *results, const char *case_name), struct panel_lines *lines)
+/* A line for each comparator; the figure shows how things grow. */
+static bool add_lines(const json_t *results, const char *question, const struct report_lines *described,
+		      struct panel_lines *lines)
 {
 	const char *cases[SUMMARY_MAX_CASES], *names[SUMMARY_MAX_COMPARATORS];
 	size_t nr_cases = summary_cases(results, question, cases);
@@ -259,9 +209,10 @@ static bool add_lines(const json_t *results, const char *question, const char *m
 
 		*line = (struct panel_line){ .name = names[k] };
 		for (size_t i = 0; i < nr_cases && line->nr_points < PANEL_MAX_POINTS; i++) {
-			if (!shows(results, cases[i]) || !summary_value(results, question, cases[i], names[k], metric, &e))
+			if (!described->shows(results, cases[i]) ||
+			    !summary_value(results, question, cases[i], names[k], described->metric, &e))
 				continue;
-			line->points[line->nr_points].x = summary_parameter(results, question, cases[i], x);
+			line->points[line->nr_points].x = summary_parameter(results, question, cases[i], described->x);
 			line->points[line->nr_points++].y = e;
 		}
 		longest = line->nr_points > longest ? line->nr_points : longest;
@@ -270,53 +221,23 @@ static bool add_lines(const json_t *results, const char *question, const char *m
 	return longest > 1;
 }
 
-/* Of the throughput: what differs from the headline's case in nothing but the publishers. */
-static bool is_like_headline(const json_t *results, const char *case_name)
+static void draw_lines(const json_t *results, const struct report_question *q, const char *id, struct drawing *drawing)
 {
-	const char *headline = report_headline_case(results);
-	const char *rest = strchr(case_name, ','), *headline_rest = headline ? strchr(headline, ',') : NULL;
-
-	return rest && headline_rest && strncmp(case_name, "publishers=", 11) == 0 && strcmp(rest, headline_rest) == 0;
-}
-
-static bool is_disjoint_alone(const json_t *results, const char *case_name)
-{
-	return strstr(case_name, "disjoint") && summary_parameter(results, "ranges", case_name, "publishers") == 1;
-}
-
-static void draw_lines(const json_t *results, const char *question, const char *id, struct drawing *drawing)
-{
-	const char *headline = report_headline_case(results);
 	struct panel_lines *lines = calloc(1, sizeof(*lines));
 	bool any = false;
 
-	if (lines && strcmp(question, "throughput") == 0 && headline) {
-		lines->kind = METRIC_PER_S;
-		lines->x_axis = "publishers";
-		lines->y_axis = "invalidations";
-		snprintf(lines->title, sizeof(lines->title), "%d mirrors",
-			 summary_parameter(results, question, headline, "mirrors"));
-		any = add_lines(results, question, "invalidations_per_s", "publishers", is_like_headline, lines);
-	} else if (lines && strcmp(question, "ranges") == 0) {
-		lines->kind = METRIC_NS;
-		lines->log_x = true;
-		lines->x_axis = "ranges";
-		lines->y_axis = "an invalidation with one hit";
-		snprintf(lines->title, sizeof(lines->title), "disjoint, 1 publisher");
-		any = add_lines(results, question, "hit_1_ns", "ranges", is_disjoint_alone, lines);
+	if (lines) {
+		lines->kind = metric_kind(q->lines->metric);
+		lines->log_x = q->lines->log_x;
+		lines->x_axis = q->lines->x;
+		lines->y_axis = q->lines->y_axis;
+		q->lines->title(results, lines->title, sizeof(lines->title));
+		any = add_lines(results, q->name, q->lines, lines);
 	}
 	if (any)
 		drawing->svgs[drawing->nr_svgs] = panel_lines_svg(lines, id);
 	drawing->nr_svgs += any && drawing->svgs[drawing->nr_svgs];
 	free(lines);
-}
-
-static const struct figure *figure_of(const char *question)
-{
-	for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++)
-		if (strcmp(figures[i].question, question) == 0)
-			return &figures[i];
-	return NULL;
 }
 
 static void write_caption(const struct drawing *drawing, const char *extra, FILE *out)
@@ -335,42 +256,60 @@ static void write_caption(const struct drawing *drawing, const char *extra, FILE
 		fprintf(out, " The tables have %zu more.", drawing->nr_more);
 }
 
-bool figure_html(const json_t *results, const char *question, FILE *out)
+/* Draws what @drawing holds, with @q's lines below; NULL: none.  False: there is nothing to show. */
+static bool write_figure(const json_t *results, const struct report_question *q, const char *name, const char *caption,
+			 struct drawing *drawing, FILE *out)
 {
-	struct drawing *drawing = calloc(1, sizeof(*drawing));
-	const struct figure *figure = figure_of(question);
-	bool is_summary = strcmp(question, "summary") == 0, any;
 	char id[96];
 
-	if (!drawing)
-		return false;
-	if (is_summary)
-		summary_panels(results, drawing);
-	else if (figure)
-		known_question(results, figure, drawing);
-	else
-		any_question(results, question, drawing);
-	set_ranges(drawing, figure && figure->own_axes);
+	set_ranges(drawing, q && q->figure && q->figure->own_axes);
 	for (size_t i = 0; i < drawing->nr_panels; i++) {
-		snprintf(id, sizeof(id), "%s-%zu", question, i);
+		snprintf(id, sizeof(id), "%s-%zu", name, i);
 		drawing->svgs[drawing->nr_svgs] = panel_rows_svg(&drawing->panels[i], id);
 		drawing->nr_svgs += drawing->svgs[drawing->nr_svgs] != NULL;
 	}
-	snprintf(id, sizeof(id), "%s-lines", question);
-	draw_lines(results, question, id, drawing);
-	any = drawing->nr_svgs > 0;
-	if (any)
-		fprintf(out, "<figure id=\"figure-%s\">\n<div class=\"panels\">\n", question);
+	snprintf(id, sizeof(id), "%s-lines", name);
+	if (q && q->lines)
+		draw_lines(results, q, id, drawing);
+	if (drawing->nr_svgs == 0)
+		return false;
+	fprintf(out, "<figure id=\"figure-%s\">\n<div class=\"panels\">\n", name);
 	for (size_t i = 0; i < drawing->nr_svgs; i++) {
 		fprintf(out, "<div class=\"panel\">%s</div>\n", drawing->svgs[i]);
 		free(drawing->svgs[i]);
 	}
-	if (any) {
-		fputs("</div>\n<figcaption>", out);
-		write_caption(drawing, is_summary ? "Left, or first: more is better; right, or second: less is." :
-			      figure ? figure->caption : NULL, out);
-		fputs("</figcaption>\n</figure>\n", out);
-	}
+	fputs("</div>\n<figcaption>", out);
+	write_caption(drawing, caption, out);
+	fputs("</figcaption>\n</figure>\n", out);
+	return true;
+}
+
+bool figure_html(const struct report *report, const char *question, FILE *out)
+{
+	const struct report_question *q = report_question_of(report, question);
+	struct drawing *drawing = calloc(1, sizeof(*drawing));
+	bool any;
+
+	if (!drawing)
+		return false;
+	if (q && q->figure)
+		described_panels(report->results, q, drawing);
+	else
+		any_panels(report->results, question, q ? q->less_is_better : NULL, drawing);
+	any = write_figure(report->results, q, question, q && q->figure ? q->figure->caption : NULL, drawing, out);
+	free(drawing);
+	return any;
+}
+
+bool figure_summary_html(const struct report *report, FILE *out)
+{
+	struct drawing *drawing = calloc(1, sizeof(*drawing));
+	bool any;
+
+	if (!drawing)
+		return false;
+	summary_panels(report, drawing);
+	any = write_figure(report->results, NULL, "summary", report->summary_caption, drawing, out);
 	free(drawing);
 	return any;
 }

@@ -1,11 +1,11 @@
 /* SPDX-FileCopyrightText: 2026 libmirror contributors */
 /* SPDX-License-Identifier: MIT */
 
-/* Names of metrics, cases and comparators, taken apart; metrics.h says what they promise. */
+/* Names of metrics and cases, taken apart; metrics.h says what they promise. */
 #include "metrics.h"
 
 #include <ctype.h>
-#include <fnmatch.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -27,13 +27,8 @@ enum metric_kind metric_kind(const char *metric)
 	return METRIC_NUMBER;
 }
 
-int metric_better(const char *metric)
+int metric_better(const char *metric, const char *const *less_is_better)
 {
-	/* Plain numbers of which it is known. */
-	static const char *const less[] = {
-		"deadlocks", "shared_writes", "contended_lines", "rmws", "fences", "membarriers", "futexes", "other_calls",
-	};
-
 	if (strstr(metric, "max_ns"))
 		return 0;
 	switch (metric_kind(metric)) {
@@ -43,8 +38,8 @@ int metric_better(const char *metric)
 	case METRIC_BYTES:
 		return -1;
 	default:
-		for (size_t i = 0; i < sizeof(less) / sizeof(less[0]); i++)
-			if (strcmp(less[i], metric) == 0)
+		for (; less_is_better && *less_is_better; less_is_better++)
+			if (strcmp(*less_is_better, metric) == 0)
 				return -1;
 		return 0;
 	}
@@ -126,45 +121,4 @@ size_t summary_metrics(const json_t *results, const char *question, const char *
 		}
 	}
 	return n;
-}
-
-enum family comparator_family(const char *name)
-{
-	static const struct {
-		const char *pattern;
-		enum family family;
-	} families[] = {
-		{ "none", FAMILY_NONE },
-		{ "srcu*", FAMILY_MIRROR }, { "usrcu*", FAMILY_MIRROR },
-		{ "urcu*", FAMILY_RCU }, { "ck-epoch*", FAMILY_RCU },
-		{ "ucx*", FAMILY_OTHER }, { "ucs*", FAMILY_OTHER }, { "ucm*", FAMILY_OTHER },
-		{ "*tree*", FAMILY_OTHER }, { "*array*", FAMILY_OTHER },
-	};
-
-	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
-		if (fnmatch(families[i].pattern, name, 0) == 0)
-			return families[i].family;
-	return FAMILY_LOCK;
-}
-
-const char *family_words(enum family family)
-{
-	static const char *const words[NR_FAMILIES] = {
-		"no synchronisation", "libmirror", "other RCU and epochs", "locks and shared counters", "other designs",
-	};
-
-	return words[family];
-}
-
-bool comparator_is_headline(const char *name)
-{
-	static const char *const headline[] = {
-		"none", "srcu", "urcu-memb", "urcu-qsbr", "ck-epoch", "rwsem", "pthread-mutex", "pthread-rwlock-readers",
-		"pthread-rwlock-writers", "ck-rwlock", "ucx", "ucm", "ucx-ucm",
-	};
-
-	for (size_t i = 0; i < sizeof(headline) / sizeof(headline[0]); i++)
-		if (strcmp(headline[i], name) == 0)
-			return true;
-	return false;
 }

@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * What the name of a metric, of a case and of a comparator says
+ * What the name of a metric and of a case says
  *
  * A metric's name holds its unit: ..._ns, ns_per_..., ..._per_s, ..._bytes, bytes_...; what has none of them is a
  * plain number.  Tables, figures and diff go by it, so that a new question needs no code of theirs.
@@ -11,15 +11,17 @@
 #define BENCH_METRICS_H
 
 #include <jansson.h>
-#include <stdbool.h>
 #include <stddef.h>
 
 enum metric_kind { METRIC_NS, METRIC_PER_S, METRIC_BYTES, METRIC_NUMBER };
 
 enum metric_kind metric_kind(const char *metric);
 
-/** metric_better - 1: more is better; -1: less is; 0: the name does not say, or it is the noisiest of its kind (max) */
-int metric_better(const char *metric);
+/**
+ * metric_better - 1: more is better; -1: less is; 0: neither is known, or it is the noisiest of its kind (max)
+ * @less_is_better: the plain numbers of the question of which less is better, ending with NULL; or NULL
+ */
+int metric_better(const char *metric, const char *const *less_is_better);
 
 /** metric_words - "unregister_p99_9_ns" as "unregister p99.9", into @text, which it returns */
 const char *metric_words(const char *metric, char *text, size_t size);
@@ -31,16 +33,5 @@ enum { METRICS_MAX = 64 };
 
 /** summary_metrics - names of those that are numbers, in the order of the records; returns how many, METRICS_MAX at most */
 size_t summary_metrics(const json_t *results, const char *question, const char *case_name, const char **names);
-
-/* Comparators of one family share a colour. */
-enum family { FAMILY_NONE, FAMILY_MIRROR, FAMILY_RCU, FAMILY_LOCK, FAMILY_OTHER, NR_FAMILIES };
-
-enum family comparator_family(const char *name);
-
-/** family_words - for the legend */
-const char *family_words(enum family family);
-
-/** comparator_is_headline - whether it is one of the few that small tables and figures show */
-bool comparator_is_headline(const char *name);
 
 #endif /* BENCH_METRICS_H */

@@ -6,12 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../comparators/families.h"
 #include "../measure/bench.h"
-#include "metrics.h"
+#include "figures.h"
+#include "goals.h"
 #include "report.h"
 #include "standing.h"
 #include "summary.h"
 #include "svg.h"
+#include "tables.h"
 
 static void write_style(FILE *out)
 {
@@ -105,16 +108,16 @@ static void write_legend(FILE *out)
 }
 
 /* How many goals were reached, and which questions have one that was not. */
-static void write_goals(const json_t *results, FILE *out)
+static void write_goals(const struct report *report, FILE *out)
 {
 	size_t nr[REPORT_NR_VERDICTS] = { 0 }, i, n;
-	struct bar_text bars[REPORT_MAX_BARS];
+	struct goal_text goals[REPORT_MAX_GOALS];
 	const json_t *question;
 
-	json_array_foreach(json_object_get(results, "questions"), i, question) {
-		n = report_bars(results, json_string_value(json_object_get(question, "name")), bars);
+	json_array_foreach(json_object_get(report->results, "questions"), i, question) {
+		n = report_goals(report, json_string_value(json_object_get(question, "name")), goals);
 		for (size_t k = 0; k < n; k++)
-			nr[bars[k].verdict]++;
+			nr[goals[k].verdict]++;
 	}
 	if (nr[REPORT_REACHED] + nr[REPORT_MISSED] + nr[REPORT_UNDECIDED] == 0)
 		return;
@@ -122,15 +125,15 @@ static void write_goals(const json_t *results, FILE *out)
 		nr[REPORT_REACHED], nr[REPORT_MISSED], nr[REPORT_UNDECIDED], nr[REPORT_MISSED] ? "; missed:</p>\n<ul>\n" : ".</p>\n");
 	if (nr[REPORT_MISSED] == 0)
 		return;
-	json_array_foreach(json_object_get(results, "questions"), i, question) {
+	json_array_foreach(json_object_get(report->results, "questions"), i, question) {
 		const char *name = json_string_value(json_object_get(question, "name"));
 
-		n = report_bars(results, name, bars);
+		n = report_goals(report, name, goals);
 		for (size_t k = 0; k < n; k++) {
-			if (bars[k].verdict != REPORT_MISSED)
+			if (goals[k].verdict != REPORT_MISSED)
 				continue;
 			fprintf(out, "<li><a href=\"#%s\">%s</a>: ", name, name);
-			html_escaped(bars[k].text, out);
+			html_escaped(goals[k].text, out);
 			fputs("</li>\n", out);
 		}
 	}
@@ -152,9 +155,10 @@ static void write_contents(const json_t *results, FILE *out)
 	      "versions</a></p></nav>\n", out);
 }
 
-static void write_summary(const json_t *results, bool figures, const char *why_none, FILE *out)
+static void write_summary(const struct report *report, bool figures, const char *why_none, FILE *out)
 {
-	struct table *headline = report_headline_table(results);
+	struct table *headline = report_headline_table(report);
+	const json_t *results = report->results;
 	const char *started = summary_string(results, NULL, "started");
 	char sentence[512];
 
@@ -169,16 +173,16 @@ static void write_summary(const json_t *results, bool figures, const char *why_n
 	if (json_is_true(json_object_get(results, "partial")))
 		paragraph("warn", "Partial: the run ended early, and this is what was measured until then.", out);
 	write_noise_warning(results, out);
-	for (int i = 0; i < 3; i++)
-		if (report_sentence(results, i, sentence, sizeof(sentence)))
+	for (size_t i = 0; report->questions[i]; i++)
+		if (report->questions[i]->sentence && report->questions[i]->sentence(results, sentence, sizeof(sentence)))
 			paragraph("summary", sentence, out);
 	if (why_none)
 		paragraph("warn", why_none, out);
-	if (figures && figure_html(results, "summary", out))
+	if (figures && figure_summary_html(report, out))
 		write_legend(out);
 	table_html(headline, out);
 	free(headline);
-	write_goals(results, out);
+	write_goals(report, out);
 	write_contents(results, out);
 }
 
@@ -218,12 +222,13 @@ static void write_errors(const json_t *results, const char *question, FILE *out)
 	}
 }
 
-static void write_question(const json_t *results, const json_t *question, int number, bool figures, FILE *out)
+static void write_question(const struct report *report, const json_t *question, int number, bool figures, FILE *out)
 {
 	const char *name = json_string_value(json_object_get(question, "name"));
+	const struct report_question *q = report_question_of(report, name);
 	struct table *tables[REPORT_MAX_TABLES];
-	size_t n = report_tables(results, name, tables), n_bars;
-	struct bar_text bars[REPORT_MAX_BARS];
+	size_t n = report_tables(report, name, tables), n_goals;
+	struct goal_text goals[REPORT_MAX_GOALS];
 	struct standing_text standing[STANDING_MAX];
 	size_t n_standing;
 
@@ -234,22 +239,22 @@ static void write_question(const json_t *results, const json_t *question, int nu
 		paragraph("soft", "Not measured in this run.", out);
 	} else {
 		if (figures)
-			figure_html(results, name, out);
+			figure_html(report, name, out);
 		fputs("<p><strong>How to read it.</strong> ", out);
 		html_escaped(json_string_value(json_object_get(question, "how_to_read")), out);
 		fputs("</p>\n", out);
 	}
-	n_standing = report_standing(results, name, standing, STANDING_MAX);
+	n_standing = q && q->speed ? report_standing(report->results, name, q->speed, standing, STANDING_MAX) : 0;
 	for (size_t i = 0; i < n_standing; i++)
 		paragraph(NULL, standing[i].text, out);
 	for (size_t i = 0; i < n; i++) {
 		table_html(tables[i], out);
 		free(tables[i]);
 	}
-	n_bars = report_bars(results, name, bars);
-	for (size_t i = 0; i < n_bars; i++)
-		paragraph("bar", bars[i].text, out);
-	write_errors(results, name, out);
+	n_goals = report_goals(report, name, goals);
+	for (size_t i = 0; i < n_goals; i++)
+		paragraph("bar", goals[i].text, out);
+	write_errors(report->results, name, out);
 	if (n > 0)
 		write_left_out(question, out);
 	fputs("</section>\n", out);
@@ -328,10 +333,10 @@ static void write_machine(const json_t *results, FILE *out)
 	fputs("</tbody></table></div>\n</section>\n", out);
 }
 
-static void write_method(const json_t *results, FILE *out)
+static void write_method(const struct report *report, FILE *out)
 {
-	const json_t *word;
-	char noise[512];
+	const json_t *results = report->results, *word;
+	char sentence[512];
 	size_t i;
 
 	fputs("<section id=\"method\">\n<h2>Method</h2>\n", out);
@@ -344,8 +349,9 @@ static void write_method(const json_t *results, FILE *out)
 		  "at most 3.2% wide. The clock is CLOCK_MONOTONIC. All runs in one process, so that address space randomisation "
 		  "gives every comparator the same layout; another run has another. A difference is called one only where the "
 		  "intervals part.", out);
-	if (report_noise(results, noise, sizeof(noise)))
-		paragraph(NULL, noise, out);
+	for (i = 0; report->questions[i]; i++)
+		if (report->questions[i]->method && report->questions[i]->method(results, sentence, sizeof(sentence)))
+			paragraph(NULL, sentence, out);
 	fprintf(out, "<h3>To repeat it</h3>\n<pre>./bootstrap &amp;&amp; ./configure &amp;&amp; make compare%s</pre>\n",
 		strcmp(summary_string(results, NULL, "mode"), "full") == 0 ? " COMPARE_FLAGS=--full" : "");
 	fputs("<p class=\"soft\">This run was:</p>\n<pre>", out);
@@ -374,14 +380,15 @@ static void write_records(const json_t *results, FILE *out)
 	free(text);
 }
 
-int report_html_file(const json_t *results, const char *path, bool figures)
+int report_html_file(const struct report *report, const char *path, bool figures)
 {
+	const json_t *results = report->results;
 	const char *why_none = NULL;
 	const json_t *question;
 	FILE *out;
 	size_t i;
 
-	if (figures && !figure_program_version()) {
+	if (figures && !svg_program_version()) {
 		why_none = "This report has no figures, since gnuplot was not found where it was made.";
 		bench_complain("note: gnuplot is not here (Debian: gnuplot-nox): the report has no figures");
 		figures = false;
@@ -395,10 +402,10 @@ int report_html_file(const json_t *results, const char *path, bool figures)
 	      "<title>What walking a mirror list costs</title>\n", out);
 	write_style(out);
 	fputs("</head>\n<body>\n<main>\n", out);
-	write_summary(results, figures, why_none, out);
+	write_summary(report, figures, why_none, out);
 	json_array_foreach(json_object_get(results, "questions"), i, question)
-		write_question(results, question, (int)i + 1, figures, out);
-	write_method(results, out);
+		write_question(report, question, (int)i + 1, figures, out);
+	write_method(report, out);
 	write_machine(results, out);
 	fputs("</main>\n", out);
 	write_records(results, out);

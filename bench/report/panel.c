@@ -15,9 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../measure/bench.h"
-#include "report.h"
+#include "../comparators/families.h"
 #include "svg.h"
+#include "units.h"
 
 /* Values further apart than this are shown on a logarithmic axis. */
 #define FAR_APART 30.0

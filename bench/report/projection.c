@@ -12,16 +12,14 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "../measure/bench.h"
-#include "report.h"
 #include "summary.h"
 #include "usl.h"
 
 enum { MAX_POINTS = 32, MAX_REPEATS = 1000, NEAR = 16, FAR = 64 };
 
-static const char *const metric = "invalidations_per_s";
-
 struct points {
+	const json_t *results;
+	const char *question, *metric;
 	size_t nr;
 	const char *cases[MAX_POINTS];
 	double publishers[MAX_POINTS];
@@ -34,48 +32,46 @@ struct projection {
 	unsigned nr_parameters;
 };
 
-static void find_points(const json_t *results, struct points *points)
+static struct points find_points(const json_t *results, const char *question, const char *metric, const char *case_name)
 {
-	const char *cases[SUMMARY_MAX_CASES], *headline = report_headline_case(results);
-	size_t nr_cases = summary_cases(results, "throughput", cases);
+	struct points points = { .results = results, .question = question, .metric = metric };
+	const char *cases[SUMMARY_MAX_CASES];
+	size_t nr_cases = case_name ? summary_cases(results, question, cases) : 0;
 
-	*points = (struct points){ 0 };
-	points->cpus = (int)json_integer_value(json_object_get(json_object_get(results, "machine"), "cpus"));
-	if (headline)
-		points->mirrors = summary_parameter(results, "throughput", headline, "mirrors");
-	for (size_t i = 0; i < nr_cases && points->nr < MAX_POINTS; i++) {
-		int publishers = summary_parameter(results, "throughput", cases[i], "publishers");
+	points.cpus = (int)json_integer_value(json_object_get(json_object_get(results, "machine"), "cpus"));
+	points.mirrors = case_name ? summary_parameter(results, question, case_name, "mirrors") : 0;
+	for (size_t i = 0; i < nr_cases && points.nr < MAX_POINTS; i++) {
+		int publishers = summary_parameter(results, question, cases[i], "publishers");
 
-		/* Those that share a CPU say nothing about more CPUs. */
-		if (publishers > points->cpus ||
-		    summary_parameter(results, "throughput", cases[i], "mirrors") != points->mirrors)
+		/* Publishers that share a CPU say nothing about more CPUs. */
+		if (publishers > points.cpus || summary_parameter(results, question, cases[i], "mirrors") != points.mirrors)
 			continue;
-		points->cases[points->nr] = cases[i];
-		points->publishers[points->nr++] = publishers;
+		points.cases[points.nr] = cases[i];
+		points.publishers[points.nr++] = publishers;
 	}
+	return points;
 }
 
-static bool fit_repeat(const json_t *results, const struct points *points, const char *comparator, int repeat,
-		       struct usl *fit)
+static bool fit_repeat(const struct points *points, const char *comparator, int repeat, struct usl *fit)
 {
 	double x[MAX_POINTS];
 
 	for (size_t i = 0; i < points->nr; i++)
-		if (!summary_repeat(results, "throughput", points->cases[i], comparator, metric, repeat, &x[i]))
+		if (!summary_repeat(points->results, points->question, points->cases[i], comparator, points->metric, repeat,
+				    &x[i]))
 			return false;
 	return usl_fit(points->publishers, x, points->nr, fit);
 }
 
-static bool project(const json_t *results, const struct points *points, const char *comparator,
-		    struct projection *projection)
+static bool project(const struct points *points, const char *comparator, struct projection *projection)
 {
 	double lambda[MAX_REPEATS], sigma[MAX_REPEATS], kappa[MAX_REPEATS], near[MAX_REPEATS], far[MAX_REPEATS];
-	int repeats = (int)json_integer_value(json_object_get(results, "repeats"));
+	int repeats = (int)json_integer_value(json_object_get(points->results, "repeats"));
 	struct usl fit;
 	size_t n = 0;
 
 	for (int repeat = 0; repeat < repeats && n < MAX_REPEATS; repeat++) {
-		if (!fit_repeat(results, points, comparator, repeat, &fit))
+		if (!fit_repeat(points, comparator, repeat, &fit))
 			continue;
 		lambda[n] = fit.lambda;
 		sigma[n] = fit.sigma;
@@ -100,15 +96,14 @@ static void interval_cell(struct table *t, int digits, const struct estimate *e)
 		table_cell(t, "%.*f", digits, e->median);
 }
 
-struct table *projection_table(const json_t *results)
+struct table *projection_table(const json_t *results, const char *question, const char *metric, const char *case_name)
 {
 	const char *names[SUMMARY_MAX_COMPARATORS];
-	size_t nr_names = summary_comparators(results, "throughput", names);
+	size_t nr_names = summary_comparators(results, question, names);
+	struct points points = find_points(results, question, metric, case_name);
 	struct projection p;
-	struct points points;
 	struct table *t;
 
-	find_points(results, &points);
 	if (points.nr < 2)
 		return NULL;
 	t = table_create("PROJECTION beyond the %d CPUs, %d mirrors, from %zu numbers of publishers%s", points.cpus,
@@ -123,7 +118,7 @@ struct table *projection_table(const json_t *results)
 	table_column(t, "%d publishers,\ntimes one", NEAR);
 	table_column(t, "%d publishers,\ntimes one", FAR);
 	for (size_t k = 0; k < nr_names; k++) {
-		if (!project(results, &points, names[k], &p))
+		if (!project(&points, names[k], &p))
 			continue;
 		table_row(t, names[k]);
 		table_cell(t, "%.2f", p.lambda.median / 1e6);
@@ -141,17 +136,16 @@ static json_t *describe(const struct estimate *e)
 	return json_pack("{s:f, s:f, s:f}", "median", e->median, "low", e->low, "high", e->high);
 }
 
-json_t *projection_describe(const json_t *results)
+json_t *projection_describe(const json_t *results, const char *question, const char *metric, const char *case_name)
 {
 	const char *names[SUMMARY_MAX_COMPARATORS];
-	size_t nr_names = summary_comparators(results, "throughput", names);
+	size_t nr_names = summary_comparators(results, question, names);
 	json_t *all = json_array();
+	struct points points = find_points(results, question, metric, case_name);
 	struct projection p;
-	struct points points;
 
-	find_points(results, &points);
 	for (size_t k = 0; k < nr_names && points.nr >= 2; k++) {
-		if (!project(results, &points, names[k], &p))
+		if (!project(&points, names[k], &p))
 			continue;
 		json_array_append_new(all, json_pack(
 			"{s:s, s:s, s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "law", "usl", "comparator", names[k],

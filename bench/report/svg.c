@@ -12,9 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../comparators/families.h"
 #include "../measure/bench.h"
-#include "metrics.h"
-#include "report.h"
+#include "table.h"
 
 enum { NR_SERIES = NR_FAMILIES, NR_MARKS = 8 };
 
@@ -176,7 +176,7 @@ char *svg_draw(const char *script, const char *name, const char *title)
 	return adapted;
 }
 
-const char *figure_program_version(void)
+const char *svg_program_version(void)
 {
 	static char version[64];
 	FILE *pipe = popen("gnuplot --version 2>/dev/null", "re");

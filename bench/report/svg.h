@@ -25,4 +25,7 @@ const char *svg_css(int dark);
  */
 char *svg_draw(const char *script, const char *name, const char *title);
 
+/** svg_program_version - gnuplot's, or NULL if it is not found; static */
+const char *svg_program_version(void);
+
 #endif /* BENCH_SVG_H */
