@@ -374,6 +374,12 @@ static const struct report_table tables[] = {
 		COLUMN(NUMBER, "a range mirror,\nin random order", "bytes_per_range_mirror"),
 		COLUMN(NUMBER, "(struct mirror\nitself)", "bytes_of_struct_mirror"),
 	} },
+	{ .title = "Retired and not yet freed, at most", .columns = {
+		COLUMN(BYTES, "nobody\nwalks", "peak_retired_bytes"),
+		COLUMN(BYTES, "behind a\ncallback", "peak_retired_behind_callback_bytes"),
+		COLUMN(BYTES, "ranges,\nnobody walks", "peak_retired_bytes_ranges"),
+		COLUMN(BYTES, "ranges, behind\na callback", "peak_retired_behind_callback_bytes_ranges"),
+	} },
 	{ .title = NULL },
 };
 
