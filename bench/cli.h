@@ -28,7 +28,6 @@ struct cli_command {
 	const char *remarks;            /* below the options; "" for nothing */
 	/* Ends with an entry whose name is NULL; every command has --help besides. */
 	struct cli_option options[CLI_MAX_OPTIONS];
-	int (*run)(int argc, char **argv);
 };
 
 enum { CLI_END = -1, CLI_WRONG = -2, CLI_HELP = -3 };

@@ -33,7 +33,6 @@ const struct cli_command cli_diff = {
 	},
 	.remarks = "Each line gives the change with the 95% interval of its bootstrap, and the medians with theirs.\n"
 		   "Exit status: 0: nothing got worse; 1: something did; 2: wrong usage or unreadable input.",
-	.run = bench_command_diff,
 };
 
 /** struct comparison - two runs, what of them is compared, and what was found */

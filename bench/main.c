@@ -15,28 +15,11 @@
 #include "comparators/comparators.h"
 #include "questions/question.h"
 
-static const struct cli_command *const commands[] = { &cli_list, &cli_run, &cli_report, &cli_diff };
-
-static void usage(FILE *out)
-{
-	fputs("usage: mirror-bench COMMAND [options]\n\n", out);
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-		int width = fprintf(out, "  %s %s", commands[i]->name, commands[i]->arguments);
-
-		fprintf(out, "%*s  %s\n", width < 21 ? 21 - width : 0, "", commands[i]->about);
-	}
-	fputs("\n  --version            print the version\n"
-	      "  --help               show this text; mirror-bench COMMAND --help shows the command's\n", out);
-}
-
-static int command_list(int argc, char **argv);
-
 const struct cli_command cli_list = {
 	.name = "list",
 	.arguments = "",
 	.about = "Names the questions and comparators of this build.",
 	.remarks = "",
-	.run = command_list,
 };
 
 static int command_list(int argc, char **argv)
@@ -66,6 +49,28 @@ static int command_list(int argc, char **argv)
 	return 0;
 }
 
+static const struct {
+	const struct cli_command *cli;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{ &cli_list, command_list },
+	{ &cli_run, bench_command_run },
+	{ &cli_report, bench_command_report },
+	{ &cli_diff, bench_command_diff },
+};
+
+static void usage(FILE *out)
+{
+	fputs("usage: mirror-bench COMMAND [options]\n\n", out);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		int width = fprintf(out, "  %s %s", commands[i].cli->name, commands[i].cli->arguments);
+
+		fprintf(out, "%*s  %s\n", width < 21 ? 21 - width : 0, "", commands[i].cli->about);
+	}
+	fputs("\n  --version            print the version\n"
+	      "  --help               show this text; mirror-bench COMMAND --help shows the command's\n", out);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 2) {
@@ -73,8 +78,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (strcmp(argv[1], commands[i]->name) == 0)
-			return commands[i]->run(argc - 1, argv + 1);
+		if (strcmp(argv[1], commands[i].cli->name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
 	if (strcmp(argv[1], "--help") == 0) {
 		usage(stdout);
 		return 0;

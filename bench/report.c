@@ -23,7 +23,6 @@ const struct cli_command cli_report = {
 		[MARKDOWN] = { "markdown", NULL, "print one table in Markdown in place of the tables" },
 	},
 	.remarks = "Exit status: 0: done; 1: something could not be written; 2: wrong usage or unreadable input.",
-	.run = bench_command_report,
 };
 
 int bench_command_report(int argc, char **argv)

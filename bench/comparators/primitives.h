@@ -12,6 +12,7 @@
 #ifndef BENCH_PRIMITIVES_H
 #define BENCH_PRIMITIVES_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "../measure/bench.h"
@@ -41,6 +42,9 @@ struct primitive {
 
 /** primitive_freed - takes back what was handed to call(); in any thread */
 void primitive_freed(struct retired *object);
+
+/** primitive_nr_freed - how many primitive_freed has taken back; the question sets it to 0 */
+extern atomic_ullong primitive_nr_freed;
 
 /** primitive_fence - keeps the compiler from merging two sections or taking one out of a loop */
 #define primitive_fence() __asm__ volatile("" : : : "memory")

@@ -32,14 +32,6 @@ struct calls {
 	_Atomic uint64_t begun_ns;      /* the first call */
 };
 
-static _Alignas(64) atomic_ullong nr_freed;
-
-void primitive_freed(struct retired *object)
-{
-	free(object);
-	atomic_fetch_add_explicit(&nr_freed, 1, memory_order_relaxed);
-}
-
 static uint64_t nr_called(const struct calls *calls)
 {
 	uint64_t all = 0;
@@ -67,7 +59,7 @@ static void operation(struct measure *m, unsigned index, unsigned n, bool measur
 	}
 	atomic_fetch_add_explicit(&me->nr_called, n, memory_order_relaxed);
 	/* Freed first: what others call meanwhile counts as held, never the reverse. */
-	freed = atomic_load_explicit(&nr_freed, memory_order_acquire);
+	freed = atomic_load_explicit(&primitive_nr_freed, memory_order_acquire);
 	all = nr_called(calls);
 	if (all > freed && all - freed > me->most_held)
 		me->most_held = all - freed;
@@ -104,7 +96,7 @@ static int run(const struct bench_case *c, const struct bench_comparator *compar
 	if (!calls.callers)
 		return -ENOMEM;
 	memset(calls.callers, 0, calls.nr_callers * sizeof(calls.callers[0]));
-	atomic_store(&nr_freed, 0);
+	atomic_store(&primitive_nr_freed, 0);
 	err = measure_run(&m);
 	if (err == -ETIMEDOUT)
 		return err;

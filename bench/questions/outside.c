@@ -25,8 +25,6 @@
 static const uint64_t slow_ns = 10 * NS_PER_MS;
 enum { NR_REGIONS = 1000 };
 
-_Thread_local uint64_t outside_heard;
-
 /* ---- dispatch ---- */
 
 struct dispatch {

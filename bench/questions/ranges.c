@@ -33,8 +33,6 @@ enum { NR_HITS = 100, NR_CHANGED = 1000 };
 
 static const uint64_t page = 4096;
 
-_Thread_local uint64_t ranges_hits;
-
 struct question {
 	const struct ranges *ranges;
 	void *state;
