@@ -5,7 +5,7 @@
  * `mirror-bench diff`: what got better or worse from one run to another by more than the noise
  *
  * What is compared goes by the names of metrics (metrics.h): times, rates, bytes and counts.  A change is reported
- * where all of this holds: the 95% intervals of the two medians part; so does the interval of their ratio, by a
+ * if all of this holds: the 95% intervals of the two medians part; so does the interval of their ratio, by a
  * bootstrap over both runs, from 1; and the ratio is beyond the threshold.  What is counted exactly, once, has no
  * interval: there the threshold alone decides.
  */
@@ -122,7 +122,7 @@ static void compare_question(struct comparison *c, const char *question)
 	}
 }
 
-/* Whoever compares two machines should know. */
+/* A user who compares two machines should know it. */
 static void note_machines(const json_t *a, const json_t *b)
 {
 	static const char *const facts[] = { "cpu", "kernel" };

@@ -149,7 +149,7 @@ static int find_comparator(void *arg, const struct bench_planned *planned, const
 	return search->found;
 }
 
-/* Those of --full are described only where they are measured. */
+/* A comparator for --full is described only if it is measured. */
 static json_t *describe_comparators(const struct bench_config *config, const struct bench_plan *plan,
 				    const struct bench_comparator *const *comparators)
 {

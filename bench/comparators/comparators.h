@@ -2,8 +2,8 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * The comparators: of mirror lists in sync_*.c, primitives in prim_*.c, indexes of ranges in
- * ranges_*.c, outside systems in outside_*.c.  comparators.c and the questions say which of them this build has.
+ * The comparators: of mirror lists in sync_*.c, primitives in prim_*.c, indexes of ranges in ranges_*.c, outside systems
+ * in outside_*.c.  comparators.c and the questions name those that this build has.
  */
 #ifndef BENCH_COMPARATORS_H
 #define BENCH_COMPARATORS_H

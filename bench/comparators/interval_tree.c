@@ -189,7 +189,7 @@ static struct interval_node *first_below(struct interval_node *node, uint64_t fi
 {
 	for (;;) {
 		if (node->child[LEFT] && node->child[LEFT]->latest >= first) {
-			/* Of those one ends late enough; where it starts too late, so do all to its right. */
+			/* One of them ends late enough. If it starts too late, all to its right do too. */
 			node = node->child[LEFT];
 			continue;
 		}

@@ -13,7 +13,7 @@
 
 #include "../measure/bench.h"
 
-/** struct outside_subscriber - who hears of everything, or of one region */
+/** struct outside_subscriber - hears of everything, or of one region */
 struct outside_subscriber {
 	void (*act)(struct outside_subscriber *s);      /* in the callback; NULL: nothing */
 };
@@ -22,10 +22,10 @@ struct outside_subscriber {
 struct outside_dispatcher {
 	int (*open)(void **state, unsigned nr, struct outside_subscriber *subscribers);
 	void (*close)(void *state);
-	/* In the order of the numbers at first; open leaves nobody in. */
+	/* In the order of the numbers at first; open leaves no subscriber in. */
 	int (*join)(void *state, unsigned subscriber);
 	int (*leave)(void *state, unsigned subscriber);
-	/* All have heard on return. */
+	/* On return all subscribers have heard of it. */
 	void (*publish)(void *state, uint64_t start, uint64_t end);
 };
 
@@ -33,7 +33,7 @@ struct outside_dispatcher {
 struct outside_cache {
 	int (*open)(void **state, unsigned nr);
 	void (*close)(void *state);
-	/* Region @region begins at @start; it is looked up, and entered where it is not in. */
+	/* Region @region begins at @start; it is looked up, and entered if it is not in. */
 	int (*get)(void *state, unsigned region, uint64_t start);
 	void (*publish)(void *state, uint64_t start, uint64_t end);
 	/* How many regions were dropped so far. */

@@ -104,7 +104,7 @@ static void poll_calls(void)
 	ck_epoch_poll(&mine->domain);
 }
 
-/* Of the threads that have ended too: nobody uses their records. */
+/* Also of threads that have ended: no thread uses their records. */
 static void barrier(void)
 {
 	for (struct record *r = atomic_load(&records); r; r = r->next)

@@ -29,7 +29,7 @@ struct primitive {
 	void (*pairs)(unsigned n);
 	/* 0 or -errno. */
 	int (*synchronize)(void);
-	/* A section of another domain; where there is one domain, of that. */
+	/* A section of another domain; if the library has one domain, of that one. */
 	void (*open_elsewhere)(void);
 	void (*close_elsewhere)(void);
 	/* primitive_freed(@object) later. */

@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Ways of finding who must hear of a range, for the question "ranges"
+ * Ways of finding the ranges that an invalidation overlaps, for the question "ranges"
  *
  * Each is a comparator, named in comparators.h, whose `own` is a struct ranges.  Items are numbered from
  * 0; each has a callback that the way calls for every item that overlaps.
@@ -18,11 +18,11 @@
 /** struct ranges - ranges are half-open; every fallible call returns 0 or -errno */
 struct ranges {
 	int (*create)(void **state, size_t nr_items);
-	/* @nr_items: of which all are in. */
+	/* All of the @nr_items are in. */
 	void (*destroy)(void *state, size_t nr_items);
 	/* -EOPNOTSUPP: it cannot hold such ranges beside those it has. */
 	int (*insert)(void *state, size_t item, uint64_t start, uint64_t end);
-	/* All are in that there were to be; NULL: nothing to do. */
+	/* Called once after the last insert of the filling; NULL: nothing to do. */
 	void (*ready)(void *state, size_t nr_items);
 	/* The callback of each item that overlaps has been called on return. */
 	void (*invalidate)(void *state, uint64_t start, uint64_t end);

@@ -4,7 +4,7 @@
 /*
  * pthread-rwlock-readers, pthread-rwlock-writers: the C library's lock in both its preferences
  *
- * The default prefers readers: a waiting writer holds nobody back, and may wait for ever.  The
+ * The default prefers readers: a waiting writer holds no reader back, and may wait for ever.  The
  * other is the one kind of glibc's that really prefers writers.
  */
 #include "comparators.h"

@@ -5,7 +5,7 @@
  * urcu-memb, urcu-mb, urcu-bp, urcu-qsbr: the flavours of liburcu, through libmirror-urcu
  *
  * Each thread of the benchmark registers itself with its flavour.  Under qsbr it is offline but in the measured
- * loops, where it announces a quiescent state between invalidations; elsewhere each walk goes online and offline.
+ * loops, which announce a quiescent state between invalidations; elsewhere each walk goes online and offline.
  */
 #include "comparators.h"
 

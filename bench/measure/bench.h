@@ -39,7 +39,7 @@ struct bench_comparator {
 
 enum { BENCH_UNUSED = -1 };
 
-/** struct bench_case - the parameters of one question; a number is BENCH_UNUSED where it means nothing */
+/** struct bench_case - the parameters of one question; a number is BENCH_UNUSED if it means nothing */
 struct bench_case {
 	int publishers;
 	int mirrors;

@@ -79,7 +79,7 @@ int crew_run(struct crew *crew)
 	pthread_barrier_init(&crew->start_line, NULL, crew->nr_threads + 1);
 	err = start_threads(crew);
 	if (err) {
-		/* Those that did start wait at the start line for ever. */
+		/* The threads that did start wait at the start line for ever. */
 		bench_complain("cannot start %u threads", crew->nr_threads);
 		return -ETIMEDOUT;
 	}

@@ -48,7 +48,7 @@ static inline void histogram_add(struct histogram *h, uint64_t value)
 
 void histogram_merge(struct histogram *into, const struct histogram *from);
 
-/** histogram_quantile - @q from 0 to 1; 0 where there are no values */
+/** histogram_quantile - @q from 0 to 1; 0 if there are no values */
 uint64_t histogram_quantile(const struct histogram *h, double q);
 
 /** histogram_to_metrics - PREFIX_p50_ns, _p90_ns, _p99_ns, _p99_9_ns, _max_ns; nothing when empty */

@@ -16,7 +16,7 @@
 #include "bench.h"
 #include "topology.h"
 
-/* The first line of a file; false where there is none. */
+/* The first line of a file; false if there is none. */
 static bool first_line(const char *path, char *line, size_t size)
 {
 	FILE *file = fopen(path, "re");

@@ -92,7 +92,7 @@ static bool register_value(const struct user_regs_struct *regs, ZydisRegister na
 	return false;
 }
 
-/* False for what is not a sum of whole registers: 32-bit addresses and gathers, which none of ours uses. */
+/* False if the address is no sum of whole registers: 32-bit addresses and gathers, which our code does not use. */
 static bool address_of(const ZydisDecodedOperand *operand, const struct user_regs_struct *regs, uint64_t next,
 		       uint64_t *address)
 {
@@ -126,7 +126,7 @@ static int record_operand(struct steps *s, const ZydisDecodedOperand *operand, c
 	return err;
 }
 
-/* What compilers and libraries write for a full fence where a locked instruction is faster than mfence. */
+/* What compilers and libraries write for a full fence if a locked instruction is faster than mfence. */
 static bool adds_nothing_to_stack(const ZydisDecodedInstruction *instruction, const ZydisDecodedOperand *operands)
 {
 	return (instruction->mnemonic == ZYDIS_MNEMONIC_OR || instruction->mnemonic == ZYDIS_MNEMONIC_ADD) &&

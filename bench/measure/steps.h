@@ -4,10 +4,9 @@
 /*
  * Counts, exactly, what an operation does that costs more the more CPUs there are
  *
- * A copy of this process runs the operation under ptrace(2), one instruction at a time, and each is
- * decoded before it is run.  So what is counted is what the compiled code of every library did, of those
- * that nobody here has the source of too, and nothing is estimated.  What an operation waits for would be
- * counted turn by turn; those that are put to this count wait for nobody.
+ * A copy of this process runs the operation under ptrace(2), one instruction at a time, and decodes each instruction
+ * before it runs.  So the counts are what the compiled code of every library did, whether its source is here or not;
+ * nothing is estimated.  A wait would be counted turn by turn; the operations that are counted wait for no thread.
  *
  * Which cache lines threads share is seen, not declared: every line that an operation reads or writes
  * is recorded, and compared with those of another thread.

@@ -4,9 +4,9 @@
 /*
  * The reader of traces; the format stands in trace.h
  *
- * It takes nothing on trust: a trace is either whole and well-formed, or refused with the line that is not. So whoever
- * replays one need not check it again: ranges are not empty and do not wrap, processes live when something happens to
- * them, all numbers of processes and threads are below the counts.
+ * It takes nothing on trust: a trace is whole and well-formed, or it is refused and its first wrong line is named. So a
+ * replay need not check it again: ranges are not empty and do not wrap, processes live when something happens to them,
+ * and all numbers of processes and threads are below the counts.
  */
 #include <ctype.h>
 #include <errno.h>

@@ -5,7 +5,7 @@
  * counts, primitive-counts: what decides how an operation scales beyond the CPUs that are here?
  *
  * Two threads do each operation a few times, and then once while every instruction is counted (steps.h);
- * first the one, then the other, so that nobody waits.  A line is shared if the other thread, too, read
+ * first the one, then the other, so that none waits.  A line is shared if the other thread, too, read
  * or wrote it: for a bracket or a section, in its own bracket or section; for an operation that changes or
  * waits, in any of what it did.
  */
@@ -42,7 +42,7 @@ static const struct scene scenes[] = {
 struct asked {
 	const struct bench_comparator *comparator;
 	const struct scene *scene;
-	/* Does operation @number of the scene; marked by the slot where that is not negative. */
+	/* Does operation @number of the scene; marked by the slot if the slot is not negative. */
 	int (*operate)(struct asked *asked, unsigned thread, unsigned number, int slot);
 	struct mirror_list *list;
 	struct mirror *standing;
@@ -235,7 +235,7 @@ static void set(json_t *metrics, const char *name, uint64_t value)
 	json_object_set_new(metrics, name, json_integer((json_int_t)value));
 }
 
-/* Of the two threads' counts the larger: they differ where the one finds what the other has left. */
+/* The larger of the two threads' counts: they differ if one finds what the other has left. */
 static void evaluate(const struct scene *scene, struct steps *slots, json_t *metrics)
 {
 	unsigned last = scene->nr_operations - 1, nr = scene->shares_with_itself ? 1 : scene->nr_operations;

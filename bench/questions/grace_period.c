@@ -6,7 +6,7 @@
  *
  * One thread waits for one grace period after the other, and each is timed.  Meanwhile:
  *
- *   no-reader    nobody else uses the library
+ *   no-reader    no other thread uses the library
  *   busy         a reader on every CPU opens and ends sections without a pause; the thread that waits
  *                shares a CPU with one of them, so the scheduler's part is in the figures
  *   idle-N       N threads have done one section each, and sleep
@@ -117,7 +117,7 @@ static int run(const struct bench_case *c, const struct bench_comparator *compar
 
 static int plan(const struct bench_config *config, struct bench_plan *plan_)
 {
-	/* Those of a quick run first. */
+	/* The scenes of a quick run come first. */
 	static const char *const scenes[] = { "no-reader", "busy", "elsewhere", "idle-10", "idle-1000", "idle-10000" };
 	enum { NR_SCENES = sizeof(scenes) / sizeof(scenes[0]), NR_QUICK = 3 };
 	unsigned nr_scenes = config->full ? NR_SCENES : NR_QUICK;

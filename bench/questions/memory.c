@@ -7,10 +7,10 @@
  * Mirrors are counted exactly, by an allocator given to the list: what it holds for 100,000 mirrors of the
  * whole list, in order, and for as many range mirrors, registered in order and in random order.
  * What is retired and not yet freed is the most that the list holds above what stands while 10,000 more come and
- * go, one after the other: with nobody walking, and behind a walk that sleeps in a callback all the while.
+ * go, one after the other: while no thread walks, and behind a walk that sleeps in a callback all the while.
  * What a domain takes is what malloc has handed out for 256 of them.  What a thread takes, and a thread in each
  * further domain, is how the process's resident memory differs between three crowds of threads:
- * those that do nothing, that use one domain, that use 17.  Pages are whole: the last figures are of
+ * threads that do nothing, threads that use one domain, threads that use 17.  Pages are whole: the last figures are of
  * that precision.
  */
 #include "../measure/crew.h"

@@ -8,7 +8,7 @@
  *   behind     one subscriber's callback sleeps 10 ms; meanwhile another thread takes out another
  *              subscriber and puts it in again, without a pause, and times the former
  *   cache      one thread looks a region up, which enters it, and publishes that its memory is gone, over and
- *              over, among as many other regions as there are; and publishes memory that nobody caches
+ *              over, among as many other regions as there are; and publishes memory that is not cached
  */
 #include "../measure/crew.h"
 
@@ -182,7 +182,7 @@ out:
 
 /* ---- cache ---- */
 
-/* Region @number, with a page before it and one behind it that are nobody's. */
+/* Region @number; the page before it and the page behind it belong to no region. */
 static uint64_t start_of(unsigned number)
 {
 	return ((uint64_t)1 << 40) + 2 * (uint64_t)number * OUTSIDE_PAGE;

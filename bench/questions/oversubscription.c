@@ -6,8 +6,8 @@
  *
  * Eight publishers for each CPU repeat brackets over 16 mirrors, each timed by itself, and take turns as the
  * kernel lets them.  One more thread registers a mirror and unregisters it, then sleeps a millisecond, and so on.
- * A thread that holds a lock is put off its CPU like any other: who spins for it burns the time that the
- * holder would need, and who sleeps waits for its turn.
+ * A thread that holds a lock is put off its CPU like any other: a thread that spins for it burns the time
+ * that the holder would need, and a thread that sleeps waits for its turn.
  */
 #include "../measure/crew.h"
 

@@ -24,7 +24,7 @@ struct bench_question {
 	const char *title;              /* the question in words */
 	const char *how_to_read;        /* a few sentences for the report */
 	bool exact;                     /* the same each time: asked once, whatever the repeats */
-	/* Its own, ending with NULL, where mirror lists are not what it compares; NULL: bench_comparators. */
+	/* If it does not compare mirror lists: its own comparators, ending with NULL. NULL: bench_comparators. */
 	const struct bench_comparator *const *comparators;
 	/* Adds the cases that @config asks for to @plan. */
 	int (*plan)(const struct bench_config *config, struct bench_plan *plan);
@@ -120,7 +120,7 @@ int bench_plan_add(struct bench_plan *plan, const struct bench_question *questio
 /**
  * bench_wanted - whether a filter lets "question/case/comparator" through
  *
- * With --quick one that is full_only is wanted only by a filter that needs its name to match.
+ * With --quick a comparator that is full_only is wanted only if a filter needs its name to match.
  */
 bool bench_wanted(const struct bench_config *config, const char *question, const char *name,
 		  const struct bench_comparator *comparator);
@@ -128,7 +128,7 @@ bool bench_wanted(const struct bench_config *config, const char *question, const
 /** bench_share_ns - how long each measured part may take for @budget_ns to suffice for @runs of them */
 uint64_t bench_share_ns(const struct bench_config *config, uint64_t budget_ns, unsigned runs, uint64_t most_ns);
 
-/** bench_comparators_of - those that @question is put to; ends with NULL */
+/** bench_comparators_of - the comparators that @question is put to; ends with NULL */
 const struct bench_comparator *const *bench_comparators_of(const struct bench_question *question);
 
 /** bench_nr_comparators_of - how many of them @config asks for without filters; @question NULL: of bench_comparators */

@@ -57,7 +57,7 @@ struct replay {
 	struct player *players;
 	uint64_t duration_ns;
 	uint64_t begun_ns, wall_ns;     /* thread 0's */
-	int nr_passes;                  /* the same: those that are measured */
+	int nr_passes;                  /* the same: the passes that are measured */
 	atomic_bool stop;
 	/* A line at which all wait for all, without the kernel: passes may take less than a wake-up. */
 	atomic_uint arrived, crossed;
@@ -137,7 +137,7 @@ static size_t unregister_together(struct replay *replay, const struct replay_op 
 	return n;
 }
 
-/* One reading of the clock per call, and one more where it had to wait. */
+/* One reading of the clock per call, and one more if it had to wait. */
 static void play(struct replay *replay, unsigned index, int pass)
 {
 	const struct replay_part *part = &replay->script->parts[index];

@@ -4,7 +4,7 @@
 /*
  * storm: what does a publisher notice of another thread that registers and unregisters at full speed?
  *
- * Publishers, one fewer than CPUs, repeat brackets, each timed by itself; first while nobody changes the list
+ * Publishers, one fewer than CPUs, repeat brackets, each timed by itself; first while no thread changes the list
  * (quiet), then while one more thread does without a pause (storm).  Two scenes:
  *
  *   list     16 mirrors of everything; the thread registers one more and unregisters it
@@ -54,7 +54,7 @@ static int on_start(struct mirror *m, const struct mirror_range *r)
 
 static const struct mirror_ops ops = { .size = sizeof(ops), .invalidate_range_start = on_start };
 
-/* The standing range mirrors lie on even pages, those that come and go on odd ones. */
+/* Range mirrors that stay lie on even pages, range mirrors that come and go on odd pages. */
 static int register_at(struct storm *storm, struct mirror *m, uint64_t number)
 {
 	return mirror_register_range(storm->list, m, &ops, number * page, number * page + page);

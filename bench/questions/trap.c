@@ -9,7 +9,7 @@
  *
  *   slow       publishes to one mirror whose callback takes 10 ms; it sleeps, for it stands for a
  *              device that answers late
- *   leaver     once that callback runs, unregisters another mirror, which nobody publishes to
+ *   leaver     once that callback runs, unregisters another mirror, which no thread publishes to
  *   publishers (one fewer than CPUs) look for a sign that the unregister waits (witness.h), and from
  *              then until the slow callback is over have an invalidation due every 20 us
  *

@@ -64,7 +64,7 @@ struct report_figure {
 	} marks[PANEL_MAX_MARKS];
 	report_shows_fn *shows;         /* NULL: all cases */
 	bool own_axes;                  /* the panels are not to be compared with each other */
-	double line;                    /* where a dashed line stands; 0: nowhere */
+	double line;                    /* a dashed line stands at this value; 0: no line */
 	const char *caption;
 };
 

@@ -28,10 +28,10 @@ struct drawing {
 	size_t nr_panels, nr_more;
 	char *svgs[MAX_SVGS];
 	size_t nr_svgs;
-	int better;                     /* as metric_better; 0 where it differs */
+	int better;                     /* as metric_better; 0 if the panels differ */
 };
 
-/* Only the few, where there are many. */
+/* If there are many comparators, only the few of the headline. */
 static size_t rows_of(const json_t *results, const char *question, bool headline, const char **names)
 {
 	size_t nr = summary_comparators(results, question, names), n = 0;

@@ -34,7 +34,7 @@ static const char *format(double value, enum goal_unit unit, char *text, size_t 
 	}
 }
 
-/* Of one case the ratios within a repeat; of two the medians, and the widest interval that theirs allow. */
+/* Within one case: ratios within a repeat. Of two cases: of the medians, with the widest interval that both allow. */
 static bool measured(const json_t *results, const char *question, const struct report_goal *goal, const char *case_name,
 		     struct estimate *e)
 {

@@ -31,7 +31,7 @@ const char *case_words(const char *case_name, char *text, size_t size);
 
 enum { METRICS_MAX = 64 };
 
-/** summary_metrics - names of those that are numbers, in the order of the records; returns how many, METRICS_MAX at most */
+/** summary_metrics - names of metrics that are numbers, as the records have them; returns how many, METRICS_MAX at most */
 size_t summary_metrics(const json_t *results, const char *question, const char *case_name, const char **names);
 
 #endif /* BENCH_METRICS_H */

@@ -80,7 +80,7 @@ static void paragraph(const char *class, const char *text, FILE *out)
 	fputs("</p>\n", out);
 }
 
-/* Whoever reads the page later was not there to see the note on the terminal. */
+/* A reader of the page has not seen the note on the terminal. */
 static void write_noise_warning(const json_t *results, FILE *out)
 {
 	const json_t *machine = json_object_get(results, "machine");
@@ -200,7 +200,7 @@ static void write_left_out(const json_t *question, FILE *out)
 	}
 }
 
-/* What could not be measured is said where its numbers would be. */
+/* Errors stand in the place of the numbers that could not be measured. */
 static void write_errors(const json_t *results, const char *question, FILE *out)
 {
 	const json_t *record;
@@ -291,7 +291,7 @@ static void write_comparator(const json_t *comparator, FILE *out)
 	fputs("</td></tr>\n", out);
 }
 
-/* Those that every question has, and those of questions of their own; what is described alike stands there once. */
+/* The comparators of mirror lists, and the own comparators of questions; equal descriptions stand there once. */
 static void write_comparators(const json_t *results, FILE *out)
 {
 	json_t *all = json_array(), *one, *question;

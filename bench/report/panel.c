@@ -293,7 +293,7 @@ static void lines_axes(FILE *script, const struct panel_lines *panel, double *un
 		fprintf(script, "set yrange [0:%.9g]\nset ytics %.9g\n", high / *unit * 1.04, tic_step(high / *unit, 6));
 	}
 	snprintf(axis, sizeof(axis), "%s%s%s", panel->y_axis, name[0] ? ", " : "", name);
-	/* As a label: gnuplot would put it where the tics end, which may be outside. */
+	/* As a label: gnuplot would put it at the end of the tics, which may be outside. */
 	fputs("set label 2 ", script);
 	quoted(axis, script);
 	fputs(" at screen 0.03, graph 0.5 center rotate by 90\nset xlabel ", script);
@@ -337,7 +337,7 @@ char *panel_lines_svg(const struct panel_lines *panel, const char *id)
 	for (size_t i = 0; i < panel->nr_lines; i++) {
 		int family = (int)comparator_family(panel->lines[i].name), nth = in_family[family]++;
 
-		/* Those of one family differ in their marks and dashes. */
+		/* Lines of one family differ in their marks and dashes. */
 		fprintf(script, "%s$line_%zu using 1:2:3:4 with yerrorlines lc rgb '%s' pt %d dt %d ps 0.9 lw 1.6 title ",
 			i ? ", " : "", i, svg_colour(family), svg_mark(nth), nth + 1);
 		quoted(panel->lines[i].name, script);

@@ -28,7 +28,7 @@ struct panel {
 	char title[128];
 	char axis[128];                 /* what is measured; the unit is added */
 	enum metric_kind kind;
-	double line;                    /* where a dashed line stands; 0: nowhere */
+	double line;                    /* a dashed line stands at this value; 0: no line */
 	double low, high;               /* of all panels of the figure that have the same axis */
 	size_t nr_rows;
 	struct panel_row rows[PANEL_MAX_ROWS];
@@ -40,7 +40,7 @@ void panel_range(const struct panel *panel, double *low, double *high);
 /** panel_is_log - whether its values are far apart, so that it has marks on a logarithmic axis in place of bars */
 bool panel_is_log(const struct panel *panel);
 
-/** panel_rows_svg - the svg element; the caller frees it; NULL with a message where gnuplot fails */
+/** panel_rows_svg - the svg element; the caller frees it; NULL with a message if gnuplot fails */
 char *panel_rows_svg(const struct panel *panel, const char *id);
 
 struct panel_line {

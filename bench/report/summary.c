@@ -267,7 +267,7 @@ static bool has_records(const json_t *results, const char *question, const char 
 	return false;
 }
 
-/* A question's own comparators, or those of the run. */
+/* A question's own comparators, or the run's. */
 static const json_t *comparators_of(const json_t *results, const char *question)
 {
 	const json_t *described, *own;

@@ -36,19 +36,19 @@ struct estimate estimate_ratio(const double *values, size_t n, const double *bas
 /** estimates_differ - whether the intervals part; only then is a difference called one */
 bool estimates_differ(const struct estimate *a, const struct estimate *b);
 
-/** summary_values - of one metric, with their repeats where @repeats is given; returns how many, SUMMARY_MAX_VALUES at most */
+/** summary_values - of one metric, with their repeats unless @repeats is NULL; returns how many, SUMMARY_MAX_VALUES at most */
 size_t summary_values(const json_t *results, const char *question, const char *case_name, const char *comparator,
 		      const char *metric, double *values, int *repeats);
 
-/** summary_records - those of one case over one comparator, without looking through all; NULL: there are none */
+/** summary_records - the records of one case over one comparator, found without a search; NULL: there are none */
 const json_t *summary_records(const json_t *results, const char *question, const char *case_name,
 			      const char *comparator);
 
-/** summary_value - false where no record has the metric */
+/** summary_value - false if no record has the metric */
 bool summary_value(const json_t *results, const char *question, const char *case_name, const char *comparator,
 		   const char *metric, struct estimate *estimate);
 
-/** summary_repeat - the value of one repeat; false where there is none */
+/** summary_repeat - the value of one repeat; false if there is none */
 bool summary_repeat(const json_t *results, const char *question, const char *case_name, const char *comparator,
 		    const char *metric, int repeat, double *value);
 
@@ -56,7 +56,7 @@ bool summary_repeat(const json_t *results, const char *question, const char *cas
 bool summary_ratio(const json_t *results, const char *question, const char *case_name, const char *comparator,
 		   const char *base, const char *metric, struct estimate *estimate);
 
-/** summary_text - a metric that is text: what all repeats say, "x or y" where they differ, or NULL */
+/** summary_text - a metric that is text: what all repeats say, "x or y" if they differ, or NULL */
 const char *summary_text(const json_t *results, const char *question, const char *case_name,
 			 const char *comparator, const char *metric);
 
@@ -70,13 +70,13 @@ size_t summary_cases(const json_t *results, const char *question, const char **n
 /** summary_parameter - a number of a case, or -1 */
 int summary_parameter(const json_t *results, const char *question, const char *case_name, const char *key);
 
-/** summary_comparators - names, in the order of the run; @question NULL: those of the mirror list; returns how many */
+/** summary_comparators - names, in the order of the run; @question NULL: the comparators of mirror lists; returns how many */
 size_t summary_comparators(const json_t *results, const char *question, const char **names);
 
 /** summary_string - results[group][key] as text, or "unknown"; @group NULL: results[key] */
 const char *summary_string(const json_t *results, const char *group, const char *key);
 
-/** summary_load - read and check a results.json; NULL and a message when it is none */
+/** summary_load - read and check a results.json; NULL and a message if it is none */
 json_t *summary_load(const char *path);
 
 #endif /* BENCH_SUMMARY_H */

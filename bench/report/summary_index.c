@@ -12,7 +12,7 @@
 
 #include "summary.h"
 
-/* Of whose records the index was made, how many they were, and the index: from key to an array of records. */
+/* The records that the index was made of, their number, and the index: from key to an array of records. */
 static struct {
 	const json_t *records;
 	size_t nr;

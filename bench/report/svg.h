@@ -21,7 +21,7 @@ const char *svg_css(int dark);
  * svg_draw - run gnuplot over @script
  * @name:    made part of every id, so that several figures can stand in one page
  * @title:   what a screen reader says of it
- * Return:   the svg element; the caller frees it; NULL with a message where gnuplot fails
+ * Return:   the svg element; the caller frees it; NULL with a message if gnuplot fails
  */
 char *svg_draw(const char *script, const char *name, const char *title);
 

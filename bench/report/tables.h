@@ -9,7 +9,7 @@
 
 enum { REPORT_MAX_TABLES = 64 };
 
-/* So many comparators stand in the small tables and figures in any case; of more only those of the headline. */
+/* Up to so many comparators all stand in the small tables and figures; of more, only the few of the headline. */
 enum { REPORT_FEW = 8 };
 
 /** report_tables - those of one question; the caller frees each; returns how many */

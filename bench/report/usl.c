@@ -14,7 +14,7 @@ static double term(unsigned which, double n)
 	return which == 0 ? 1 : which == 1 ? n - 1 : n * (n - 1);
 }
 
-/* Gauss with pivots, of @nr equations; false where they do not decide. */
+/* Gauss with pivots, of @nr equations; false if they do not decide. */
 static bool solve(double a[NR_TERMS][NR_TERMS + 1], unsigned nr, double *solution)
 {
 	for (unsigned c = 0; c < nr; c++) {
