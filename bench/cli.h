@@ -4,7 +4,7 @@
 /*
  * Commands and their options: one table each, from which both --help and what is accepted are made
  *
- * t/bench_options compares the program with its man page and its completions.
+ * t/bench/options compares the program with its man page and its completions.
  */
 #ifndef BENCH_CLI_H
 #define BENCH_CLI_H
