@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * What the programs t/usrcu/* share: flavours of domains, threads that hold a section, threads
+ * What the programs of t/usrcu share: flavours of domains, threads that hold a section, threads
  * that wait for a grace period, children, sizes.
  */
 #ifndef MIRROR_USRCU_TEST_H
