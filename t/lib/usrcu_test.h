@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * What the programs t/usrcu/* share: flavours of domains, threads that hold a section, threads
+ * What the programs of t/usrcu share: flavours of domains, threads that hold a section, threads
  * that wait for a grace period, children, sizes.
  */
 #ifndef MIRROR_USRCU_TEST_H
@@ -105,6 +105,13 @@ static inline void *join(pthread_t thread)
 
 	pthread_join(thread, &result);
 	return result;
+}
+
+/* A joined thread may still answer for some microseconds; from then on the kernel does not know it. */
+static inline void thread_gone(pid_t tid)
+{
+	while (syscall(SYS_tgkill, getpid(), tid, 0) == 0)
+		sched_yield();
 }
 
 /* A thread that holds a section from reader_start to reader_stop. */

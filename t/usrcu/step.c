@@ -57,7 +57,7 @@ static volatile enum work work[2];
 
 /* ---- what happens elsewhere ---- */
 
-/* As many steps of grace periods as can be taken now; no waiting, so that a stopped lock does not matter. */
+/* As many steps of grace periods as can be taken now; no waiting, so that a stopped lease does not matter. */
 static void try_to_retire(void)
 {
 	for (int i = 0; i < 6 && retired != 0; i++) {
@@ -370,7 +370,7 @@ static void tests(void)
 	current = 1;
 	dead = retired = 0;
 	order = answered = quit = 0;
-	/* The first use blocks signals, under which a trap would end the program. */
+	/* A first use is a path of its own. */
 	sections();
 	unlock_called(domain, lock_called(domain));
 	helper = start(help, NULL);
