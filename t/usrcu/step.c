@@ -14,25 +14,16 @@
  * The object's versions: the updater publishes a new one, and the old one is dead when a grace
  * period that began after is over.  A section may never hold a dead version.
  */
-#include "usrcu_test.h"
+#include "usrcu_step.h"
 
-#if !defined(__x86_64__)
-
-int main(void)
-{
-	skip_all("single steps are done for x86-64 alone");
-}
-
-#elif SANITIZED
+#if !CAN_STEP
 
 int main(void)
 {
-	skip_all("a sanitizer's own code would be stepped through");
+	skip_all("single steps are done for x86-64 alone, without sanitizers");
 }
 
 #else
-
-#include <ucontext.h>
 
 #define MOST_STOPS 20000
 /* Stops for each pair of works of each call, the one that matters most there and the others; one costs up to 12 us. */
@@ -148,11 +139,8 @@ static void do_it(enum work what)
 
 /* ---- steps ---- */
 
-#define TRAP_FLAG 0x100
-
 static void on_trap(int signal, siginfo_t *info, void *context)
 {
-	greg_t *flags = &((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL];
 	int saved = errno;
 
 	(void)signal;
@@ -162,15 +150,8 @@ static void on_trap(int signal, siginfo_t *info, void *context)
 			do_it(work[i]);
 	/* After the last one it may run on; without any its instructions are counted. */
 	if (stop++ >= at[1] && at[1] >= 0)
-		*flags &= ~(greg_t)TRAP_FLAG;
+		steps_end(context);
 	errno = saved;
-}
-
-static inline __attribute__((always_inline)) void step(bool on)
-{
-	__asm__ volatile("lea -128(%%rsp), %%rsp\n\tpushfq\n\tandq %0, (%%rsp)\n\torq %1, (%%rsp)\n\tpopfq\n\t"
-			 "lea 128(%%rsp), %%rsp"
-			 : : "r"(~(uint64_t)TRAP_FLAG), "r"(on ? (uint64_t)TRAP_FLAG : 0) : "memory", "cc");
 }
 
 static void begin(int first, int second, enum work a, enum work b)
