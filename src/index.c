@@ -9,12 +9,12 @@
 
 _Static_assert(INDEX_WIDE < 32 && INDEX_COMPACT < 64 && INDEX_COMPACT <= 2 * INDEX_WIDE, "masks, and room");
 
-/* @key as it is written in a compact node.  No order is turned round, though some are lost. */
+/* @key as it is written in a compact node.  Keys in order may become equal, but never change places. */
 static uint64_t scaled(const struct index_scale *scale, uint64_t key)
 {
 	uint64_t above = key > scale->base ? (key - scale->base) >> scale->shift : 0;
 
-	return above < INT32_MAX || MUTANT(INDEX_SCALE_WRAPS) ? above : INT32_MAX;
+	return broken_if(INDEX_SCALE_WRAPS, above, above < INT32_MAX ? above : INT32_MAX);
 }
 
 static uint64_t first_in(const struct index_node *node, uint32_t i)
@@ -32,13 +32,13 @@ static void **place_in(struct index_node *node, uint32_t i)
 	return node->is_compact ? &node->compact.place[i] : &node->wide.place[i];
 }
 
-/* The owner's. */
+/* For the owner. */
 static struct index_node *child_in(const struct index_node *node, uint32_t i)
 {
 	return node->is_compact ? node->compact.place[i] : node->wide.place[i];
 }
 
-/* The bounds of the child in place @i of @node, to those who read them there. */
+/* Write the bounds of @child in place @i of @node, where finds read them. */
 static void show(struct index_node *node, uint32_t i, const struct index_node *child)
 {
 	if (node->is_compact) {
@@ -52,12 +52,12 @@ static void show(struct index_node *node, uint32_t i, const struct index_node *c
 
 /* ---- find ---- */
 
-/* The places that overlap, a bit each; places never used may be among them.  A branch would be mispredicted. */
+/* A bit for each place that overlaps, or that was never used.  No branch, because it would be mispredicted. */
 static uint64_t overlapping_wide(const struct index_node *node, uint64_t first, uint64_t last)
 {
 	uint32_t begins_after = 0, ends_before = 0;
 
-	/* Keys that were the place's before are no harm: 2 of index.h. */
+	/* Keys of an earlier item in a place do no harm: 2 of index.h. */
 #pragma GCC unroll 32
 	for (int i = INDEX_WIDE - 1; i >= 0; i--) {
 		begins_after = add_if_above(begins_after, &node->wide.first[i], last);
@@ -191,20 +191,20 @@ static void retire(struct index *index, struct index_node *node)
 	index->nr_nodes--;
 }
 
-/* What one place of a leaf holds, outside of it. */
+/* What a place of a leaf holds. */
 struct part {
 	uint64_t first, last;
-	void *item;                     /* its address orders those with the same first */
+	void *item;                     /* its address orders parts with the same first */
 	uint64_t hint;
 };
 
-/* Whether @part comes before all that has these bounds. */
+/* True if @part comes before everything with these bounds. */
 static bool is_before(const struct part *part, uint64_t first, uint64_t tie)
 {
 	return part->first < first || (part->first == first && (uintptr_t)part->item < tie);
 }
 
-/* Into a place that holds nothing: readers may look at it. */
+/* Put @part into a place that holds nothing; finds may look at it. */
 static void put(struct index_node *leaf, uint32_t i, const struct part *part)
 {
 	store_relaxed(&leaf->wide.first[i], part->first);
@@ -244,7 +244,7 @@ static struct index_scale scale_for(struct index_node *const *children, uint32_t
 	return scale;
 }
 
-/* Whether a compact node tells all that begin apart, and sees where all end. */
+/* True if bounds of a compact node keep different firsts different, and show where each child ends. */
 static bool is_precise(struct index_node *const *children, uint32_t nr)
 {
 	struct index_scale scale = scale_for(children, nr);
@@ -259,7 +259,8 @@ static bool is_precise(struct index_node *const *children, uint32_t nr)
 	return true;
 }
 
-static struct index_node *new_parent(struct index *index, uint32_t level, struct index_node *const *children, uint32_t nr)
+static struct index_node *new_parent(struct index *index, uint32_t level, struct index_node *const *children,
+				     uint32_t nr)
 {
 	struct index_node *node = new_node(index, level);
 
@@ -275,7 +276,7 @@ static struct index_node *new_parent(struct index *index, uint32_t level, struct
 	return node;
 }
 
-/* Find out where what is in @node ends; false: nothing is. */
+/* Compute last again from what is in @node; false: nothing is. */
 static bool narrow(struct index_node *node)
 {
 	uint64_t greatest = 0, last;
@@ -288,7 +289,7 @@ static bool narrow(struct index_node *node)
 		greatest = last_in(node, i) > greatest ? last_in(node, i) : greatest;
 	}
 	node->last = node->is_compact ? 0 : greatest;
-	/* Of a compact node's children the one that ends last is among these. */
+	/* The child of a compact node that ends last is one of those with the greatest scaled last. */
 	for (uint32_t i = 0; node->is_compact && i < node->used; i++) {
 		if (!child_in(node, i) || last_in(node, i) < greatest)
 			continue;
@@ -305,7 +306,7 @@ struct path {
 	uint32_t at[INDEX_LEVELS];                /* the place of node[level] that leads down */
 };
 
-/* The last child that is not after @part; the first where there is none. */
+/* The place of the last child that is not after @part; of the first child if all are. */
 static uint32_t child_for(const struct index_node *node, const struct part *part)
 {
 	uint64_t first = node->is_compact ? scaled(&node->scale, part->first) : part->first;
@@ -353,13 +354,13 @@ static void widen(const struct index *index, const struct path *path, const stru
 			continue;
 		}
 		node->last = part->last > node->last ? part->last : node->last;
-		/* Relaxed: the owner publishes the insertion as a whole. */
+		/* Relaxed: the owner makes the insertion visible as a whole. */
 		if (level < index->root->level)
 			show(path->node[level + 1], path->at[level + 1], node);
 	}
 }
 
-/* Hang @node, or nothing, where @level's node of the way was. */
+/* Hang @node, or nothing if NULL, in place of @level's node of the path. */
 static void hang(struct index *index, const struct path *path, uint32_t level, struct index_node *node)
 {
 	if (level == index->root->level)
@@ -372,7 +373,7 @@ static void hang(struct index *index, const struct path *path, uint32_t level, s
 
 /* ---- insert ---- */
 
-/* Parts in order, and whether the last of them came last: keys that ascend leave nodes full. */
+/* Parts in order.  If the part that was added last comes last, keys ascend, and nodes are left full. */
 struct sorted {
 	struct part part[2 * INDEX_WIDE];      /* never one place wide */
 	uint32_t nr;
@@ -399,7 +400,7 @@ static void add_all(struct sorted *sorted, const struct index_node *leaf)
 	}
 }
 
-/* How many of @nr go to the first of two nodes; all, if they fit. */
+/* How many of @nr go to the first of two nodes; all if they fit. */
 static uint32_t first_share(uint32_t nr, uint32_t width, bool ascending)
 {
 	if (nr <= width)
@@ -407,7 +408,7 @@ static uint32_t first_share(uint32_t nr, uint32_t width, bool ascending)
 	return ascending && nr == width + 1 ? width : nr / 2;
 }
 
-/* A copy of @node, or two, with both @made in place of the children in the places @at and @beside; how many. */
+/* Copy @node, to one node or two, with both @made instead of the children in the places @at and @beside; how many. */
 static uint32_t copy_with(struct index *index, const struct index_node *node, uint32_t at, uint32_t beside,
 			  struct index_node *made[2])
 {
@@ -439,7 +440,7 @@ static uint32_t nr_in(const struct index_node *leaf)
 	return nr;
 }
 
-/* The place of @above with a leaf, beside the one in place @full, that has room for a part of it; @full: none has. */
+/* The place in @above of a leaf next to the full one, in place @full, that has room for a part of it; @full: none. */
 static uint32_t with_room(const struct index_node *above, uint32_t full)
 {
 	uint32_t most = INDEX_WIDE - (INDEX_WIDE + 3) / 4, best = full;
@@ -455,15 +456,47 @@ static uint32_t with_room(const struct index_node *above, uint32_t full)
 	return best;
 }
 
+/* Replace the nodes of the path from the leaf up, as far as a copy is needed: one store makes them all visible. */
+static void replace_path(struct index *index, const struct path *path, uint32_t beside, struct index_node *made[2])
+{
+	uint32_t level, top = index->root->level, nr = 2;
+	struct index_node *root;
+
+	for (level = 1; nr == 2 && level <= top; level++)
+		nr = copy_with(index, path->node[level], path->at[level], level == 1 ? beside : path->at[level], made);
+	if (nr == 2) {
+		root = new_parent(index, top + 1, made, 2);
+		store_release_unless(INDEX_NO_RELEASE, &index->root, root);
+	} else {
+		hang(index, path, level - 1, made[0]);
+	}
+	while (level-- > 0)
+		retire(index, path->node[level]);
+}
+
+/* The mutant INDEX_SHARE_IN_PLACE: a store for each of two leaves. */
+static void replace_leaves(struct index *index, const struct path *path, uint32_t beside, struct index_node *made[2])
+{
+	uint32_t full = index->root->level ? path->at[1] : beside;
+
+	if (beside == full) {
+		replace_path(index, path, beside, made);
+		return;
+	}
+	put_child(path->node[1], full < beside ? full : beside, made[0]);
+	put_child(path->node[1], full < beside ? beside : full, made[1]);
+	retire(index, path->node[0]);
+}
+
 /*
- * The leaf on the way is full: two new ones share what is in it, and in one beside it that has room; then above there
- * are no more than before.  Replace what must be.
+ * The leaf at the end of the path is full.  Two new leaves share its parts, and those of a leaf next to it that has
+ * room; if one has, the node above gets no more children.
  */
 static void split(struct index *index, const struct path *path, const struct part *new)
 {
-	uint32_t level, top = index->root->level, nr = 2, first, full = top ? path->at[1] : 0;
-	uint32_t beside = top ? with_room(path->node[1], full) : full;
-	struct index_node *other = beside != full ? child_in(path->node[1], beside) : NULL, *made[2], *root;
+	bool has_above = index->root->level > 0;
+	uint32_t full = has_above ? path->at[1] : 0, beside = has_above ? with_room(path->node[1], full) : full, first;
+	struct index_node *other = beside != full ? child_in(path->node[1], beside) : NULL, *made[2];
 	struct sorted sorted = { .nr = 0 };
 
 	add_all(&sorted, path->node[0]);
@@ -475,25 +508,7 @@ static void split(struct index *index, const struct path *path, const struct par
 	first = first_share(sorted.nr, INDEX_WIDE, sorted.ascending);
 	made[0] = new_leaf(index, sorted.part, first);
 	made[1] = new_leaf(index, sorted.part + first, sorted.nr - first);
-	if (MUTANT(INDEX_SHARE_IN_PLACE) && other) {
-		put_child(path->node[1], full < beside ? full : beside, made[0]);
-		put_child(path->node[1], full < beside ? beside : full, made[1]);
-		retire(index, path->node[0]);
-		return;
-	}
-	for (level = 1; nr == 2 && level <= top; level++)
-		nr = copy_with(index, path->node[level], path->at[level], level == 1 ? beside : path->at[level], made);
-	if (nr == 2) {
-		root = new_parent(index, top + 1, made, 2);
-		if (MUTANT(INDEX_NO_RELEASE))
-			store_relaxed(&index->root, root);
-		else
-			store_release(&index->root, root);
-	} else {
-		hang(index, path, level - 1, made[0]);
-	}
-	while (level-- > 0)
-		retire(index, path->node[level]);
+	broken_if(INDEX_SHARE_IN_PLACE, replace_leaves, replace_path)(index, path, beside, made);
 }
 
 void index_insert(struct index *index, uint64_t first, uint64_t last, void *item, const void *hint)
@@ -509,8 +524,7 @@ void index_insert(struct index *index, uint64_t first, uint64_t last, void *item
 		return;
 	}
 	descend(index, &part, &path);
-	if (!MUTANT(INDEX_NO_WIDEN))
-		widen(index, &path, &part);
+	unless(INDEX_NO_WIDEN, widen(index, &path, &part));
 	leaf = path.node[0];
 	for (i = 0; i < leaf->used && leaf->wide.place[i]; )
 		i++;
@@ -547,7 +561,7 @@ void index_remove(struct index *index, uint64_t first, const void *item)
 		} else if (above && node->last < last) {
 			show(above, path.at[level + 1], node);
 		}
-		/* Only what was the last to end, or is gone, makes a difference above. */
+		/* The node above changes only if this one is gone, or was the last to end. */
 		if (!above || (!is_empty && (node->last == last || above->last > last)))
 			return;
 	}

@@ -2,57 +2,75 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * An index of ranges: which items overlap a range, while others insert and remove
+ * An index of ranges: which items overlap a range, while other threads insert and remove
  *
- * Terms.  An item is a range [first, last], both inclusive, a pointer that no other item has and
- * that the index never follows, and a hint: what its finder will look at besides, fetched early.
- * A node is a leaf, with items, or has children.  Its bounds include every item below it.
+ * Terms.  An item is a range [first, last], both inclusive, a pointer that no other item has and that the index never
+ * follows, and a hint: what its finder will read besides, fetched early.  A node is a leaf, with items, or has
+ * children.  Its bounds include every item below it.
  *
- * State.  One thread at a time changes the index, under a lock of its owner's.  Any number read
- * it meanwhile, each within a section of the owner's; a node that they may still see is retired
- * instead of freed.
+ *      a leaf                                          a node above, wide or compact
+ *      +-----------------------------------------+     +-----------------------------------------+
+ *      | level = 0, used, next                   |     | level > 0, used, next, scale, is_compact|
+ *      | first, tie, last: its exact bounds      |     | first, tie, last: its exact bounds      |
+ *      +-----------+-----------+---------+-------+     +-----------+-----------+-----------------+
+ *      | first[0]  | last[0]   | place[0]| hint  |     | first[0]  | last[0]   | place[0] -> node|
+ *      | first[1]  | last[1]   | NULL    |       |     | first[1]  | last[1]   | place[1] -> node|
+ *      | ...       |           |         |       |     | ...       |           |                 |
+ *      +-----------+-----------+---------+-------+     +-----------+-----------+-----------------+
+ *        of the item             -> item                 of the child; compact: in 31 bits
+ *
+ * State.  One thread at a time changes the index, under a lock of its owner's.  Any number of threads read it
+ * meanwhile, each within a section of the owner's; a node that they may still see is retired instead of freed.
  *   node->used          grows; the owner's
  *   node->first, tie, last      its bounds, exact: no item below comes before (first, tie), where tie is an item's
- *                       pointer, none ends after last; the owner's
+ *                       pointer; none ends after last; the owner's
  *   is_compact, scale   constant: how the node is written
- *   wide                of a leaf, an item a place with its hint; above, a child with its bounds; place is NULL
- *                       where there is none
- *   compact             of more children: bounds are (bound - base) >> shift, but no less than 0 and no more than fits
- * All places change in place.  In a leaf they are in no order; above they are in that of (first, tie), and
- * a place whose child was taken out stays NULL.
+ *   wide                of a leaf, an item a place with its hint; above, a child with its bounds; place is NULL if it
+ *                       is empty
+ *   compact             of more children: bounds are (bound - base) >> shift, at least 0 and at most INT32_MAX
+ * All places change in place.  In a leaf they are in no order.  Above, they are in order of (first, tie), and a place
+ * whose child was taken out stays NULL.
  *
  * Algorithm
  *   1. Find goes down every place whose bounds overlap.  It compares all places of a node without a branch, and
- *      has what it will look at next fetched: the node's pointers, the items and their hints.
- *   2. Insert widens the bounds on the way down, and puts the item in an empty place of the leaf that
- *      its (first, pointer) leads to: keys first, pointer last.
- *   3. Where the leaf is full, two new ones share its items, and those of the leaf beside it if that has room; the
- *      node above is replaced by a copy, with one place more where no leaf beside had room, which may split it too; one
- *      store in the lowest node that is not replaced, or in the root, publishes them all.  The replaced nodes are
+ *      prefetches what it will read next: the node's pointers, the items and their hints.
+ *   2. Insert widens the bounds on the way down, and puts the item in an empty place of the leaf to which its (first,
+ *      pointer) leads: keys first, pointer last.
+ *   3. If the leaf is full, two new leaves share its items, and those of the leaf beside it if that has room.  The node
+ *      above is replaced by a copy; if no leaf beside had room, the copy has one more child, and may be split too.  One
+ *      store in the lowest node that is not replaced, or in the root, makes them all visible.  The replaced nodes are
  *      retired.
- *   4. Remove empties the place and narrows last on the way up.  A node with nothing in it is
- *      taken out of the one above, and retired.  It needs no memory.
- *   5. A find among a million waits for memory most of all, so what it reads of a child is small: 16 bytes in a
- *      compact node.  The nodes above the leaves then stay in the cache.  Where numbers of 31 bits would make
- *      children look alike that are not, as do two clusters of addresses far apart, the copy of 3 is two wide nodes.
+ *   4. Remove empties the place and narrows last on the way up.  A node with nothing in it is taken out of the one
+ *      above, and retired.  It needs no memory.
+ *   5. A find among a million items waits for memory most of all, so what it reads of a child is small: 16 bytes in a
+ *      compact node.  The nodes above the leaves then stay in the cache.  If numbers of 31 bits would make different
+ *      children look alike, as with two clusters of addresses far apart, the copy of 3 is two wide nodes.
  *
  * Why it is safe
- *   1. Find reports every item whose insertion happened before it began and whose removal did
- *      not: at every moment the bounds above an item in the index include it, 2 widens before
- *      it puts, 4 narrows to what is left; and a split publishes nodes that hold the same items.
- *      Scaling never turns an order round, so what overlaps does so when scaled.
- *   2. It may report others: items that come and go meanwhile, an item under the keys of the one
- *      that had its place before.  The owner asks each item itself.  None is reported twice: an
- *      item changes its leaf only by 3, and a find is on one side of that or the other.
- *   (t/index_model against brute force; explorer: index-insert, index-split, index-share; mutants INDEX_NO_WIDEN,
+ *   1. Find reports every item whose insertion happened before the find began and whose removal did not: at every
+ *      moment the bounds above an item in the index include it.  2 widens before it puts, 4 narrows to what is left,
+ *      and a split makes nodes visible that hold the same items.  Scaling never reverses an order, so bounds that
+ *      overlap still do when scaled.
+ *   2. It may report others: items that come and go meanwhile, or an item under the keys of an earlier one in its
+ *      place.  The owner asks each item itself.  No item is reported twice, and none is lost by a split: an item changes
+ *      its leaf only by 3, and a find is before its store or after it:
+ *
+ *          share of two leaves                a find
+ *          copy the node above
+ *                                             reads the old node above: old leaves, every item
+ *          one store: the copy
+ *                                             reads the copy: new leaves, every item
+ *
+ *      With a store for each leaf, a find between the two would miss the items that move to the other leaf.
+ *   (t/mirror/index_model against brute force; explorer: index-insert, index-split, index-share; mutants INDEX_NO_WIDEN,
  *   INDEX_SCALE_WRAPS, INDEX_SHARE_IN_PLACE)
  *
- * Cost.  Find: O(log n + what it reports) where ranges do not nest deeply.  Insert: the same,
- * and now and then two new nodes a level.  Memory: 896 bytes for each 26 items, three quarters full where keys come at
- * random, full when keys ascend; a leaf stays until its last item is gone.
+ * Cost.  Find: O(log n + what it reports) if ranges do not nest deeply.  Insert: the same, and now and then two new
+ * nodes a level.  Memory: 896 bytes for each 26 items, three quarters full if keys come at random, full if keys ascend;
+ * a leaf stays until its last item is gone.
  *
- * Barriers: the owner's.  It publishes insertions (mirror_list.c:A), and frees after a grace
- * period.  Only insert's own order of keys and pointer is here.
+ * Barriers: the owner's.  It makes insertions visible (mirror_register.c:A), and frees after a grace period.  Only
+ * insert's own order of keys and pointer is here.
  *
  * Sources: Bayer and McCreight, 1972 (B-trees, and leaves that share); Edelsbrunner's interval trees for last.
  */
@@ -78,7 +96,7 @@ struct index_scale {
 struct index_node {
 	uint32_t level;                 /* 0: a leaf */
 	uint32_t used;
-	struct index_node *next;        /* spare, or retired: the list of such */
+	struct index_node *next;        /* of spare nodes, or of retired ones */
 	uint64_t first, tie, last;
 	struct index_scale scale;
 	bool is_compact;                /* places begin on a cache line, after this */
@@ -114,7 +132,7 @@ static inline uint32_t index_needs(const struct index *index)
 void index_give_spare(struct index *index, struct index_node *node);
 /* With at least index_needs() spare nodes. */
 void index_insert(struct index *index, uint64_t first, uint64_t last, void *item, const void *hint);
-/* The very item that was inserted with these. */
+/* The item must have been inserted with these. */
 void index_remove(struct index *index, uint64_t first, const void *item);
 /*
  * A find under way: all items that overlap [first, last], in no order.
@@ -131,11 +149,11 @@ struct index_find {
 	uint32_t level, top;            /* where it is; the root's */
 	const struct index_node *leaf;
 	void *const *places[INDEX_LEVELS];       /* by level: of the nodes on the way there */
-	uint64_t left[INDEX_LEVELS];    /* which of each are still to be entered */
+	uint64_t left[INDEX_LEVELS];    /* of each, the places still to be entered */
 };
 
 void index_find_begin(struct index_find *find, const struct index_node *root, uint64_t first, uint64_t last);
-/* The next @room items, less only where they are the last. */
+/* The next @room items; fewer only if they are the last. */
 size_t index_find_more(struct index_find *find, void **items, size_t room);
 
 #endif /* MIRROR_INDEX_H */

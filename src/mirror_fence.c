@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * The fence mode: who pays for the fence between the pins of walks and the marks of drains
+ * The fence mode: which side pays for the fence between the pins of walks and the marks of drains
  *
  * A drain marks entries dead and then looks at pins; a walk pins and then looks at the mark.  Both sides need a full
  * fence between the two (A and E of mirror_pin.c, C of mirror_unregister.c).  There are two ways.  With membarrier(2)
@@ -52,8 +52,8 @@
  *                                                            pin, sees the mark: does not call
  *
  *      (fence-end; mutant FENCING_DECIDED_EARLY)
- *   3. An OFF that was stored before the drain took the lock.  Then the drain sees OFF, or a later mode, and interrupts,
- *      or is in case 1.
+ *   3. An OFF that was stored before the drain took the lock.  Then the drain sees OFF, or a later mode, and
+ *      interrupts, or is in case 1.
  *
  * Cost.  A walk: one load of a line that it reads anyway.  A drain: nothing.
  *

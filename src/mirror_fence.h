@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 libmirror contributors */
 /* SPDX-License-Identifier: MIT */
 
-/* Who pays for the fence between pins and drains: mirror_fence.c explains it. */
+/* Which side pays for the fence between pins and drains: mirror_fence.c explains it. */
 #ifndef MIRROR_FENCE_H
 #define MIRROR_FENCE_H
 

@@ -193,6 +193,7 @@ int mirror_list_create(struct mirror_list **list, const struct mirror_list_attr 
 	if (!l)
 		return -ENOMEM;
 	port_mutex_init(&l->lock);
+	l->pending_generation = process_generation();
 	l->sync = sync;
 	l->grace_period = sync->kind == MIRROR_SYNC_GRACE_PERIOD;
 	l->targeted = sync->poll_state && !(attr->flags & MIRROR_LIST_DRAIN_DOMAIN);
@@ -218,6 +219,7 @@ int mirror_list_destroy(struct mirror_list *list)
 	if (!list)
 		return -EINVAL;
 	gate_lock(&list->lock);
+	count_pending_(list);
 	busy = list->nr_mirrors || list->nr_pending;
 	gate_unlock(&list->lock);
 	/* An open bracket is a section of list->brackets; a walk outside of any bracket is in a callback. */

@@ -81,7 +81,7 @@ struct mirror__entry {
 		struct link link;               /* of a retired entry; under list->lock */
 	};
 	uint64_t first, last;           /* bytes, both inclusive; constant */
-	uint64_t joined;                /* list->seq since it is registered, NEVER until then; set once, under list->lock */
+	uint64_t joined;                /* list->seq since it is registered, else NEVER; set once, under list->lock */
 	uint64_t released;              /* list->seq since its release has returned, else NEVER; set once, the same */
 	uint64_t fills_from;            /* list->seq since brackets count themselves in fill, else NEVER; the same */
 	uint64_t fill;                  /* FILL_... of mirror_fill.h; read-modify-writes of any walk */
@@ -109,7 +109,7 @@ enum {
 	ENTRY_COMPLETED = 1u << 2,
 };
 
-/* Entries of whole-list mirrors in order of registration; NULL where one was taken out.  Copied when it is full. */
+/* Entries of whole-list mirrors in order of registration; NULL if taken out.  Copied when it is full. */
 struct whole_array {
 	uint64_t room;                  /* constant */
 	uint64_t used;                  /* written under list->lock; no entry is in a place from there on */
@@ -130,6 +130,7 @@ struct walker {
 	const char *what[MAX_PINS];             /* the callback's name; stall reports read it */
 	uint64_t since[MAX_PINS];               /* when it began, ns, if stalls are reported; the same */
 	int token;                              /* of the sync's read_lock, taken at depth 0 */
+	uint32_t completing;                    /* calls of done() that the thread is in */
 	uint64_t walks, callbacks, refusals;    /* totals; statistics read them */
 	/* mirror_fence.c */
 	uint64_t fences_before;                 /* list->nr_fences when its window began */
@@ -207,7 +208,8 @@ struct mirror_list {
 	struct pool entries, nodes;
 	struct chunk *chunks;           /* of both pools */
 	bool released;
-	uint64_t nr_pending;            /* unregistered asynchronously, done() has not yet returned */
+	uint64_t nr_pending;            /* unregistered asynchronously, done() has not yet returned; count_pending_ */
+	uint32_t pending_generation;    /* the process in which nr_pending was last counted */
 	struct mirror *pending;         /* those of them for which done() has not been called either */
 	struct garbage retired;         /* since due got its cookie */
 	struct garbage due;             /* to be freed when ... */

@@ -94,7 +94,7 @@ static inline struct mirror__entry *order_in_whole(struct order *o)
 		struct mirror__entry *e = load_acquire(&o->whole->place[place]);
 
 		o->place++;
-		if (e && broken_if(PLACE_TRUSTED, o->flip || takes_part(e, &o->view), takes_part(e, &o->view)))
+		if (e && broken_if(PLACE_TRUSTED, takes_part(e, &o->view) || o->flip, takes_part(e, &o->view)))
 			return e;
 	}
 	return NULL;

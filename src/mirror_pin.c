@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Pins: why a mirror that nobody pins may be freed
+ * Pins: why a mirror may be freed that no thread pins
  *
  * Terms.  A walk is one level of callbacks of one list in one thread.  A pin is the entry whose callback the thread
  * runs, shown in its walker, one for each level of nesting; it is a hazard pointer.  To drain an entry is to wait until
@@ -81,7 +81,7 @@
  * | D | the look at the pins | the pins before what follows the drain | acquire | B | as B | drain-walk |
  * | E | unpin | the empty pin before the look at the state | light | mirror_unregister.c:C | a drain sleeps for ever | drain-sleep |
  * | F | before the look at the others' pins, async | my empty pin, and DEAD, before theirs | as C | A, F | nobody calls done(); done() beside a callback | drain-async |
- * | H | unpin of a dead entry | ASYNC before mirror__done | acquire | mirror_unregister.c:G | done() is called through an old pointer | drain-async, mirror_torture under TSan |
+ * | H | unpin of a dead entry | ASYNC before mirror__done | acquire | mirror_unregister.c:G | done() is called through an old pointer | drain-async, t/mirror/torture under TSan |
  * | J | enter | the fence mode before the look at the state of entries | acquire | mirror_fence.c:A | a callback runs on a freed mirror | fence-end |
  *
  * Source: Michael, "Hazard Pointers", 2004.
@@ -126,6 +126,7 @@ static void forget_walks(struct walker *w)
 {
 	for (int i = 0; i < MAX_PINS; i++)
 		store_relaxed(&w->pin[i], NULL);
+	store_relaxed(&w->completing, 0);
 	store_relaxed(&w->slot.busy[0], 0);
 }
 
@@ -279,9 +280,26 @@ static void take_off_pending(struct mirror *m)
 		m->mirror__next->mirror__link = m->mirror__link;
 }
 
+void count_pending_(struct mirror_list *list)
+{
+	uint64_t nr = load_relaxed(&list->fallback.completing);
+	struct walker *w;
+
+	if (list->pending_generation == process_generation())
+		return;
+	for (const struct mirror *m = list->pending; m; m = m->mirror__next)
+		nr++;
+	for (struct slots_walk i = slots_first(&list->walkers); (w = slots_next(&i)); )
+		if (depth_of_(w) && !vanished_(list, w))
+			nr += load_relaxed(&w->completing);
+	list->nr_pending = nr;
+	list->pending_generation = process_generation();
+}
+
 /* A done() under way: mirror_barrier waits for it. */
 struct completion {
 	struct mirror_list *list;
+	struct walker *walker;
 	int cancel;
 };
 
@@ -291,6 +309,8 @@ static void done_is_over(struct completion *c)
 	struct mirror_list *list = c->list;
 
 	gate_lock(&list->lock);
+	count_pending_(list);
+	store_relaxed(&c->walker->completing, c->walker->completing - 1);
 	list->nr_pending--;
 	gate_unlock(&list->lock);
 	event_signal(&list->event);
@@ -300,11 +320,12 @@ static void done_is_over(struct completion *c)
 /* It runs within a walk, so that done() is known as a callback. */
 void complete_(struct mirror_list *list, struct mirror *m)
 {
-	struct completion c __attribute__((cleanup(done_is_over))) = { list, port_cancel_disable() };
+	struct completion c __attribute__((cleanup(done_is_over))) = { list, my_walker(list), port_cancel_disable() };
 	void (*done)(struct mirror *m) = m->mirror__done;
 
 	gate_lock(&list->lock);
 	take_off_pending(m);
+	store_relaxed(&c.walker->completing, c.walker->completing + 1);
 	gate_unlock(&list->lock);
 	retire_mirrors_(list, &m, 1);
 	done(m);
@@ -326,7 +347,7 @@ static void unpinned_async(struct mirror_list *list, struct mirror__entry *e)
 	gate_unlock(&list->lock);
 	/* F (pairs with A, F): my empty pin before the look at theirs; and DEAD, whose own C may still be to come. */
 	if (broken_if(UNPIN_ASYNC_NO_FENCE, 0, fence_drain_(interrupt))) {
-		/* The fence failed, so this thread may not look.  Calls of mirror_barrier that wait must find that out too. */
+		/* The fence failed, so this thread may not look.  A waiting mirror_barrier must find that out too. */
 		event_signal(&list->event);
 	} else if (may_complete_(list, e)) {
 		complete_(list, e->mirror);

@@ -35,6 +35,8 @@ bool any_pin_(struct mirror_list *list);
 
 /* After C or F: true if no pin shows the dead @e, and this thread is the first to claim the call of done(). */
 bool may_complete_(struct mirror_list *list, struct mirror__entry *e);
+/* Under lock, before nr_pending is used: in the child of a fork, forget the calls of done() of vanished threads. */
+void count_pending_(struct mirror_list *list);
 /* This thread may complete @m: give it back to its owner, and call done(). */
 void complete_(struct mirror_list *list, struct mirror *m);
 

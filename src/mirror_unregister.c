@@ -33,7 +33,7 @@
  *
  *          in a callback of m                 in a callback of n
  *          lock, search, show wait for n
- *                                             lock, search: n is pinned here, and the one who pins m waits for n
+ *                                             lock, search: m is pinned by a thread that waits for n, pinned here
  *          mark n dead, sleep                 -EDEADLK
  *
  *      (drain-cycle; mutant CYCLE_UNSEEN)
@@ -61,7 +61,7 @@
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
  * | C | after marking dead | dead before the look at the pins | heavy; full if all walks fence | mirror_pin.c:A, mirror_pin.c:E | a callback runs on a freed mirror; a drain sleeps for ever | drain-walk, drain-sleep |
- * | G | marking an entry dead | mirror__done before ASYNC | release | mirror_pin.c:H | done() is called through an old pointer | drain-async, mirror_torture under TSan |
+ * | G | marking an entry dead | mirror__done before ASYNC | release | mirror_pin.c:H | done() is called through an old pointer | drain-async, t/mirror/torture under TSan |
  *
  * Source: Linux mm/mmu_notifier.c v6.12 (what is promised).
  */
@@ -88,6 +88,9 @@ static int claimed_state(const struct mirror *m)
 	case STATE_NONE:
 	case STATE_JOINING:
 		return -ENOENT;
+	case STATE_CLAIMED: /* by a thread that vanished with a fork, maybe: then it is as if that one had ended early */
+	case STATE_DRAINING:
+		return process_has(load_relaxed(&m->mirror__claimer)) ? -EALREADY : (int)get_state_(m);
 	default:
 		return -EALREADY;
 	}
@@ -113,6 +116,7 @@ static size_t claim_run(struct mirror *const *m, size_t count, bool to_wait, int
 		state = claimed_state(m[claimed]);
 		if (state < 0 || m[claimed]->mirror__list != list)
 			break;
+		store_relaxed(&m[claimed]->mirror__claimer, process_self());
 		set_state_(m[claimed], (enum mirror_state)state);
 	}
 	gate_unlock(&list->lock);
@@ -381,10 +385,11 @@ static struct mirror *one_to_complete(struct mirror_list *list, uint64_t fence)
 {
 	struct mirror *m;
 
-	/* Under the lock, because the thread that completes a mirror takes it off the pending before it retires the entry. */
+	/* Under the lock: a thread that completes a mirror takes it off the pending before it retires the entry. */
 	gate_lock(&list->lock);
 	for (m = list->pending; m; m = m->mirror__next)
-		if (broken_if(COMPLETE_UNFENCED, true, m->mirror__fence <= fence) && may_complete_(list, m->mirror__entry))
+		if (broken_if(COMPLETE_UNFENCED, true, m->mirror__fence <= fence) &&
+		    may_complete_(list, m->mirror__entry))
 			break;
 	gate_unlock(&list->lock);
 	return m;
@@ -428,7 +433,8 @@ int mirror_unregister_async(struct mirror *m, void (*done)(struct mirror *m))
 		}
 	}
 	gate_lock(&list->lock);
-	m->mirror__done = done;
+	count_pending_(list);
+	store_relaxed(&m->mirror__done, done); /* another call may look at the claimer that stood there */
 	m->mirror__link = &list->pending;
 	m->mirror__next = list->pending;
 	if (m->mirror__next)
@@ -457,6 +463,7 @@ int mirror_barrier(struct mirror_list *list)
 	if (in_callback_(list))
 		return -EDEADLK;
 	gate_lock(&list->lock);
+	count_pending_(list);
 	while (list->nr_pending && !rc) {
 		seen = event_prepare(&list->event);
 		interrupt = advance_fence_mode_(list);

@@ -31,7 +31,7 @@
  * Why it is safe
  *   1. Start and end choose by 4 alone, and 4 gives the same answer at any time: joined and released change once, from
  *      NEVER to a number greater than every S that was read before.  An entry that was dead at the start is dead at the
- *      end.  So the end calls exactly the mirrors that got the start and are still registered.  (t/mirror_basic; mutant
+ *      end.  So the end calls exactly the mirrors that got the start and are still registered.  (t/mirror/basic; mutant
  *      END_FOR_LATE_JOINER)
  *
  *          a bracket                          another thread

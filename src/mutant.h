@@ -5,7 +5,7 @@
  * Broken variants of the library, which the checks must find.
  *
  * MUTANT(NAME) is 0 in every ordinary build.  Built with -DMIRROR_MUTANT=MUTANT_NAME that one
- * place is wrong; make check-mutants builds each and fails where no check notices.
+ * place is wrong; make check-mutants builds each and fails if no check notices.
  */
 #ifndef MIRROR_MUTANT_H
 #define MIRROR_MUTANT_H
@@ -37,39 +37,47 @@ enum {
 	MUTANT_URWSEM_READER_PREFERRING,
 	MUTANT_URWSEM_NO_HANDOFF,
 	MUTANT_URWSEM_LOST_WAKE,        /* the last reader to go wakes nobody */
-	MUTANT_URWSEM_NO_RECHECK,       /* nor does who joins the queue of a free one */
-	MUTANT_URWSEM_LEAVES_MUTE,      /* nor the first in the queue when its time is up */
+	MUTANT_URWSEM_NO_RECHECK,       /* nor does a thread that joins the queue of a free one */
+	MUTANT_URWSEM_LEAVES_MUTE,      /* nor does the first in the queue when its time is up */
 	MUTANT_URWSEM_GRANTS_ONE,       /* a release lets in one of the queued readers */
 	MUTANT_URWSEM_NO_SPIN,
 	MUTANT_URWSEM_JOIN_SPLIT,       /* L off: looks at the lock bits, then sets WAITERS */
 	MUTANT_URWSEM_RELEASE_SPLIT,    /* M off: looks at WAITERS, then drops the lock bit */
 	MUTANT_URWSEM_WAKE_FIRST,       /* N off: looks for sleepers, then writes the word */
 	MUTANT_URWSEM_SLEEP_BLIND,      /* O off: sleeps whatever the word says by then */
-	/* the mirror list */
-	MUTANT_REGISTER_NO_RELEASE,     /* mirror_list.c: A off */
-	MUTANT_PLACE_NO_RELEASE,         /* mirror_list.c: B off */
-	MUTANT_PLACE_TRUSTED,            /* an end does not ask when the entry in a slot joined */
+	/* mirror_register.c */
+	MUTANT_REGISTER_NO_RELEASE,     /* A off */
+	MUTANT_PLACE_NO_RELEASE,        /* B off */
+	/* mirror_memory.c */
 	MUTANT_RECLAIM_EARLY,           /* uses memory again without a grace period */
-	MUTANT_UNLINK_BEFORE_RELEASE,
+	/* mirror_list.c */
+	MUTANT_UNLINK_BEFORE_RELEASE,   /* brackets pass over a mirror before its release has returned */
 	MUTANT_RELEASE_TWICE,
-	MUTANT_PIN_AFTER_CHECK,
-	MUTANT_PIN_NO_FENCE,            /* mirror_unregister.c: A off, with full fences */
+	/* mirror_pin.c, mirror_pin.h */
+	MUTANT_PIN_AFTER_CHECK,         /* looks at the state before the pin is shown */
+	MUTANT_PIN_NO_FENCE,            /* A off, with full fences */
 	MUTANT_UNPIN_NO_RELEASE,        /* B off */
 	MUTANT_UNPIN_NO_FENCE,          /* E off, with full fences */
-	MUTANT_DEAD_AFTER_SCAN,
-	MUTANT_DRAIN_NO_FENCE,
 	MUTANT_NO_WAKE_AFTER_UNPIN,
-	MUTANT_UNPIN_ASYNC_NO_FENCE,    /* mirror_async.c: F off */
-	MUTANT_COMPLETE_UNFENCED,         /* finishes what was marked after its fence */
-	MUTANT_FENCING_UNSETTLED,       /* mirror_fence.c: relies on fences before all walks execute them */
-	MUTANT_FENCING_DECIDED_EARLY,   /* decides whom to interrupt before it marks */
-	MUTANT_CYCLE_UNSEEN,           /* lets unregisters wait for each other */
-	MUTANT_END_FOR_LATE_JOINER,
-	MUTANT_UNDO_ALL,
-	MUTANT_FILL_NO_RECHECK,
-	MUTANT_FILL_NO_SETTLE,
+	MUTANT_UNPIN_ASYNC_NO_FENCE,    /* F off */
+	/* mirror_unregister.c */
+	MUTANT_DEAD_AFTER_SCAN,         /* marks an entry dead after the look at the pins */
+	MUTANT_COMPLETE_UNFENCED,       /* completes a mirror whose DEAD the fence does not serve */
+	MUTANT_FENCING_DECIDED_EARLY,   /* decides whether to interrupt before the entries are dead */
+	/* mirror_fence.c */
+	MUTANT_DRAIN_NO_FENCE,          /* C off */
+	MUTANT_FENCING_UNSETTLED,       /* relies on fences before all walks execute them */
+	/* mirror_waits.c */
+	MUTANT_CYCLE_UNSEEN,            /* lets unregisters wait for each other */
+	/* mirror_order.h, mirror_walk.c */
+	MUTANT_END_FOR_LATE_JOINER,     /* an end calls a mirror that joined after the start */
+	MUTANT_PLACE_TRUSTED,           /* an end does not ask when the entry in a place joined */
+	MUTANT_UNDO_ALL,                /* a refusal ends mirrors that have not started */
+	/* mirror_fill.c */
+	MUTANT_FILL_NO_RECHECK,         /* retry is always false */
+	MUTANT_FILL_NO_SETTLE,          /* the first fill does not wait for earlier brackets */
 	/* index.c */
-	MUTANT_INDEX_NO_RELEASE,        /* publishes a new root before what is in it */
+	MUTANT_INDEX_NO_RELEASE,        /* a new root is visible before what is in it */
 	MUTANT_INDEX_NO_WIDEN,          /* bounds above an item do not include it */
 	MUTANT_INDEX_SCALE_WRAPS,       /* bounds far away are written as if they were near */
 	MUTANT_INDEX_SHARE_IN_PLACE,    /* two leaves are replaced one after the other */

@@ -7,72 +7,75 @@
  *
  * Terms
  *	steal     take the semaphore although others wait in the queue
- *	grant     a reader in the queue is made a holder by another thread
- *	handoff   the state in which nobody steals, so that the first in the queue gets it
+ *	grant     another thread makes a queued reader a holder
+ *	handoff   the state in which no thread steals, so that the first in the queue gets the semaphore
  *	lock bits the writer bit and the count of readers
  *
  * State
- *	count       lock bits, WAITERS, HANDOFF (urwsem_impl.h).  Lock bits: anybody, atomically.
+ *	count       lock bits, WAITERS, HANDOFF (urwsem_impl.h).  Lock bits: any thread, by read-modify-writes.
  *	            WAITERS and HANDOFF: under wait_lock.
- *	owner       a hint for readers that decide and for writers that spin: READER_OWNED by any
- *	            reader that comes in, WRITER_OWNED and 0 by the writer, NONSPINNABLE by a
- *	            writer that spun in vain.  It is left as it is when readers go.
+ *	owner       a hint for readers that decide and for writers that spin: READER_OWNED by any reader that comes
+ *	            in, WRITER_OWNED and 0 by the writer, NONSPINNABLE by a writer that spun in vain.  It is left
+ *	            as it is when readers go.
  *	wait_lock   a futex lock; guards first, last, nr_waiting, and the waiters in the queue
- *	spinner     1 while some writer spins: taken and given back by that writer
- *	a waiter    on the stack of the thread that waits.  next, prev, queued, handoff: under
- *	            wait_lock.  word: see the waiter.  writes, aged_ns: constant.
+ *	spinner     1 while a writer spins: taken and given back by that writer
+ *	a waiter    on the stack of the thread that waits.  next, prev, queued, handoff: under wait_lock.  word: see
+ *	            the waiter.  writes, aged_ns: constant.
  *
  * The algorithm
- *	 1. A reader adds itself to count and holds it if WRITER, WAITERS, HANDOFF were clear.
- *	 2. Otherwise: if readers own it, another one is counted and no writer holds it, it queues.
- *	    Else if neither WRITER nor HANDOFF is set it keeps what it added (it steals), and if
- *	    it is the only reader it grants to the readers queued at the head.  Else it queues.
- *	 3. To queue, it takes itself off count again; if thereby the last lock bit went, it
- *	    chooses whom to wake (6), because who released meanwhile saw a lock bit and did not.
- *	 4. A writer turns a count of 0 into WRITER.  Otherwise it spins for a while, and takes a
- *	    count without lock bits and HANDOFF (it steals).  Only then it queues, sets WAITERS,
- *	    and tries, now and each time that it is woken; it may take a count without lock bits,
- *	    unless the first in the queue has asked for the handoff.
- *	 5. A writer that failed to take it after 4 ms in the queue sets HANDOFF.  A reader at the
- *	    head that cannot be granted because a writer stole gets HANDOFF in (6) likewise.
- *	 6. Who drops the last lock bit and sees WAITERS takes wait_lock and looks at the head.
- *	    A writer: it is woken, to try.  A reader: all readers in the queue, 256 at most, are
- *	    counted at once, HANDOFF is cleared, and each is granted; writers keep their order.
- *	 7. A waiter whose time is up leaves the queue under wait_lock.  The last one clears
- *	    WAITERS and HANDOFF; a first one does (6) for those behind it.  A reader that finds
- *	    itself granted has won.
+ *	 1. A reader adds itself to count.  It holds the semaphore if WRITER, WAITERS, HANDOFF were clear.
+ *	 2. Otherwise: if readers own it, another one is counted and no writer holds it, the reader queues.  If neither
+ *	    WRITER nor HANDOFF is set, it keeps what it added (it steals), and if it is the only reader, it grants to
+ *	    the readers queued at the head.  In every other case it queues.
+ *	 3. To queue, a reader takes itself off count again.  If that removes the last lock bit, it chooses whom to wake
+ *	    (6), because a thread that released the semaphore meanwhile saw a lock bit and did not.
+ *	 4. A writer turns a count of 0 into WRITER.  Otherwise it spins for a while, and takes a count without lock
+ *	    bits and HANDOFF (it steals).  After that it queues, sets WAITERS, and tries, now and each time that it is
+ *	    woken.  It may take a count without lock bits, unless the first in the queue has asked for the handoff.
+ *	 5. A writer that failed to take it after 4 ms in the queue sets HANDOFF.  So does (6) for a reader at the head
+ *	    that cannot be granted because a writer stole.
+ *	 6. A thread that drops the last lock bit and sees WAITERS takes wait_lock and looks at the head.  A writer is
+ *	    woken, to try.  If it is a reader, all readers in the queue, at most 256, are counted at once, HANDOFF is
+ *	    cleared, and each is granted; writers keep their order.
+ *	 7. A waiter whose time is up leaves the queue under wait_lock.  If it is the last, it clears WAITERS and
+ *	    HANDOFF; if it is the first, it does (6) for those behind it.  A reader that finds itself granted holds the
+ *	    semaphore.
  *
  * Why it is safe
- *	I1. A writer holds it alone.  WRITER is only ever set by an exchange from a count without
- *	    lock bits.  A reader that adds itself beside WRITER does not hold it: it goes to the
- *	    queue, and a grant beside WRITER is taken back (t/urwsem_torture, exclusion).
- *	I2. WAITERS is set if and only if the queue is not empty, at every release of wait_lock
- *	    (t/urwsem_rules, the timeout lines; t/urwsem_torture, the count after each round).
- *	I3. No wake-up is lost.  When a count has WAITERS but no lock bit, some thread is between
- *	    the step that made it so and its turn at wait_lock, or the head is a writer that has
- *	    been woken and will try or leave.  The steps are: a release, a reader that queues, a
- *	    waiter that leaves.  L and M are one word, so that a waiter sees the holder or the
- *	    holder sees WAITERS (urwsem-join, urwsem-exclusion; mutants LOST_WAKE, NO_RECHECK, LEAVES_MUTE).
- *	I4. Nobody starves.  Readers that hold it together let no further reader in once WAITERS is
- *	    set, so that a phase of readers ends; each end wakes the head; after 4 ms its next
- *	    attempt sets HANDOFF, and then only the head takes it (t/urwsem_rules, handoff; mutant
- *	    NO_HANDOFF).
- *	I5. No thread touches the stack of a waiter that may have returned.  A writer returns only
- *	    after it took itself out of the queue under wait_lock, and others touch it under
- *	    wait_lock, in the queue.  A reader returns without wait_lock once its word says GRANTED,
- *	    and that store is the granter's last access: it has read next before.  A reader whose
- *	    time is up but which is no longer queued waits for that store.  What is passed to
- *	    port_futex_wake() afterwards is an address and not an access: at worst some other
- *	    sleeper at that address wakes and, like every user of a futex, looks again
- *	    (t/urwsem_torture in the builds with AddressSanitizer and ThreadSanitizer).
- *	I6. Nothing here can be left over: the queue lives on the stacks of those who wait, so that
- *	    a free struct urwsem holds no resource (t/urwsem_rules, destroy).
+ *	I1. A writer holds it alone.  WRITER is only ever set by an exchange from a count without lock bits.  A reader
+ *	    that adds itself beside WRITER does not hold it: it goes to the queue, and a grant beside WRITER is taken
+ *	    back (t/urwsem/torture, exclusion).
+ *	I2. WAITERS is set if and only if the queue is not empty, whenever wait_lock is unlocked (t/urwsem/rules, the
+ *	    timeout lines; t/urwsem/torture, the count after each round).
+ *	I3. No wake-up is lost.  If a count has WAITERS but no lock bit, then some thread is between the step that made
+ *	    it so and its turn at wait_lock, or the head is a writer that has been woken and will try or leave.  The
+ *	    steps are: a release, a reader that queues, a waiter that leaves.  L and M are one word, so that a waiter
+ *	    sees the holder or the holder sees WAITERS:
+ *
+ *	        a waiter                            the last holder
+ *	        L: count += WAITERS                 M: count -= the lock bit
+ *	        if (no lock bit in it)              if (WAITERS in it)
+ *	                choose whom to wake                 choose whom to wake
+ *	        O: sleep while word == ASLEEP       N: word = GRANTED or WOKEN; wake
+ *
+ *	    (urwsem-join, urwsem-exclusion; mutants URWSEM_LOST_WAKE, URWSEM_NO_RECHECK, URWSEM_LEAVES_MUTE).
+ *	I4. No thread starves.  Readers that hold it together let no further reader in once WAITERS is set, so that a
+ *	    phase of readers ends.  Each end wakes the head.  After 4 ms its next attempt sets HANDOFF, and then only
+ *	    the head takes the semaphore (t/urwsem/rules, handoff; mutant URWSEM_NO_HANDOFF).
+ *	I5. No thread touches the stack of a waiter that may have returned.  A writer returns only after it took itself
+ *	    out of the queue under wait_lock, and other threads touch it under wait_lock, in the queue.  A reader
+ *	    returns without wait_lock once its word says GRANTED, and that store is the granter's last access: it has
+ *	    read next before.  A reader whose time is up but which is no longer queued waits for that store.
+ *	    port_futex_wake() gets an address afterwards, and does not access it: at worst another sleeper at that
+ *	    address wakes and, like every user of a futex, looks again (t/urwsem/torture in the builds with
+ *	    AddressSanitizer and ThreadSanitizer).
+ *	I6. No resource can be left over: the queue lives on the stacks of the threads that wait, so that a free struct
+ *	    urwsem holds none (t/urwsem/rules, destroy).
  *
  * Cost and progress
- *	Uncontended: one atomic read-modify-write to take it, one to release it.  All readers write
- *	the same word.  A release that has somebody to wake costs wait_lock and one system call for
- *	each thread that it wakes.  wait_lock is held for the length of the queue at most.
- *	Wake-ups happen outside wait_lock.  Not for signal handlers.
+ *	Uncontended: one atomic read-modify-write to take it, one to release it.  All readers write the same word.  A
+ *	release with threads to wake costs wait_lock and one system call for each of them.  wait_lock is held for the
+ *	length of the queue at most.  Wake-ups happen outside wait_lock.  Not for signal handlers.
  *
  * Barriers.  Every read-modify-write of port.h is full; the table says what is needed.
  *
@@ -93,19 +96,18 @@
  * | N | wake | word -> look for sleepers | futex(2) | O | lost wake-up | urwsem-join |
  * | O | sleep | seen as sleeper -> look at word | futex(2) | N | lost wake-up | urwsem-join |
  *
- * Weakened, A to H, J and K made urwsem_torture fail when this was tried.  L, M, N and O, each split
- * in two steps, are mutants that the schedule explorer kills (doc/explorer.md); to torture the gap of
- * a few instructions is too small.
+ * When A to H, J and K were weakened, one by one, urwsem_torture failed.  L, M, N and O, each split in two steps, are
+ * mutants that the schedule explorer kills (doc/explorer.md): a torture rarely hits a gap of a few instructions.
  *
  * Differences from Linux, kernel/locking/rwsem.c v6.12 (the facts; no code is taken from it)
- *	- Nobody can tell here whether the thread that holds it runs on a CPU.  Where Linux spins
- *	  as long as the writer that owns it does, a writer spins at most SPIN_WRITER_NS.  Where Linux
- *	  stops for the scheduler's sake, SPIN_TOTAL_NS is the limit.  A writer that has asked for
- *	  the handoff sleeps at once, and a spinning writer gives up when it sees HANDOFF.
- *	- One writer spins at a time; Linux has a queue of spinners.  In a process a spinner that
- *	  lost its CPU would hold up all behind it, so that the others join the queue instead.
+ *	- A process cannot tell whether the thread that holds the semaphore runs on a CPU.  Linux spins as long as the
+ *	  writer that owns it runs; here a writer spins at most SPIN_WRITER_NS.  Linux stops for the scheduler; here
+ *	  SPIN_TOTAL_NS is the limit.  A writer that has asked for the handoff sleeps at once, and a writer that spins
+ *	  gives up if it sees HANDOFF.
+ *	- One writer spins at a time; Linux has a queue of spinners.  In a process a spinner that lost its CPU would
+ *	  hold up all behind it, so the others join the queue instead.
  *	- The owner word names no thread.  There are no real-time rules.
- *	- Waits end by timeout where they end by signal in Linux.
+ *	- Waits end by timeout; in Linux they end by signal.
  *	- An overflow of the count of readers, and a release of what is not held, stop the program.
  */
 
@@ -115,7 +117,7 @@
 
 #define SPIN_WRITER_NS UINT64_C(25000)
 #define SPIN_TOTAL_NS  UINT64_C(100000)
-/* Turns of spinning between two looks at the clock, which cost more than those at count. */
+/* Turns of spinning between two looks at the clock: a look at the clock costs more than one at count. */
 #ifndef SPIN_TURNS
 #define SPIN_TURNS 16
 #endif
@@ -128,11 +130,16 @@ static void check_object(const struct urwsem *sem, const char *function)
 
 /* ---- readers ---- */
 
-/* @count is what the caller made of it by adding one reader. */
+/* The mutant URWSEM_READER_PREFERRING. */
+static bool reader_always_steals(const struct urwsem *sem, uint64_t count)
+{
+	(void)sem;
+	return !(count & WRITER);
+}
+
+/* @count includes the caller. */
 static bool reader_steals(const struct urwsem *sem, uint64_t count)
 {
-	if (MUTANT(URWSEM_READER_PREFERRING))
-		return !(count & WRITER);
 	if ((load_relaxed(&sem->urwsem__owner) & READER_OWNED) && count / READER > 1 && !(count & WRITER))
 		return false;
 	return !(count & (WRITER | HANDOFF));
@@ -147,7 +154,7 @@ static int wait_for_grant(struct urwsem *sem, struct urwsem__waiter *w, uint64_t
 		if (load_acquire(&w->word) == GRANTED)
 			return 0;
 		/* O (pairs with N): the kernel looks at the word after it has listed us as asleep. */
-		err = port_futex_wait(&w->word, MUTANT(URWSEM_SLEEP_BLIND) ? load_relaxed(&w->word) : ASLEEP,
+		err = port_futex_wait(&w->word, broken_if(URWSEM_SLEEP_BLIND, load_relaxed(&w->word), ASLEEP),
 				      deadline_ns);
 		if (err != -ETIMEDOUT)
 			continue;
@@ -157,7 +164,7 @@ static int wait_for_grant(struct urwsem *sem, struct urwsem__waiter *w, uint64_t
 			return err;
 		}
 		unlock_queue_(sem);
-		deadline_ns = PORT_FOREVER; /* we hold it; the granter is about to say so (I5) */
+		deadline_ns = PORT_FOREVER; /* we hold it; the granter is about to write so (I5) */
 	}
 }
 
@@ -169,7 +176,7 @@ static int down_read_slowly(struct urwsem *sem, uint64_t count, uint64_t timeout
 
 	if (count & READFAIL)
 		port_fatal("urwsem_down_read", "too many readers, or more releases than holds", sem);
-	if (reader_steals(sem, count)) {
+	if (broken_if(URWSEM_READER_PREFERRING, reader_always_steals, reader_steals)(sem, count)) {
 		set_reader_owned_(sem);
 		if (count / READER == 1 && (count & WAITERS))
 			wake_(sem, WAKE_READ_OWNED);
@@ -179,7 +186,7 @@ static int down_read_slowly(struct urwsem *sem, uint64_t count, uint64_t timeout
 	w.aged_ns = port_now_ns() + URWSEM_HANDOFF_NS;
 	lock_queue_(sem);
 	if (!sem->urwsem__first) {
-		/* With nobody before us and no writer, what we added to count is a hold: A, again. */
+		/* If the queue is empty and there is no writer, what we added to count is a hold: A, again. */
 		if (!(load_acquire(&sem->urwsem__count) & WRITER)) {
 			unlock_queue_(sem);
 			set_reader_owned_(sem);
@@ -189,8 +196,8 @@ static int down_read_slowly(struct urwsem *sem, uint64_t count, uint64_t timeout
 	}
 	append_(sem, &w);
 	/* L (pairs with M): WAITERS, then the lock bits; for writers in down_write_slowly(). */
-	count = (MUTANT(URWSEM_JOIN_SPLIT) ? TWO_STEPS_ADD(&sem->urwsem__count, change) :
-						fetch_add(&sem->urwsem__count, change)) + change;
+	count = change + broken_if(URWSEM_JOIN_SPLIT, TWO_STEPS_ADD(&sem->urwsem__count, change),
+				   fetch_add(&sem->urwsem__count, change));
 	choose_if_free_(sem, count, &wakes);
 	unlock_queue_(sem);
 	do_wakes_(&wakes);
@@ -232,21 +239,25 @@ int urwsem_down_read_trylock(struct urwsem *sem)
 	return -EBUSY;
 }
 
+static void wake_after_readers(struct urwsem *sem)
+{
+	clear_nonspinnable_(sem);
+	wake_(sem, WAKE_ANY);
+}
+
 void urwsem_up_read(struct urwsem *sem)
 {
 	uint64_t count;
 
 	check_object(sem, __func__);
 	/* C (pairs with B): the section's accesses, then we are no longer counted. */
-	count = MUTANT(URWSEM_RELEASE_SPLIT) ? TWO_STEPS_ADD(&sem->urwsem__count, -READER) :
-					       fetch_add(&sem->urwsem__count, -READER);
+	count = broken_if(URWSEM_RELEASE_SPLIT, TWO_STEPS_ADD(&sem->urwsem__count, -READER),
+			  fetch_add(&sem->urwsem__count, -READER));
 	if (count < READER || (count & (WRITER | READFAIL)))
 		port_fatal(__func__, "it must be held for reading", sem);
 	/* M (pairs with L): the lock bit, then WAITERS; in urwsem_up_write() likewise. */
-	if (((count - READER) & (URWSEM_LOCK_MASK | WAITERS)) == WAITERS && !MUTANT(URWSEM_LOST_WAKE)) {
-		clear_nonspinnable_(sem);
-		wake_(sem, WAKE_ANY);
-	}
+	if (((count - READER) & (URWSEM_LOCK_MASK | WAITERS)) == WAITERS)
+		unless(URWSEM_LOST_WAKE, wake_after_readers(sem));
 }
 
 /* ---- writers ---- */
@@ -261,7 +272,7 @@ static bool take_for_writing(struct urwsem *sem, uint64_t *expected, uint64_t de
 	return true;
 }
 
-/* A writer that spun for the readers to go, in vain: the next one need not, till they have gone. */
+/* A writer spun in vain for the readers to go.  Until they have gone, the next writer need not spin. */
 static void set_nonspinnable(struct urwsem *sem)
 {
 	uint64_t owner = load_relaxed(&sem->urwsem__owner);
@@ -271,7 +282,7 @@ static void set_nonspinnable(struct urwsem *sem)
 			return;
 }
 
-/* 10 us and half of one for each reader, 25 us at most. */
+/* 10 us and half a us for each reader, 25 us at most. */
 static uint64_t reader_spin_ns(uint64_t count)
 {
 	uint64_t readers = count / READER;
@@ -279,15 +290,15 @@ static uint64_t reader_spin_ns(uint64_t count)
 	return (20 + (readers < 30 ? readers : 30)) * 500;
 }
 
-/* Hope for a release soon, outside the queue.  True: it is held for writing. */
+/* Spin outside the queue, in case it is released soon.  True: it is held for writing. */
 static bool spin_for_write(struct urwsem *sem, uint64_t deadline_ns)
 {
 	uint64_t owner, count, now, phase_end = 0, end = port_now_ns() + SPIN_TOTAL_NS;
 	bool taken = false, readers, readers_before = false;
 	unsigned turn;
 
-	/* spinner guards no data, so that nothing need be ordered with it. */
-	if (MUTANT(URWSEM_NO_SPIN) || load_relaxed(&sem->urwsem__spinner) || exchange(&sem->urwsem__spinner, 1))
+	/* spinner guards no data, so no order is needed. */
+	if (broken_if(URWSEM_NO_SPIN, true, load_relaxed(&sem->urwsem__spinner) || exchange(&sem->urwsem__spinner, 1)))
 		return false;
 	for (turn = 0; !taken; turn++) {
 		owner = load_relaxed(&sem->urwsem__owner);
@@ -315,7 +326,7 @@ static bool spin_for_write(struct urwsem *sem, uint64_t deadline_ns)
 	return taken;
 }
 
-/* Under wait_lock, @w being queued.  True: it is held for writing, and @w out of the queue. */
+/* Under wait_lock, and @w is queued.  True: it is held for writing, and @w is out of the queue. */
 static bool try_as_waiter(struct urwsem *sem, struct urwsem__waiter *w)
 {
 	struct urwsem__waiter *first = sem->urwsem__first;
@@ -364,7 +375,7 @@ static int down_write_slowly(struct urwsem *sem, uint64_t timeout_ns)
 			lock_queue_(sem);
 		}
 	}
-	/* Time is up, unless we were woken: then the turn is ours, and nobody else will be told. */
+	/* Time is up, unless we were woken: then it is our turn, and no other thread will be woken. */
 	while ((err && w.word == ASLEEP) || !try_as_waiter(sem, &w)) {
 		if (err) {
 			leave_queue_(sem, &w);
@@ -372,7 +383,7 @@ static int down_write_slowly(struct urwsem *sem, uint64_t timeout_ns)
 		}
 		store_relaxed(&w.word, ASLEEP);
 		unlock_queue_(sem);
-		/* Relaxed, since the lock comes before anything that depends on it; O, again. */
+		/* Relaxed, because wait_lock is taken before anything that depends on the word; O, again. */
 		while (!err && load_relaxed(&w.word) == ASLEEP)
 			err = port_futex_wait(&w.word, ASLEEP, deadline_ns);
 		lock_queue_(sem);

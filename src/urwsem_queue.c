@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Who waits for a urwsem: the lock of the queue, the queue, and whose turn it is.
+ * The threads that wait for a urwsem: the lock of the queue, the queue, and whose turn it is
  *
  * The algorithm (steps 6 and 7), the invariants and the barriers are explained at the top of src/urwsem.c.
  */
@@ -53,7 +53,7 @@ void append_(struct urwsem *sem, struct urwsem__waiter *w)
 	*(w->prev ? &w->prev->next : &sem->urwsem__first) = w;
 	sem->urwsem__last = w;
 	w->queued = true;
-	/* Atomic only for those who peek. */
+	/* Atomic only for threads that peek. */
 	store_relaxed(&sem->urwsem__nr_waiting, sem->urwsem__nr_waiting + 1);
 }
 
@@ -65,17 +65,17 @@ void take_out_(struct urwsem *sem, struct urwsem__waiter *w)
 	store_relaxed(&sem->urwsem__nr_waiting, sem->urwsem__nr_waiting - 1);
 }
 
-/* A reader heads the queue: count all queued readers as holders. */
+/* A reader is first in the queue: count all queued readers as holders. */
 static void grant_readers(struct urwsem *sem, enum wake_kind kind, struct wakes *wakes)
 {
 	struct urwsem__waiter *w = sem->urwsem__first, *next, **end = &wakes->granted;
-	const int max = MUTANT(URWSEM_GRANTS_ONE) ? 1 : URWSEM_MAX_GRANTS;
+	const int max = broken_if(URWSEM_GRANTS_ONE, 1, URWSEM_MAX_GRANTS);
 	uint64_t before, change = 0;
 	int granted = 0;
 
 	/*
 	 * The first is counted at once, to keep writers from stealing while we look at the others.
-	 * Who calls with WAKE_READ_OWNED holds it for reading: that has done so already.
+	 * A caller with WAKE_READ_OWNED holds it for reading, which keeps writers out already.
 	 */
 	if (kind != WAKE_READ_OWNED) {
 		change = READER;
@@ -86,7 +86,7 @@ static void grant_readers(struct urwsem *sem, enum wake_kind kind, struct wakes 
 				if (!(before & HANDOFF))
 					change -= HANDOFF;
 			}
-			fetch_add(&sem->urwsem__count, -change); /* its up_write will call again */
+			fetch_add(&sem->urwsem__count, -change); /* that writer's up_write will call again */
 			return;
 		}
 		set_reader_owned_(sem);
@@ -108,13 +108,12 @@ static void grant_readers(struct urwsem *sem, enum wake_kind kind, struct wakes 
 	if (load_relaxed(&sem->urwsem__count) & HANDOFF)
 		change -= HANDOFF;
 	/*
-	 * F (pairs with D, E): the count, then the grant that passes it on through G.  The addition
-	 * above, where it is made, would do as well.
+	 * F (pairs with D, E): the count, then the grant that passes it on through G.  If the addition
+	 * above is made, it orders as well.
 	 */
 	fetch_add(&sem->urwsem__count, change);
 }
 
-/* Under wait_lock: choose those whose turn it is. */
 void choose_wakes_(struct urwsem *sem, enum wake_kind kind, struct wakes *wakes)
 {
 	struct urwsem__waiter *w = sem->urwsem__first;
@@ -130,30 +129,38 @@ void choose_wakes_(struct urwsem *sem, enum wake_kind kind, struct wakes *wakes)
 	}
 }
 
-/* Under wait_lock, @count being current: who joined the queue may have dropped the last lock bit. */
 void choose_if_free_(struct urwsem *sem, uint64_t count, struct wakes *wakes)
 {
-	if ((count & WRITER) || MUTANT(URWSEM_NO_RECHECK))
+	if (broken_if(URWSEM_NO_RECHECK, true, count & WRITER))
 		return;
 	if (!(count & URWSEM_LOCK_MASK))
 		clear_nonspinnable_(sem);
 	choose_wakes_(sem, count & URWSEM_LOCK_MASK ? WAKE_READERS : WAKE_ANY, wakes);
 }
 
-/* After wait_lock. */
+/* @w has been read, and counted as a holder: tell it. */
+static void tell(struct urwsem__waiter *w)
+{
+	/* G (pairs with H): we have read the waiter, then it may return (I5). */
+	store_release(&w->word, GRANTED);
+	/* N (pairs with O): the word, above or in choose_wakes_(), then the sleepers. */
+	port_futex_wake(&w->word, 1);
+}
+
+/* The mutant URWSEM_WAKE_FIRST. */
+static void wake_and_tell(struct urwsem__waiter *w)
+{
+	port_futex_wake(&w->word, 1);
+	store_release(&w->word, GRANTED);
+}
+
 void do_wakes_(const struct wakes *wakes)
 {
 	struct urwsem__waiter *w, *next;
 
 	for (w = wakes->granted; w; w = next) {
 		next = w->next;
-		if (MUTANT(URWSEM_WAKE_FIRST))
-			port_futex_wake(&w->word, 1);
-		/* G (pairs with H): we have read the waiter, then it may return (I5). */
-		store_release(&w->word, GRANTED);
-		/* N (pairs with O): the word, above or in choose_wakes_(), then the sleepers. */
-		if (!MUTANT(URWSEM_WAKE_FIRST))
-			port_futex_wake(&w->word, 1);
+		broken_if(URWSEM_WAKE_FIRST, wake_and_tell, tell)(w);
 	}
 	if (wakes->writer)
 		port_futex_wake(wakes->writer, 1);
@@ -169,7 +176,6 @@ void wake_(struct urwsem *sem, enum wake_kind kind)
 	do_wakes_(&wakes);
 }
 
-/* Its time is up.  Releases wait_lock. */
 void leave_queue_(struct urwsem *sem, struct urwsem__waiter *w)
 {
 	struct wakes wakes = { NULL, NULL };
@@ -178,8 +184,8 @@ void leave_queue_(struct urwsem *sem, struct urwsem__waiter *w)
 	take_out_(sem, w);
 	if (!sem->urwsem__first)
 		fetch_and(&sem->urwsem__count, ~(WAITERS | HANDOFF));
-	else if (first && !MUTANT(URWSEM_LEAVES_MUTE))
-		choose_wakes_(sem, WAKE_ANY, &wakes);
+	else if (first)
+		unless(URWSEM_LEAVES_MUTE, choose_wakes_(sem, WAKE_ANY, &wakes));
 	unlock_queue_(sem);
 	do_wakes_(&wakes);
 }

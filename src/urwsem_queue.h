@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 libmirror contributors */
 /* SPDX-License-Identifier: MIT */
 
-/* Who waits for a urwsem, shared by urwsem.c, which explains the algorithm, and urwsem_queue.c. */
+/* The threads that wait for a urwsem.  Shared by urwsem.c, which explains the algorithm, and urwsem_queue.c. */
 #ifndef MIRROR_URWSEM_QUEUE_H
 #define MIRROR_URWSEM_QUEUE_H
 
@@ -26,31 +26,31 @@ enum { ASLEEP, WOKEN, GRANTED };
 struct urwsem__waiter {
 	struct urwsem__waiter *next, *prev;
 	/*
-	 * A reader: ASLEEP, then GRANTED by the granter.  A writer: ASLEEP by itself before each
-	 * sleep, WOKEN by who wakes it, both under wait_lock.
+	 * Of a reader: ASLEEP, then GRANTED, which the granter writes.  Of a writer, under wait_lock: ASLEEP,
+	 * which it writes before each sleep, and WOKEN, which the thread writes that wakes it.
 	 */
 	uint32_t word;
 	bool writes;
 	bool queued;
-	bool handoff;           /* HANDOFF was set for its sake */
-	uint64_t aged_ns;       /* from then on it may ask for the handoff */
+	bool handoff;           /* HANDOFF was set for this waiter */
+	uint64_t aged_ns;       /* from then on the waiter may ask for the handoff */
 };
 
-/* Whom to wake after wait_lock has been released. */
+/* The waiters to wake after wait_lock is unlocked. */
 struct wakes {
-	struct urwsem__waiter *granted;         /* by next; counted, but they do not know it yet */
+	struct urwsem__waiter *granted;         /* linked by next: counted as holders, and not told yet */
 	const uint32_t *writer;                 /* an address only: I5 */
 };
 
-/* Whom a release may wake; readers alone; the same, the caller holding it for reading. */
+/* Anyone; readers alone; readers alone, and the caller holds the semaphore for reading. */
 enum wake_kind { WAKE_ANY, WAKE_READERS, WAKE_READ_OWNED };
 
 static inline bool has_aged_(const struct urwsem__waiter *w)
 {
-	return !MUTANT(URWSEM_NO_HANDOFF) && port_now_ns() >= w->aged_ns;
+	return broken_if(URWSEM_NO_HANDOFF, false, port_now_ns() >= w->aged_ns);
 }
 
-/* owner is a hint: relaxed everywhere, since only count decides who holds it. */
+/* owner is a hint, relaxed everywhere: only count decides which thread holds the semaphore. */
 static inline void set_reader_owned_(struct urwsem *sem)
 {
 	uint64_t owner = load_relaxed(&sem->urwsem__owner);
@@ -72,16 +72,16 @@ void unlock_queue_(struct urwsem *sem);
 /* Under wait_lock. */
 void append_(struct urwsem *sem, struct urwsem__waiter *w);
 void take_out_(struct urwsem *sem, struct urwsem__waiter *w);
-/* Choose those whose turn it is. */
+/* Choose the waiters whose turn it is. */
 void choose_wakes_(struct urwsem *sem, enum wake_kind kind, struct wakes *wakes);
-/* @count being current: who joined the queue may have dropped the last lock bit. */
+/* @count is current: a thread that joined the queue may have dropped the last lock bit. */
 void choose_if_free_(struct urwsem *sem, uint64_t count, struct wakes *wakes);
-/* The time of @w is up.  Releases wait_lock. */
+/* The time of @w is up.  Unlocks wait_lock. */
 void leave_queue_(struct urwsem *sem, struct urwsem__waiter *w);
 
-/* After wait_lock: wake those that were chosen. */
+/* After wait_lock: wake the waiters that were chosen. */
 void do_wakes_(const struct wakes *wakes);
-/* All of it: for who has dropped the last lock bit and saw WAITERS. */
+/* All of this, for a thread that has dropped the last lock bit and saw WAITERS. */
 void wake_(struct urwsem *sem, enum wake_kind kind);
 
 #endif /* MIRROR_URWSEM_QUEUE_H */

@@ -116,7 +116,10 @@ struct mirror {
 		uint64_t mirror__fence;         /* since it was taken out asynchronously */
 	};
 	uint64_t mirror__settle;
-	void (*mirror__done)(struct mirror *m);
+	union {
+		uint64_t mirror__claimer;       /* while an unregister that waits is at it */
+		void (*mirror__done)(struct mirror *m);
+	};
 	struct mirror *mirror__next, **mirror__link;
 };
 

@@ -4,9 +4,14 @@
 /*
  * urwsem - a reader-writer semaphore with the rules of Linux's rwsem
  *
- * Writers are first in, first out; a waiting writer makes later readers wait while another
- * reader holds it.  That last rule is why callbacks under it can deadlock (see mirror.h).
- * Not recursive.  The thread that took it need not be the one that releases it.
+ * Queued writers are first in, first out; but a writer that arrives tries and spins before it
+ * queues, so it may come before those in the queue (as in Linux), until the first of them has
+ * waited for 4 ms.  A waiting writer makes later readers wait while another reader holds it: that
+ * rule is why callbacks under it can deadlock (see mirror.h).  Not recursive.  The thread that took
+ * it need not be the one that releases it.
+ *
+ * May its last holder free it?  Only when each other thread's call on it has returned: a release
+ * that found threads waiting still touches it for a moment after the next of them has it.
  */
 #ifndef MIRROR_URWSEM_H
 #define MIRROR_URWSEM_H

@@ -7,7 +7,7 @@
  * ck has neither a trylock of it nor a timed write lock.  A reader's try is its read_lock where no writer is
  * announced.  A writer cannot give up: a reader that waits knows a writer by one bit, which the next but
  * one shares.  It relies on the next to wait for it; if both gave up before it looked again, it and the one
- * after would wait for each other (t/adapters_torture hung on that).
+ * after would wait for each other (t/mirror/adapters_torture hung on that).
  */
 #include <mirror/ck.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 libmirror contributors */
 /* SPDX-License-Identifier: MIT */
 
-/* Scenarios over src/mirror_unregister.c: unregister without waiting, and cycles of those that wait. */
+/* Scenarios over src/mirror_pin.c, src/mirror_unregister.c: unregister without waiting, and cycles of waits. */
 
 #include "mirror_scenarios.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 libmirror contributors */
 /* SPDX-License-Identifier: MIT */
 
-/* Scenarios over src/mirror_unregister.c: who unregisters against who is called. */
+/* Scenarios over src/mirror_pin.c and src/mirror_unregister.c: unregisters against walks. */
 
 #include "mirror_scenarios.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 libmirror contributors */
 /* SPDX-License-Identifier: MIT */
 
-/* Scenarios over src/mirror_list.c and src/mirror_walk.c: register, brackets, refusal. */
+/* Scenarios over src/mirror_register.c and src/mirror_walk.c: register, brackets, refusal. */
 
 #include "mirror_scenarios.h"
 

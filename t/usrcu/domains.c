@@ -136,7 +136,7 @@ static void churned(void)
 	diag("%" PRIu64 " rounds of two domains", all);
 
 	before = resident_kib();
-	for (uint64_t i = 0; i < scaled(100000); i++) {
+	for (uint64_t i = 0; i < scaled(40000); i++) {
 		struct usrcu *d;
 
 		good &= usrcu_create(&d, NULL) == 0;

@@ -257,7 +257,7 @@ static void many_at_once(void)
 
 static void many_in_turn(void)
 {
-	uint64_t most = SANITIZED ? scaled(2000) : scaled(50000);
+	uint64_t most = SANITIZED ? scaled(2000) : scaled(20000);
 	long resident = 0, mapped = 0;
 	bool good = true;
 
