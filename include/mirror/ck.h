@@ -6,16 +6,17 @@
  *
  * Name a table in struct mirror_list_attr and link libmirror-ck; pkg-config calls it so too.
  *
- * Threads have nothing to do first.  What ck keeps for each thread (all but rwlock and pflock) the library
- * allocates at the thread's first bracket on a list, which gets -ENOMEM where there is no memory (an end,
- * which has no result, is then reported and lost).  When the thread ends, another may use it; it is freed
- * when the list is destroyed.
+ * Threads have nothing to do first or last.  What ck keeps for each reader (all but rwlock and pflock) the library
+ * allocates when more walks run at once than ever before; that bracket gets -ENOMEM if there is no memory (an end,
+ * which has no result, is then reported and lost).  It is freed when the list is destroyed.
  *
  * The locks spin, also while a callback sleeps: who waits for one keeps a CPU busy.  A waiting writer
  * shuts readers out in all four; so they can deadlock as Linux's rwsem did (no M11).  Timeouts are kept but
  * where a table says otherwise.
  *
- * After fork a list whose lock or epoch another thread used is not usable in the child.
+ * After fork() the child can publish, and walks of threads that do not exist there hold up nobody; but a lock that one
+ * of them held for writing stays held, and so does a rwlock or pflock, or the counter of a bytelock's later readers, that
+ * one of them held for reading.
  */
 #ifndef MIRROR_CK_H
 #define MIRROR_CK_H
@@ -34,11 +35,11 @@ extern const struct mirror_sync mirror_sync_ck_rwlock;
  * waits as long as mirror_unregister.
  */
 extern const struct mirror_sync mirror_sync_ck_pflock;
-/** ck_brlock: a counter for each thread; a writer looks at all. */
+/** ck_brlock: a counter for each reader; a writer looks at all. */
 extern const struct mirror_sync mirror_sync_ck_brlock;
 /**
- * ck_bytelock: a byte for each thread, in one cache line; threads that come after those are all given away
- * (56 where a line has 64 bytes) share a counter.
+ * ck_bytelock: a byte for each reader, in one cache line; if there are more readers at once (than 56 if a line has 64
+ * bytes), the others share a counter.
  */
 extern const struct mirror_sync mirror_sync_ck_bytelock;
 /**

@@ -4,11 +4,11 @@
 /*
  * Concurrency Kit's big-reader lock, held for reading across the callbacks
  *
- * ck_brlock_read_register takes the lock for writing, so that a thread's first bracket would wait for
- * callbacks of others and for writers.  Here a thread joins the chain of readers by an exchange at its head,
- * from which nobody is ever taken.  A writer whose look at the chain misses it has raised its flag
- * before, and joining comes before the thread's own look at the flag.  The timed write lock is ck's own algorithm with a look at the clock; ck's write_trylock
- * counts steps instead, and would let readers in between two tries.
+ * ck_brlock_read_register takes the lock for writing, so that a bracket that needs a new reader would wait for
+ * callbacks of others and for writers.  Here a reader joins the chain of readers by an exchange at its head, from which
+ * none is ever taken.  A writer whose look at the chain misses it has raised its flag before, and joining comes before
+ * the reader's own look at the flag.  The timed write lock is ck's own algorithm with a look at the clock; ck's
+ * write_trylock counts steps instead, and would let readers in between two tries.
  */
 #include <mirror/ck.h>
 
@@ -30,15 +30,27 @@ struct lock {
 	ck_brlock_t lock __attribute__((__aligned__(64)));
 };
 
-static void attach(struct records *readers, struct record *record)
+static ck_brlock_reader_t *reader_of(struct record *record)
+{
+	return &((struct reader *)(void *)record)->reader;
+}
+
+static void attach(struct records *readers, struct record *record, unsigned number)
 {
 	ck_brlock_t *lock = &((struct lock *)readers)->lock;
-	ck_brlock_reader_t *reader = &((struct reader *)record)->reader;
+	ck_brlock_reader_t *reader = reader_of(record);
 
+	(void)number;
 	reader->next = ck_pr_load_ptr(&lock->readers);
 	do {
 		ck_pr_fence_store_atomic();
 	} while (!ck_pr_cas_ptr_value(&lock->readers, reader->next, reader, &reader->next));
+}
+
+static void forget(struct records *readers, struct record *record)
+{
+	(void)readers;
+	ck_pr_store_uint(&reader_of(record)->n_readers, 0);
 }
 
 static int create(void **state)
@@ -51,6 +63,7 @@ static int create(void **state)
 	memset(lock, 0, sizeof(*lock));
 	lock->readers.record_bytes = sizeof(struct reader);
 	lock->readers.attach = attach;
+	lock->readers.forget = forget;
 	ck_brlock_init(&lock->lock);
 	err = records_open(&lock->readers);
 	if (err)
@@ -72,30 +85,34 @@ static int destroy(void *state)
 static int read_lock(void *state)
 {
 	struct lock *lock = state;
-	struct reader *mine = (struct reader *)records_mine(&lock->readers);
+	int token = records_take(&lock->readers);
 
-	if (!mine)
-		return -ENOMEM;
-	ck_brlock_read_lock(&lock->lock, &mine->reader);
-	return 0;
+	if (token >= 0)
+		ck_brlock_read_lock(&lock->lock, reader_of(records_at(&lock->readers, token)));
+	return token;
 }
 
 static int read_trylock(void *state)
 {
 	struct lock *lock = state;
-	struct reader *mine = (struct reader *)records_mine(&lock->readers);
+	int token = records_take(&lock->readers);
+	struct record *mine;
 
-	if (!mine)
-		return -ENOMEM;
-	return ck_brlock_read_trylock(&lock->lock, &mine->reader, 1) ? 0 : -EAGAIN;
+	if (token < 0)
+		return token;
+	mine = records_at(&lock->readers, token);
+	if (ck_brlock_read_trylock(&lock->lock, reader_of(mine), 1))
+		return token;
+	records_put(mine);
+	return -EAGAIN;
 }
 
 static void read_unlock(void *state, int token)
 {
-	struct lock *lock = state;
+	struct record *mine = records_at(&((struct lock *)state)->readers, token);
 
-	(void)token;
-	ck_brlock_read_unlock(&((struct reader *)records_mine(&lock->readers))->reader);
+	ck_brlock_read_unlock(reader_of(mine));
+	records_put(mine);
 }
 
 static int write_lock(void *state, uint64_t timeout_ns)
@@ -103,6 +120,7 @@ static int write_lock(void *state, uint64_t timeout_ns)
 	uint64_t deadline_ns = deadline_in(timeout_ns);
 	ck_brlock_t *lock = &((struct lock *)state)->lock;
 
+	records_sync_fork(&((struct lock *)state)->readers);
 	if (timeout_ns == UINT64_MAX) {
 		ck_brlock_write_lock(lock);
 		return 0;

@@ -8,6 +8,8 @@
  * are unslotted.  ck takes a reader whose number is the owner's for a writer that steps down; so the
  * readers without a slot must not bear the writers' number.  The trylock and the timed write lock, which
  * ck does not have, are its own algorithms: one try, and a look at the clock.
+ *
+ * What a vanished thread has added to the counter stays there, because nothing says whether it had come so far.
  */
 #include <mirror/ck.h>
 
@@ -28,15 +30,24 @@ struct reader {
 
 struct lock {
 	struct records readers;
-	unsigned nr_numbers;            /* given away; atomic */
 	ck_bytelock_t lock __attribute__((__aligned__(64)));
 };
 
-static void attach(struct records *readers, struct record *record)
+static unsigned number_of(const struct record *record)
 {
-	unsigned taken = ck_pr_faa_uint(&((struct lock *)readers)->nr_numbers, 1);
+	return ((const struct reader *)(const void *)record)->number;
+}
 
-	((struct reader *)record)->number = taken < NR_SLOTS ? taken + 1 : SHARED;
+static void attach(struct records *readers, struct record *record, unsigned number)
+{
+	(void)readers;
+	((struct reader *)(void *)record)->number = number < NR_SLOTS ? number + 1 : SHARED;
+}
+
+static void forget(struct records *readers, struct record *record)
+{
+	if (number_of(record) != SHARED)
+		ck_pr_store_8(&((struct lock *)readers)->lock.readers[number_of(record) - 1], false);
 }
 
 static int create(void **state)
@@ -49,6 +60,7 @@ static int create(void **state)
 	memset(lock, 0, sizeof(*lock));
 	lock->readers.record_bytes = sizeof(struct reader);
 	lock->readers.attach = attach;
+	lock->readers.forget = forget;
 	ck_bytelock_init(&lock->lock);
 	err = records_open(&lock->readers);
 	if (err)
@@ -70,12 +82,11 @@ static int destroy(void *state)
 static int read_lock(void *state)
 {
 	struct lock *lock = state;
-	struct reader *mine = (struct reader *)records_mine(&lock->readers);
+	int token = records_take(&lock->readers);
 
-	if (!mine)
-		return -ENOMEM;
-	ck_bytelock_read_lock(&lock->lock, mine->number);
-	return 0;
+	if (token >= 0)
+		ck_bytelock_read_lock(&lock->lock, number_of(records_at(&lock->readers, token)));
+	return token;
 }
 
 static void announce(ck_bytelock_t *lock, unsigned number)
@@ -92,25 +103,29 @@ static void announce(ck_bytelock_t *lock, unsigned number)
 static int read_trylock(void *state)
 {
 	struct lock *lock = state;
-	struct reader *mine = (struct reader *)records_mine(&lock->readers);
+	int token = records_take(&lock->readers);
+	struct record *mine;
 
-	if (!mine)
-		return -ENOMEM;
-	announce(&lock->lock, mine->number);
+	if (token < 0)
+		return token;
+	mine = records_at(&lock->readers, token);
+	announce(&lock->lock, number_of(mine));
 	if (ck_pr_load_uint(&lock->lock.owner) != 0) {
-		ck_bytelock_read_unlock(&lock->lock, mine->number);
+		ck_bytelock_read_unlock(&lock->lock, number_of(mine));
+		records_put(mine);
 		return -EAGAIN;
 	}
 	ck_pr_fence_lock();
-	return 0;
+	return token;
 }
 
 static void read_unlock(void *state, int token)
 {
 	struct lock *lock = state;
+	struct record *mine = records_at(&lock->readers, token);
 
-	(void)token;
-	ck_bytelock_read_unlock(&lock->lock, ((struct reader *)records_mine(&lock->readers))->number);
+	ck_bytelock_read_unlock(&lock->lock, number_of(mine));
+	records_put(mine);
 }
 
 static bool has_readers(ck_bytelock_t *lock)
@@ -126,6 +141,7 @@ static int write_lock(void *state, uint64_t timeout_ns)
 	uint64_t deadline_ns = deadline_in(timeout_ns);
 	ck_bytelock_t *lock = &((struct lock *)state)->lock;
 
+	records_sync_fork(&((struct lock *)state)->readers);
 	if (timeout_ns == UINT64_MAX) {
 		ck_bytelock_write_lock(lock, CK_BYTELOCK_UNSLOTTED);
 		return 0;

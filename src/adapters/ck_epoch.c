@@ -36,9 +36,22 @@ struct epochs {
 	struct poller poller __attribute__((__aligned__(64)));
 };
 
-static void attach(struct records *sections, struct record *record)
+static ck_epoch_record_t *section_of(struct record *record)
 {
-	ck_epoch_register(&((struct epochs *)sections)->epoch, &((struct section *)record)->section, NULL);
+	return &((struct section *)(void *)record)->section;
+}
+
+static void attach(struct records *sections, struct record *record, unsigned number)
+{
+	(void)number;
+	ck_epoch_register(&((struct epochs *)sections)->epoch, section_of(record), NULL);
+}
+
+static void forget(struct records *sections, struct record *record)
+{
+	(void)sections;
+	if (section_of(record)->active)
+		ck_epoch_end(section_of(record), NULL);
 }
 
 static int create(void **state)
@@ -51,6 +64,7 @@ static int create(void **state)
 	memset(epochs, 0, sizeof(*epochs));
 	epochs->sections.record_bytes = sizeof(struct section);
 	epochs->sections.attach = attach;
+	epochs->sections.forget = forget;
 	ck_epoch_init(&epochs->epoch);
 	ck_epoch_register(&epochs->epoch, &epochs->poller.record, NULL);
 	err = records_open(&epochs->sections);
@@ -73,20 +87,19 @@ static int destroy(void *state)
 static int read_lock(void *state)
 {
 	struct epochs *epochs = state;
-	struct section *mine = (struct section *)records_mine(&epochs->sections);
+	int token = records_take(&epochs->sections);
 
-	if (!mine)
-		return -ENOMEM;
-	ck_epoch_begin(&mine->section, NULL);
-	return 0;
+	if (token >= 0)
+		ck_epoch_begin(section_of(records_at(&epochs->sections, token)), NULL);
+	return token;
 }
 
 static void read_unlock(void *state, int token)
 {
-	struct epochs *epochs = state;
+	struct record *mine = records_at(&((struct epochs *)state)->sections, token);
 
-	(void)token;
-	ck_epoch_end(&((struct section *)records_mine(&epochs->sections))->section, NULL);
+	ck_epoch_end(section_of(mine), NULL);
+	records_put(mine);
 }
 
 /* A section lasts as long as its callbacks, which sleep. */
@@ -103,6 +116,7 @@ static int synchronize(void *state, uint64_t timeout_ns)
 	struct epochs *epochs = state;
 
 	(void)timeout_ns;
+	records_sync_fork(&epochs->sections);
 	ck_epoch_synchronize_wait(&epochs->epoch, leave_cpu, NULL);
 	return 0;
 }
@@ -128,6 +142,7 @@ static bool poll_state(void *state, uint64_t cookie)
 
 	if (poller->nr_run >= cookie)
 		return true;
+	records_sync_fork(&epochs->sections);
 	if (poller->nr_run == poller->nr_called) {
 		poller->nr_called++;
 		ck_epoch_call(&poller->record, &poller->call, count);

@@ -1,160 +1,163 @@
 /* SPDX-FileCopyrightText: 2026 libmirror contributors */
 /* SPDX-License-Identifier: MIT */
 
-/* Records of threads; ck_records.h describes them. */
+/* Records of readers; ck_records.h describes them. */
 #include "ck_records.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdbool.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
-_Thread_local struct records_table records_of_thread_;
+/* Its address names the thread. */
+static _Thread_local unsigned my_place;
 
-/* Guards all that follows, and what ck_records.h says. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct records **owners;         /* by slot; NULL: free */
-static unsigned nr_slots;
-static pthread_once_t key_once = PTHREAD_ONCE_INIT;
-static pthread_key_t key;
-static int key_error;
+/* How often this thread has locked it: it publishes in hooks of a fork too, and may fork in them. */
+static _Thread_local unsigned nr_locked;
+static unsigned nr_forks;               /* between this process and the first one */
+static const void *survivor;            /* the thread that forked this process */
+static pthread_once_t hooks_once = PTHREAD_ONCE_INIT;
+static int hooks_error;
 
-/* 2. May run more than once in a thread, if another hook of its end publishes. */
-static void thread_ends(void *arg)
+/* ---- the lock ---- */
+
+static void lock_records(sigset_t *saved)
 {
-	struct records_table *table = arg;
+	sigset_t all;
 
-	pthread_mutex_lock(&lock);
-	for (unsigned slot = 0; slot < table->nr; slot++) {
-		struct record *record = table->records[slot];
-
-		if (!record)
-			continue;
-		record->table = NULL;
-		record->next_idle = owners[slot]->idle;
-		owners[slot]->idle = record;
-	}
-	free(table->records);
-	*table = (struct records_table){ 0 };
-	pthread_mutex_unlock(&lock);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, saved);
+	if (!nr_locked++)
+		pthread_mutex_lock(&lock);
 }
 
-static void make_key(void)
+static void unlock_records(const sigset_t *saved)
 {
-	key_error = pthread_key_create(&key, thread_ends);
+	if (!--nr_locked)
+		pthread_mutex_unlock(&lock);
+	pthread_sigmask(SIG_SETMASK, saved, NULL);
 }
 
-/* A table's entries up to @slot and some more; in the table's own thread, under the lock. */
-static bool reach(struct records_table *table, unsigned slot)
+static void before_fork(void)
 {
-	unsigned nr = (slot / 8 + 1) * 8;
-	struct record **records;
+	sigset_t saved;
 
-	if (slot < table->nr)
-		return true;
-	records = realloc(table->records, nr * sizeof(records[0]));
-	if (!records)
-		return false;
-	memset(&records[table->nr], 0, (nr - table->nr) * sizeof(records[0]));
-	table->records = records;
-	table->nr = nr;
-	return true;
+	lock_records(&saved);
+	pthread_sigmask(SIG_SETMASK, &saved, NULL);
 }
+
+static void after_fork(void)
+{
+	sigset_t all, saved;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &saved);
+	unlock_records(&saved);
+}
+
+static void after_fork_in_child(void)
+{
+	survivor = &my_place;
+	ck_pr_store_uint(&nr_forks, nr_forks + 1);
+	after_fork();
+}
+
+static void make_hooks(void)
+{
+	hooks_error = pthread_atfork(before_fork, after_fork, after_fork_in_child);
+}
+
+/* ---- owners ---- */
 
 int records_open(struct records *owner)
 {
-	struct records **all;
-	unsigned slot = 0;
-	int err = 0;
-
-	pthread_once(&key_once, make_key);
-	if (key_error)
-		return -key_error;
-	pthread_mutex_lock(&lock);
-	while (slot < nr_slots && owners[slot])
-		slot++;
-	if (slot == nr_slots) {
-		all = realloc(owners, (nr_slots + 1) * sizeof(all[0]));
-		if (all) {
-			owners = all;
-			nr_slots++;
-		} else {
-			err = -ENOMEM;
-		}
-	}
-	if (!err) {
-		owners[slot] = owner;
-		owner->slot = slot;
-	}
-	pthread_mutex_unlock(&lock);
-	return err;
+	pthread_once(&hooks_once, make_hooks);
+	owner->forks = ck_pr_load_uint(&nr_forks);
+	return -hooks_error;
 }
 
 void records_close(struct records *owner)
 {
-	struct record *record, *next;
+	for (int i = 0; i < RECORDS_BLOCKS; i++)
+		free(owner->block[i]);
+}
 
-	pthread_mutex_lock(&lock);
-	for (record = owner->all; record; record = next) {
-		next = record->next;
-		if (record->table)
-			record->table->records[owner->slot] = NULL;
-		free(record);
+/* Under the lock. */
+static void forget_vanished(struct records *owner)
+{
+	for (unsigned i = 0; i < owner->nr; i++) {
+		struct record *record = records_at(owner, (int)i);
+
+		if (ck_pr_load_ptr(&record->holder) == survivor)
+			continue;
+		owner->forget(owner, record);
+		ck_pr_store_ptr(&record->holder, NULL);
 	}
-	owners[owner->slot] = NULL;
-	pthread_mutex_unlock(&lock);
+	ck_pr_fence_store();
+	ck_pr_store_uint(&owner->forks, nr_forks);
 }
 
-/* Takes an idle record for this thread; NULL where there is none. */
-static struct record *take_idle(struct records *owner)
+void records_sync_fork(struct records *owner)
 {
-	struct record *record = owner->idle;
+	sigset_t saved;
 
-	if (record)
-		owner->idle = record->next_idle;
-	return record;
+	if (ck_pr_load_uint(&owner->forks) == ck_pr_load_uint(&nr_forks))
+		return;
+	lock_records(&saved);
+	if (owner->forks != nr_forks)
+		forget_vanished(owner);
+	unlock_records(&saved);
 }
 
-static struct record *make_record(struct records *owner)
+/* As many records again, if there are @nr. */
+static int make_more(struct records *owner, unsigned nr)
 {
-	struct record *record = aligned_alloc(64, owner->record_bytes);
+	unsigned nr_new = nr ? nr : 1, block = nr ? 32 - (unsigned)__builtin_clz(nr) : 0;
+	size_t bytes = nr_new * owner->record_bytes;
+	sigset_t saved;
+	char *memory;
 
-	if (!record)
-		return NULL;
-	memset(record, 0, owner->record_bytes);
-	owner->attach(owner, record);
-	return record;
-}
-
-struct record *records_join(struct records *owner)
-{
-	struct records_table *table = &records_of_thread_;
-	struct record *record = NULL;
-	bool has_place;
-
-	/* Without the hook at the thread's end the record would never become idle. */
-	if (pthread_setspecific(key, table) != 0)
-		return NULL;
-	pthread_mutex_lock(&lock);
-	has_place = reach(table, owner->slot);
-	if (has_place)
-		record = take_idle(owner);
-	if (record) {
-		record->table = table;
-		table->records[owner->slot] = record;
+	memory = block < RECORDS_BLOCKS ? aligned_alloc(64, bytes) : NULL;
+	if (!memory)
+		return -ENOMEM;
+	memset(memory, 0, bytes);
+	lock_records(&saved);
+	if (owner->nr == nr) {
+		owner->block[block] = memory;
+		for (unsigned i = 0; i < nr_new; i++)
+			owner->attach(owner, records_at(owner, (int)(nr + i)), nr + i);
+		ck_pr_fence_store();
+		ck_pr_store_uint(&owner->nr, nr + nr_new);
+		memory = NULL;
 	}
-	pthread_mutex_unlock(&lock);
-	if (record || !has_place)
-		return record;
-	record = make_record(owner);
-	if (!record)
-		return NULL;
-	pthread_mutex_lock(&lock);
-	record->next = owner->all;
-	owner->all = record;
-	record->table = table;
-	table->records[owner->slot] = record;
-	pthread_mutex_unlock(&lock);
-	return record;
+	unlock_records(&saved);
+	free(memory); /* another thread was faster */
+	return 0;
+}
+
+int records_take(struct records *owner)
+{
+	unsigned nr, place, number;
+	struct record *record;
+	int err = 0;
+
+	records_sync_fork(owner);
+	while (!err) {
+		nr = ck_pr_load_uint(&owner->nr);
+		ck_pr_fence_load();
+		place = my_place;
+		for (unsigned i = 0; i < nr; i++) {
+			number = (place + i) & (nr - 1);
+			record = records_at(owner, (int)number);
+			if (ck_pr_load_ptr(&record->holder) || !ck_pr_cas_ptr(&record->holder, NULL, &my_place))
+				continue;
+			ck_pr_fence_acquire();
+			my_place = place + i;
+			return (int)number;
+		}
+		err = make_more(owner, nr);
+	}
+	return err;
 }

@@ -31,7 +31,7 @@ enum what {
 	H_CB_RELEASE,           /* mirror */
 };
 
-struct record {
+struct log_record {
 	enum what what;
 	int rc;
 	unsigned mirror, bracket, list, lo, hi;
@@ -39,16 +39,16 @@ struct record {
 };
 
 struct log {
-	struct record *record;
+	struct log_record *record;
 	size_t used, room;
 	bool over;              /* lock kind: a timeout leaves the mirror registered */
 };
 
-static inline void log_add(struct log *log, struct record r)
+static inline void log_add(struct log *log, struct log_record r)
 {
 	if (log->used == log->room) {
 		log->room = log->room ? 2 * log->room : 1024;
-		log->record = (struct record *)realloc(log->record, log->room * sizeof(r));
+		log->record = (struct log_record *)realloc(log->record, log->room * sizeof(r));
 		if (!log->record)
 			bail_out("no memory for the history");
 	}
@@ -66,30 +66,30 @@ static inline void log_append(struct log *to, const struct log *from)
 #define H_NEVER UINT64_MAX
 
 struct h_mirror {
-	const struct record *reg;
+	const struct log_record *reg;
 	uint64_t leaves;        /* the first call that took it out began */
 	uint64_t dead;          /* from here on no walk may choose it */
 	uint64_t idle;          /* from here on none may run */
 	unsigned asyncs, dones, frees, releases;
-	const struct record *release;
+	const struct log_record *release;
 };
 
 struct h_bracket {
-	const struct record *start, *end;
+	const struct log_record *start, *end;
 	size_t first, nr;       /* of the callbacks */
 };
 
 struct history {
 	struct h_mirror *mirror;
 	struct h_bracket *bracket;
-	const struct record **callback;         /* by bracket, in order of time */
+	const struct log_record **callback;         /* by bracket, in order of time */
 	size_t nr_mirrors, nr_brackets, nr_callbacks;
-	const struct record *release[8];        /* by list: the one that returned 0 */
+	const struct log_record *release[8];        /* by list: the one that returned 0 */
 	unsigned faults;
 	char why[256];                          /* the first of them */
 };
 
-static inline void h_fault(struct history *h, const char *why, const struct record *r)
+static inline void h_fault(struct history *h, const char *why, const struct log_record *r)
 {
 	if (h->faults++ == 0)
 		snprintf(h->why, sizeof(h->why), "%s: mirror %u, bracket %u, [%" PRIu64 ", %" PRIu64 "], rc %d",
@@ -98,7 +98,7 @@ static inline void h_fault(struct history *h, const char *why, const struct reco
 
 static inline int h_by_time(const void *a, const void *b)
 {
-	const struct record *x = *(const struct record *const *)a, *y = *(const struct record *const *)b;
+	const struct log_record *x = *(const struct log_record *const *)a, *y = *(const struct log_record *const *)b;
 
 	if (x->bracket != y->bracket)
 		return x->bracket < y->bracket ? -1 : 1;
@@ -114,7 +114,7 @@ static inline uint64_t h_min(uint64_t a, uint64_t b)
 static inline void h_collect(struct history *h, const struct log *log)
 {
 	for (size_t i = 0; i < log->used; i++) {
-		const struct record *r = &log->record[i];
+		const struct log_record *r = &log->record[i];
 		struct h_mirror *m = &h->mirror[r->mirror];
 
 		switch (r->what) {
@@ -174,7 +174,7 @@ static inline void h_collect(struct history *h, const struct log *log)
 }
 
 /* M5, M8: no callback outside of its mirror's time. */
-static inline void h_check_time(struct history *h, const struct record *r)
+static inline void h_check_time(struct history *h, const struct log_record *r)
 {
 	const struct h_mirror *m = &h->mirror[r->mirror];
 
@@ -189,16 +189,16 @@ static inline void h_check_time(struct history *h, const struct record *r)
  * chose it after @since; the callback itself may begin later, as its thread may lose the CPU
  * between the one and the other.
  */
-static inline void h_check_dead(struct history *h, const struct record *r, uint64_t since)
+static inline void h_check_dead(struct history *h, const struct log_record *r, uint64_t since)
 {
 	if (since > h->mirror[r->mirror].dead)
 		h_fault(h, "M8, M9: a callback starts after unregister_async or a timeout has returned", r);
 }
 
-static inline const struct record *h_find(const struct history *h, const struct h_bracket *b, enum what what,
+static inline const struct log_record *h_find(const struct history *h, const struct h_bracket *b, enum what what,
 					  unsigned mirror, unsigned *count)
 {
-	const struct record *found = NULL;
+	const struct log_record *found = NULL;
 
 	*count = 0;
 	for (size_t i = b->first; i < b->first + b->nr; i++)
@@ -212,12 +212,12 @@ static inline const struct record *h_find(const struct history *h, const struct 
 /* M1, M2, M4: within one bracket. */
 static inline void h_check_bracket(struct history *h, const struct h_bracket *b)
 {
-	const struct record *refuser = NULL, *whole, *last;
+	const struct log_record *refuser = NULL, *whole, *last;
 	uint64_t since;
 	unsigned count;
 
 	for (size_t i = b->first; i < b->first + b->nr; i++) {
-		const struct record *r = h->callback[i], *start;
+		const struct log_record *r = h->callback[i], *start;
 		const struct h_mirror *m = &h->mirror[r->mirror];
 
 		if (!b->start || !m->reg)
@@ -247,8 +247,8 @@ static inline void h_check_bracket(struct history *h, const struct h_bracket *b)
 		/* Order: against all that went before. */
 		since = whole ? whole->from : 0;
 		for (size_t k = b->first; k < i; k++) {
-			const struct record *q = h->callback[k];
-			const struct record *reg = h->mirror[q->mirror].reg;
+			const struct log_record *q = h->callback[k];
+			const struct log_record *reg = h->mirror[q->mirror].reg;
 
 			if (q->what != r->what || !reg)
 				continue;
@@ -274,8 +274,8 @@ static inline int h_by_registration(const void *a, const void *b)
 
 static inline int h_by_start(const void *a, const void *b)
 {
-	const struct record *x = (*(const struct h_bracket *const *)a)->start;
-	const struct record *y = (*(const struct h_bracket *const *)b)->start;
+	const struct log_record *x = (*(const struct h_bracket *const *)a)->start;
+	const struct log_record *y = (*(const struct h_bracket *const *)b)->start;
 
 	return x->from < y->from ? -1 : x->from > y->from;
 }
@@ -330,7 +330,7 @@ static inline void h_check_starts(struct history *h)
 /* M5, M8, M10: each mirror's life. */
 static inline void h_check_mirror(struct history *h, const struct h_mirror *m)
 {
-	const struct record *release = h->release[m->reg->list];
+	const struct log_record *release = h->release[m->reg->list];
 
 	if (m->dones != m->asyncs)
 		h_fault(h, "M8: done did not run once", m->reg);
@@ -354,7 +354,7 @@ static inline unsigned history_check(struct history *h, const struct log *log, s
 	h->nr_brackets = nr_brackets;
 	h->mirror = (struct h_mirror *)calloc(nr_mirrors + 1, sizeof(*h->mirror));
 	h->bracket = (struct h_bracket *)calloc(nr_brackets + 1, sizeof(*h->bracket));
-	h->callback = (const struct record **)calloc(log->used + 1, sizeof(*h->callback));
+	h->callback = (const struct log_record **)calloc(log->used + 1, sizeof(*h->callback));
 	if (!h->mirror || !h->bracket || !h->callback)
 		bail_out("no memory for the check");
 	for (size_t m = 0; m < nr_mirrors; m++)

@@ -82,7 +82,7 @@ static void write_down(enum what what, int rc, unsigned mirror, const struct bra
 		       unsigned hi, uint64_t from)
 {
 	if (logging)
-		log_add(&me->log, (struct record){ what, rc, mirror, b ? b->id : 0, list, lo, hi, from, tap_now_ns() });
+		log_add(&me->log, (struct log_record){ what, rc, mirror, b ? b->id : 0, list, lo, hi, from, tap_now_ns() });
 }
 
 static unsigned next_id(unsigned *last)

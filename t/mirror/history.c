@@ -5,7 +5,7 @@
 #include "history.h"
 
 /* Mirrors 1, 2, 3, and 4 late; brackets 1, 2 (refused by 3), 3; release; 2 leaves by async. */
-static const struct record good[] = {
+static const struct log_record good[] = {
 	{ H_REGISTER, 0, 1, 0, 0, 0, 10, 10, 12 },
 	{ H_REGISTER, 0, 2, 0, 0, 0, 10, 14, 16 },
 	{ H_REGISTER, 0, 3, 0, 0, 0, 10, 18, 20 },
@@ -100,7 +100,7 @@ int main(void)
 	if (h.faults)
 		diag("%s", h.why);
 	for (size_t f = 0; f < sizeof(faults) / sizeof(faults[0]); f++) {
-		struct record r = good[faults[f].at];
+		struct log_record r = good[faults[f].at];
 
 		r.rc = faults[f].rc;
 		if (faults[f].from) {
