@@ -32,6 +32,8 @@
 #endif
 #endif
 
+#include "names.h"
+
 /* ---- atomics ---- */
 
 #define load_relaxed(p)     __atomic_load_n(p, __ATOMIC_RELAXED)

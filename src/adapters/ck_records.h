@@ -24,6 +24,8 @@
 
 #include <stddef.h>
 
+#include "names.h"
+
 struct records_table;
 
 /** struct record - the first member of each kind of record */
