@@ -114,4 +114,7 @@
 #pragma redefine_extname port_tsan_fence mirror__port_tsan_fence
 #endif
 
+/* The number of usrcu_inline.h: a program looks for this name at once when it is loaded. */
+#pragma redefine_extname usrcu__slots usrcu__slots_1
+
 #endif /* MIRROR_NAMES_H */
