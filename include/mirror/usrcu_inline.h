@@ -100,9 +100,18 @@ struct usrcu_head_of_domain {
 	uint32_t waiting[2];    /* nonzero: a grace period sleeps until such a section ends */
 };
 
-/* This thread's slots, by the domain's key.  Never NULL: a new thread has an empty table. */
+/*
+ * This thread's slots, by the domain's key.  Never NULL: a new thread has an empty table.
+ *
+ * A library that was configured for another TLS model says so in its pkg-config file.  A program that is compiled
+ * without that flag is right too, but takes room in the static TLS block.
+ */
 #ifndef USRCU__PORT
+#ifdef USRCU_DYNAMIC_TLS
+extern __thread void **usrcu__slots;
+#else
 extern __thread void **usrcu__slots __attribute__((__tls_model__("initial-exec")));
+#endif
 #endif
 
 /* A token is the index; these bits say what the call that ends the section must know. */
