@@ -36,6 +36,35 @@ AC_DEFUN([MIRROR_FOUND], [
   AS_IF([test "$m4_tolower([have_$1])" = yes], [AC_DEFINE([HAVE_$1], [1], [Define if $2 is to be used.])])
 ])
 
+# MIRROR_WITH_TLS_MODEL: --with-tls-model sets MIRROR_TLS_MODEL for the library, and TLS_CPPFLAGS for programs.
+AC_DEFUN([MIRROR_WITH_TLS_MODEL], [
+  AC_ARG_WITH([tls-model],
+    [AS_HELP_STRING([--with-tls-model=MODEL], [initial-exec (the default), local-dynamic or global-dynamic. With
+      initial-exec a section is fastest, and a thread's first one is safe in a signal handler; a program can dlopen
+      some dozens of plug-ins that contain the library. With the others it can dlopen any number])],
+    [], [with_tls_model=initial-exec])
+  AS_CASE([$with_tls_model],
+    [initial-exec], [TLS_CPPFLAGS=],
+    [local-dynamic|global-dynamic],
+    [TLS_CPPFLAGS=-DUSRCU_DYNAMIC_TLS
+     AC_DEFINE([USRCU_DYNAMIC_TLS], [1], [What programs reach is not initial-exec.])],
+    [AC_MSG_ERROR([--with-tls-model is initial-exec, local-dynamic or global-dynamic, not "$with_tls_model"])])
+  AC_DEFINE_UNQUOTED([MIRROR_TLS_MODEL], ["$with_tls_model"], [How the library reaches its thread-local variables.])
+  AC_SUBST([TLS_CPPFLAGS])
+])
+
+# MIRROR_FIND_MUSL: is_musl.  musl has no macro that says so; its headers leave these behind.
+AC_DEFUN([MIRROR_FIND_MUSL], [
+  AC_MSG_CHECKING([whether the C library is musl])
+  AC_COMPILE_IFELSE([AC_LANG_PROGRAM([[
+      #include <stdio.h>
+      #if defined(__GLIBC__) || !defined(__DEFINED_size_t)
+      #error not musl
+      #endif
+    ]], [])], [is_musl=yes], [is_musl=no])
+  AC_MSG_RESULT([$is_musl])
+])
+
 # MIRROR_OPTIONAL(OPTION, PREFIX, MODULE, PURPOSE): --with-OPTION asks pkg-config for MODULE. It is used if there;
 # when asked for by name and absent, that is an error.
 AC_DEFUN([MIRROR_OPTIONAL], [

@@ -17,7 +17,7 @@
 /* What every thread begins with; never written. */
 static struct record empty_record;
 
-__thread void **usrcu__slots __attribute__((tls_model("initial-exec"))) = empty_record.slot;
+__thread void **usrcu__slots = empty_record.slot;
 
 static struct {
 	struct slots_key *block[NR_BLOCKS];     /* of BLOCK_KEYS each; compare-and-exchange, once */

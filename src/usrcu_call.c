@@ -83,6 +83,13 @@ int usrcu_call(struct usrcu *d, struct usrcu_head *head, void (*func)(struct usr
 
 /* ---- the runner ---- */
 
+/* Another thread has the role; or the worker does not have it yet, and it is meant to be the first. */
+static bool is_taken(const struct callbacks *c)
+{
+	return process_has(load_acquire(&c->runner)) ||
+	       (c->has_worker == process_generation() && !load_acquire(&c->worker_began));
+}
+
 static bool take_role(struct callbacks *c)
 {
 	uint64_t runner = load_acquire(&c->runner); /* D (pairs with C): runner before the batch */
@@ -206,7 +213,7 @@ int usrcu_run_callbacks(struct usrcu *d)
 		return -EINVAL;
 	if (usrcu_in_section_(d) || is_runner(d))
 		return -EDEADLK;
-	return take_role(&d->callbacks) ? run_callbacks(d, last_batch(d), false) : 0;
+	return !is_taken(&d->callbacks) && take_role(&d->callbacks) ? run_callbacks(d, last_batch(d), false) : 0;
 }
 
 int usrcu_barrier(struct usrcu *d)
@@ -221,14 +228,14 @@ int usrcu_barrier(struct usrcu *d)
 		return -EDEADLK;
 	batch = last_batch(d);
 	while (!is_done(d, batch) && rc == 0) {
-		if (take_role(&d->callbacks)) {
+		if (!is_taken(&d->callbacks) && take_role(&d->callbacks)) {
 			rc = run_callbacks(d, batch, true);
 			continue;
 		}
 		/* The runner waits for this too; here it is for the error, should membarrier be refused. */
 		rc = usrcu_wait_(d, usrcu_get_state(d), USRCU_SPIN_NS, PORT_FOREVER);
 		seen = event_prepare(&d->event);
-		if (rc == 0 && !is_done(d, batch) && process_has(load_acquire(&d->callbacks.runner)))
+		if (rc == 0 && !is_done(d, batch) && is_taken(&d->callbacks))
 			event_wait(&d->event, seen, PORT_FOREVER);
 	}
 	return rc;
@@ -256,14 +263,9 @@ static void *work(void *arg)
 {
 	struct usrcu *d = arg;
 	struct callbacks *c = &d->callbacks;
-	uint32_t seen;
 
-	for (;;) {
-		seen = event_prepare(&d->event);
-		if (take_role(c))
-			break;
-		event_wait(&d->event, seen, PORT_FOREVER);
-	}
+	take_role(c);
+	store_release(&c->worker_began, 1);
 	{
 		struct usrcu *role __attribute__((cleanup(give_role_back))) = d;
 
@@ -286,7 +288,7 @@ int usrcu_start_worker_(struct usrcu *d)
 {
 	int rc;
 
-	d->callbacks.has_worker = process_generation();
+	d->callbacks.has_worker = process_generation(); /* before any thread can call */
 	rc = port_thread_start(&d->callbacks.worker, work, d);
 	if (rc)
 		d->callbacks.has_worker = 0;
