@@ -433,9 +433,12 @@ static uint64_t open_in(const struct usrcu_slot *slot)
 static uint64_t left_open(const struct usrcu_slot *slot)
 {
 	const struct slot *head = (const struct slot *)(const void *)slot;
-	uint64_t owner = load_acquire(&head->record->owner), open;
+	uint64_t open = open_in(slot), owner;
 
-	if (!open_in(slot) || slots_vanished(head) || !slots_owner_ended(head))
+	if (!open || slots_vanished(head)) /* before that the head may not be written yet */
+		return 0;
+	owner = load_acquire(&head->record->owner);
+	if (!slots_owner_ended(head))
 		return 0;
 	/* Since the first look it may have ended the sections, then itself, and another thread may have its record. */
 	open = open_in(slot);
