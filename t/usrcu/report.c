@@ -25,7 +25,7 @@ static void keep(void *arg, const char *text)
 
 static void fresh(uint64_t stall_ns, void (*report)(void *arg, const char *text))
 {
-	nr_reports = 0;
+	set(&nr_reports, 0);
 	reported[0] = '\0';
 	domain = new_domain_with((struct usrcu_attr){ .name = "reporter", .stall_ns = stall_ns, .report = report });
 }
@@ -82,12 +82,12 @@ static void by_pollers(void)
 	for (int i = 0; i < 100; i++)
 		usrcu_poll_state(domain, cookie);
 	is_int(synchronize_short(domain), -ETIMEDOUT, "S2: %s: ... another thread waits for it", flavour->name);
-	is_int(nr_reports, 1, "S2: %s: ... it is reported once, whoever waits", flavour->name);
+	is_int(get(&nr_reports), 1, "S2: %s: ... it is reported once, whoever waits", flavour->name);
 	reader_stop(&r);
 	is_int(usrcu_poll_state(domain, cookie), 1, "S2: %s: ... and ends", flavour->name);
 
 	/* Who comes late tells the grace period's age, not how long it has waited itself. */
-	nr_reports = 0;
+	set(&nr_reports, 0);
 	reader_start(&r, domain);
 	usrcu_start_poll(domain);
 	for (began = tap_now_ns(); tap_now_ns() - began < 100000000; )
@@ -124,12 +124,12 @@ static void while_asleep(void)
 	thread = start(exit_when_told, NULL);
 	gate_wait(&inside);
 	ok(waiter_start(w, domain, usrcu_synchronize), "S9: %s: a thread waits for a section", flavour->name);
-	is_int(nr_reports, 0, "S9: %s: ... whose thread lives: nothing to report", flavour->name);
+	is_int(get(&nr_reports), 0, "S9: %s: ... whose thread lives: nothing to report", flavour->name);
 	gate_open(&leave);
 	join(thread);
 	while (!get(&nr_reports) && tap_now_ns() - began < LONG_NS)
 		sched_yield();
-	is_int(nr_reports, 1, "S9: %s: the section's thread exits: the one that sleeps reports it", flavour->name);
+	is_int(get(&nr_reports), 1, "S9: %s: the section's thread exits: the one that sleeps reports it", flavour->name);
 	pthread_detach(w->thread);
 }
 
@@ -185,10 +185,10 @@ static void under_a_log_mutex(void)
 	if (pid == 0)
 		_exit(usrcu_synchronize(domain) != 0);
 	is_int(status_of(pid), 0, "S10: %s: ... and forks", flavour->name);
-	is_int(nr_reports, 0, "S9: %s: ... all that while the report waits", flavour->name);
+	is_int(get(&nr_reports), 0, "S9: %s: ... all that while the report waits", flavour->name);
 	pthread_mutex_unlock(&log_lock);
 	is_int(waiter_join(&w), -ETIMEDOUT, "S9: %s: ... which then goes on", flavour->name);
-	is_int(nr_reports, 1, "S9: %s: ... and was made once", flavour->name);
+	is_int(get(&nr_reports), 1, "S9: %s: ... and was made once", flavour->name);
 }
 
 static void under_stdio(void)
@@ -273,7 +273,7 @@ static void in_a_report(void)
 	fresh(0, use_in_it);
 	leave_one();
 	is_int(synchronize_short(domain), -ETIMEDOUT, "S9: %s: a report uses the library", flavour->name);
-	is_int(nr_reports, 1, "S9: %s: ... and is made once", flavour->name);
+	is_int(get(&nr_reports), 1, "S9: %s: ... and is made once", flavour->name);
 
 	nr_faults = 0;
 	blocked = false;
