@@ -472,7 +472,7 @@ static void *come_and_go(void *arg)
 static void first_uses(void)
 {
 	struct sigaction action = { .sa_handler = use_in_handler };
-	int bad = 0, nr = (int)scaled(SANITIZED ? 30 : 150);
+	int bad = 0, nr = (int)scaled(SANITIZED ? 20 : 60);
 	pthread_t threads[2];
 
 	sigaction(SIGUSR1, &action, NULL);
