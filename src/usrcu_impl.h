@@ -52,6 +52,7 @@ struct usrcu {
 	struct callbacks callbacks;
 
 	/* Constant. */
+	struct usrcu *kept_next;        /* usrcu_domain.c */
 	uint64_t stall_ns;
 	void (*report)(void *arg, const char *text);
 	void *report_arg;

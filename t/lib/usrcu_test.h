@@ -33,6 +33,17 @@
 #define SANITIZED 0
 #endif
 
+#if defined(__SANITIZE_THREAD__)
+#define THREAD_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define THREAD_SANITIZED 1
+#endif
+#endif
+#ifndef THREAD_SANITIZED
+#define THREAD_SANITIZED 0
+#endif
+
 #define get(p)    __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define set(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
 #define add(p, v) __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST)

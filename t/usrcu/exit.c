@@ -12,7 +12,8 @@
 
 #include <sys/time.h>
 
-#define ROUNDS 4 /* as many as POSIX gives destructors */
+/* As many as there are; in the last one ThreadSanitizer has forgotten the thread, and its own code fails. */
+#define ROUNDS (THREAD_SANITIZED ? 3 : 4)
 
 static struct usrcu *domain;
 static uint32_t nr_reports, quit;
@@ -76,7 +77,7 @@ static void rounds(void)
 			is_first_use = first;
 			join(start(end_in_a_round, &key));
 			before = nr_records();
-			for (uint64_t i = 0; i < scaled(500); i++)
+			for (uint64_t i = 0; i < scaled(200); i++)
 				join(start(end_in_a_round, &key));
 			after = nr_records();
 			ok(synchronize_long(domain) == 0 && nr_reports == 0 && after - before <= 2,
@@ -125,12 +126,11 @@ static void come_and_go(void)
 		crowd(threads, PEAK);
 	records = nr_records();
 	/* And this thread's; a joined thread may seem to live for some microseconds. */
-	ok(records <= PEAK + PEAK / 2 + 8, "S1: %s: %" PRIu64 " threads, %d at once: %d records", flavour->name, most, PEAK,
-	   records);
-	for (uint64_t i = 0; i < most; i += 2)
+	ok(records <= PEAK + PEAK / 2 + 8, "S1: %" PRIu64 " threads, %d at once: %d records", most, PEAK, records);
+	for (uint64_t i = 0; i < most / 4; i += 2)
 		crowd(threads, 2);
-	is_int(nr_records(), records, "S1: %s: ... and %" PRIu64 " more, few at once, need no more", flavour->name, most);
-	is_int(usrcu_destroy(domain), 0, "S11: %s: destroy", flavour->name);
+	is_int(nr_records(), records, "S1: ... and %" PRIu64 " more, few at once, need no more", most / 4);
+	is_int(usrcu_destroy(domain), 0, "S11: destroy");
 }
 
 /* ---- handlers ---- */
@@ -192,14 +192,13 @@ static void profiled(void)
 
 static void tests(void)
 {
-	/* While there are few records to spare. */
 	rounds();
 	profiled();
-	come_and_go();
 }
 
 int main(int argc, char **argv)
 {
 	for_each_flavour(argc, argv, tests);
+	come_and_go(); /* last: before, there are few records to spare; whatever the flavour of domains, they are the same */
 	return done_testing();
 }

@@ -128,7 +128,7 @@ static void *run_stepped(void *arg)
 
 static void at_each_instruction(size_t i)
 {
-	int nr = (int)scaled(60), most, bad = 0;
+	int nr = (int)scaled(40), most, bad = 0;
 
 	at = -1;
 	join(start(run_stepped, &i)); /* binds the symbols */
