@@ -69,9 +69,18 @@ void report_stall_(struct mirror_list *list, const struct walker *w, int level, 
 
 /* ---- misuse ---- */
 
-void report_ended_(struct mirror_list *list, struct walker *w, int level)
+/* The answer takes a while: the pin is there only if the thread that was asked about has left it. */
+static bool has_left_pin(const struct walker *w, int level, const struct mirror__entry *e)
 {
-	if (w != &list->fallback && slots_owner_ended(&w->slot) &&
+	uint64_t owner = load_acquire(&w->slot.record->owner);
+
+	return slots_owner_ended(&w->slot) && load_acquire(&w->pin[level]) == e &&
+	       load_acquire(&w->slot.record->owner) == owner;
+}
+
+void report_ended_(struct mirror_list *list, struct walker *w, int level, const struct mirror__entry *e)
+{
+	if (w != &list->fallback && has_left_pin(w, level, e) &&
 	    !(fetch_or(&w->slot.number, SLOT_REPORTED) & SLOT_REPORTED))
 		misuse_(list, load_relaxed(&w->what[level]), "its thread has exited inside this callback");
 }
