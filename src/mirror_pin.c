@@ -282,11 +282,12 @@ static void take_off_pending(struct mirror *m)
 
 void count_pending_(struct mirror_list *list)
 {
-	uint64_t nr = load_relaxed(&list->fallback.completing);
 	struct walker *w;
+	uint64_t nr;
 
 	if (list->pending_generation == process_generation())
 		return;
+	nr = vanished_(list, &list->fallback) ? 0 : load_relaxed(&list->fallback.completing);
 	for (const struct mirror *m = list->pending; m; m = m->mirror__next)
 		nr++;
 	for (struct slots_walk i = slots_first(&list->walkers); (w = slots_next(&i)); )
