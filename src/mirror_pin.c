@@ -282,11 +282,12 @@ static void take_off_pending(struct mirror *m)
 
 void count_pending_(struct mirror_list *list)
 {
-	uint64_t nr = load_relaxed(&list->fallback.completing);
 	struct walker *w;
+	uint64_t nr;
 
 	if (list->pending_generation == process_generation())
 		return;
+	nr = vanished_(list, &list->fallback) ? 0 : load_relaxed(&list->fallback.completing);
 	for (const struct mirror *m = list->pending; m; m = m->mirror__next)
 		nr++;
 	for (struct slots_walk i = slots_first(&list->walkers); (w = slots_next(&i)); )
@@ -323,24 +324,25 @@ void complete_(struct mirror_list *list, struct mirror *m)
 	struct completion c __attribute__((cleanup(done_is_over))) = { list, my_walker(list), port_cancel_disable() };
 	void (*done)(struct mirror *m) = m->mirror__done;
 
-	gate_lock(&list->lock);
-	take_off_pending(m);
-	store_relaxed(&c.walker->completing, c.walker->completing + 1);
-	gate_unlock(&list->lock);
 	retire_mirrors_(list, &m, 1);
 	done(m);
 }
 
 bool may_complete_(struct mirror_list *list, struct mirror__entry *e)
 {
+	struct walker *mine = my_walker(list);
 	int level;
 
-	return !pinned_(list, e, &level) && !(fetch_or(&e->state, ENTRY_COMPLETED) & ENTRY_COMPLETED);
+	if (pinned_(list, e, &level) || fetch_or(&e->state, ENTRY_COMPLETED) & ENTRY_COMPLETED)
+		return false;
+	take_off_pending(e->mirror);
+	store_relaxed(&mine->completing, mine->completing + 1);
+	return true;
 }
 
 static void unpinned_async(struct mirror_list *list, struct mirror__entry *e)
 {
-	bool interrupt;
+	bool interrupt, claimed;
 
 	gate_lock(&list->lock);
 	interrupt = advance_fence_mode_(list);
@@ -349,9 +351,13 @@ static void unpinned_async(struct mirror_list *list, struct mirror__entry *e)
 	if (broken_if(UNPIN_ASYNC_NO_FENCE, 0, fence_drain_(interrupt))) {
 		/* The fence failed, so this thread may not look.  A waiting mirror_barrier must find that out too. */
 		event_signal(&list->event);
-	} else if (may_complete_(list, e)) {
-		complete_(list, e->mirror);
+		return;
 	}
+	gate_lock(&list->lock);
+	claimed = may_complete_(list, e);
+	gate_unlock(&list->lock);
+	if (claimed)
+		complete_(list, e->mirror);
 }
 
 void unpinned_dead_(struct mirror_list *list, struct mirror__entry *e)

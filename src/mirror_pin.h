@@ -33,11 +33,14 @@ bool any_pin_(struct mirror_list *list);
 
 /* ---- completing an asynchronous unregister ---- */
 
-/* After C or F: true if no pin shows the dead @e, and this thread is the first to claim the call of done(). */
+/*
+ * After C or F, under lock: true if no pin shows the dead @e, and this thread is the first to claim the call of done().
+ * Then the mirror is not pending any more, in one section of the gate: no child finds it claimed by a vanished thread.
+ */
 bool may_complete_(struct mirror_list *list, struct mirror__entry *e);
 /* Under lock, before nr_pending is used: in the child of a fork, forget the calls of done() of vanished threads. */
 void count_pending_(struct mirror_list *list);
-/* This thread may complete @m: give it back to its owner, and call done(). */
+/* This thread has claimed that of @m: give it back to its owner, and call done(). */
 void complete_(struct mirror_list *list, struct mirror *m);
 
 /* ---- pin and unpin ---- */

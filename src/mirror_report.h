@@ -15,7 +15,7 @@ void end_timing_(const struct walk *walk, struct mirror__entry *e);
 void report_stall_(struct mirror_list *list, const struct walker *w, int level, struct mirror *m);
 
 /* If @w's thread has ended inside the callback that it runs at @level, say so, once. */
-void report_ended_(struct mirror_list *list, struct walker *w, int level);
+void report_ended_(struct mirror_list *list, struct walker *w, int level, const struct mirror__entry *e);
 
 /* Tell of a call that breaks a rule, on standard error. */
 void misuse_(const struct mirror_list *list, const char *function, const char *rule);

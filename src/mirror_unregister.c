@@ -187,7 +187,7 @@ static void report_drain(struct mirror_list *list, struct mirror *m, bool is_lat
 	if (is_late)
 		report_stall_(list, w, level, m);
 	else
-		report_ended_(list, w, level);
+		report_ended_(list, w, level, m->mirror__entry);
 }
 
 /* How often a drain asks whether the thread whose callback it waits for still lives. */

@@ -9,6 +9,7 @@
  *     struct post                 a mirror whose callback stands at a gate
  *     struct call                 a call in a thread of its own, that may block
  *     hush(), hushed()            what the library says on standard error
+ *     child_new(), child_rc()     forks; child_must() in the child
  */
 #ifndef MIRROR_TEST_H
 #define MIRROR_TEST_H
@@ -18,6 +19,7 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include <mirror/mirror.h>
 
@@ -414,6 +416,42 @@ static inline const char *hushed(void)
 	close(hush_file);
 	text[length > 0 ? length : 0] = '\0';
 	return text;
+}
+
+/* ---- children ---- */
+
+/* In the child, which tells the line at which it went wrong, and writes nothing by stdio. */
+#define child_must(condition) ((condition) ? (void)0 : child_fails(__LINE__, #condition))
+
+static inline void child_fails(int line, const char *what)
+{
+	char text[256];
+	int length = snprintf(text, sizeof(text), "# child: line %d: %s\n", line, what);
+
+	_exit(write(STDERR_FILENO, text, (size_t)length) > 0 ? 1 : 2);
+}
+
+/* The watchdog is not in the child: the kernel ends one that hangs. */
+static inline pid_t child_new(void)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		bail_out("fork: %s", strerror(errno));
+	if (pid == 0)
+		alarm(2 * PATIENCE_MS / 1000);
+	return pid;
+}
+
+/* Its exit status, or 1000 and the signal that ended it. */
+static inline int child_rc(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) != pid)
+		if (errno != EINTR)
+			bail_out("no child");
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }
 
 #endif /* MIRROR_TEST_H */

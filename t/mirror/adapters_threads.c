@@ -283,6 +283,97 @@ static void test_come_and_go(void)
 	isv((int)nr_heard, ROUNDS * LISTS * (SHORT + 1), "... and each bracket is heard");
 }
 
+/* ---- forks; those of liburcu's flavours are the flavours' own matter ---- */
+
+static bool stop_churn;
+
+static int run_churn(struct call *c)
+{
+	while (!__atomic_load_n(&stop_churn, __ATOMIC_RELAXED)) {
+		struct call first = { .list = c->list, .start = 50, .end = 60 };
+
+		call_begin(&first, run_invalidate);
+		if (call_end(&first))
+			return -1;
+	}
+	return 0;
+}
+
+static struct mirror_list *hook_list;
+static int hook_rc;
+
+static void publish_in_hook(void)
+{
+	if (hook_list)
+		hook_rc |= mirror_invalidate_range(hook_list, 50, 60);
+}
+
+/* Readers that vanished hold up nobody, if ck keeps for each reader what it holds. */
+static bool forgets_readers(void)
+{
+	return !v->one_domain && strcmp(v->sync->name, "ck-rwlock") != 0 && strcmp(v->sync->name, "ck-pflock") != 0;
+}
+
+static void child_leaves(struct mirror_list *list, struct mirror *m)
+{
+	struct mirror n;
+
+	child_must(hook_rc == 0);
+	child_must(mirror_invalidate_range(list, 50, 60) == 0);
+	if (!forgets_readers())
+		return;
+	child_must(mirror_register_range(list, &n, &hear_ops, 0, 10) == 0);
+	child_must(mirror_unregister(&n) == 0 && mirror_unregister(m) == 0);
+	child_must(mirror_list_destroy(list) == 0);
+}
+
+/* Beside threads that begin and end, with one that stands in a callback, and a hook that publishes. */
+static void test_fork(void)
+{
+	struct call publisher, churns[2];
+	unsigned nr = (unsigned)scaled(40);
+	struct mirror_list *list;
+	int bad = 0;
+	struct post x;
+
+#ifdef UNDER_ASAN
+	return; /* its allocator may be locked for ever in the child */
+#endif
+	if (v->one_domain)
+		return;
+	list = list_new();
+	post_init(&x);
+	mirror_register_range(list, &x.m, &post_start_ops, 0, 10);
+	publisher = (struct call){ .list = list, .start = 0, .end = 10 };
+	call_begin(&publisher, run_invalidate);
+	gate_wait(&x.entered);
+	__atomic_store_n(&stop_churn, false, __ATOMIC_RELAXED);
+	for (int i = 0; i < 2; i++) {
+		churns[i] = (struct call){ .list = list };
+		call_begin(&churns[i], run_churn);
+	}
+	hook_list = list;
+	hook_rc = 0;
+	for (unsigned i = 0; i < nr && bad < 3; i++) {
+		pid_t pid = child_new();
+
+		if (pid == 0) {
+			child_leaves(list, &x.m);
+			_exit(0);
+		}
+		bad += child_rc(pid) != 0;
+	}
+	hook_list = NULL;
+	isv(bad, 0, "%u forks beside threads that begin and end: the child publishes%s", nr,
+	    forgets_readers() ? ", and waits for no reader that vanished" : "");
+	isv(hook_rc, 0, "... a hook of the program publishes");
+	__atomic_store_n(&stop_churn, true, __ATOMIC_RELAXED);
+	gate_open(&x.leave);
+	isv(call_end(&publisher) | call_end(&churns[0]) | call_end(&churns[1]), 0, "... and the parent goes on");
+	mirror_unregister(&x.m);
+	list_gone(list);
+}
+
 /* ---- polling, below the list, which would only use memory too early or never ---- */
 
 struct reader {
@@ -404,6 +495,7 @@ static void test_no_growth(void)
 
 int main(void)
 {
+	pthread_atfork(publish_in_hook, publish_in_hook, publish_in_hook);
 	for (v = variants; v < variants + NR_VARIANTS; v++) {
 #ifdef HAVE_URCU
 		test_stranger();
@@ -414,6 +506,7 @@ int main(void)
 		test_first_try();
 		test_come_and_go();
 		test_no_growth();
+		test_fork();
 		test_polling();
 	}
 	return done_testing();
