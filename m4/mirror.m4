@@ -132,15 +132,25 @@ AC_DEFUN([MIRROR_FIND_MUSL], [
   AC_MSG_RESULT([$is_musl])
 ])
 
+# MIRROR_CROSS_PKG_CONFIG: the build machine's pkg-config must not answer for the host, unless it was told how.
+AC_DEFUN([MIRROR_CROSS_PKG_CONFIG], [
+  mirror_optional=yes
+  AS_IF([test "$cross_compiling" = yes && test -z "$ac_cv_env_PKG_CONFIG_set$PKG_CONFIG_LIBDIR$PKG_CONFIG_SYSROOT_DIR"],
+    [AS_CASE([/$PKG_CONFIG], [*/$host_alias-*], [],
+      [mirror_optional=no
+       AC_MSG_NOTICE([cross compiling without a $host_alias-pkg-config: the optional libraries are left out
+  (set PKG_CONFIG, PKG_CONFIG_LIBDIR or PKG_CONFIG_SYSROOT_DIR to have them)])])])
+])
+
 # MIRROR_OPTIONAL(OPTION, PREFIX, MODULE, PURPOSE): --with-OPTION asks pkg-config for MODULE. It is used if there;
 # when asked for by name and absent, that is an error.
 AC_DEFUN([MIRROR_OPTIONAL], [
   AC_ARG_WITH([$1], [AS_HELP_STRING([--without-$1], [leave out: $4])], [], [with_$1=auto])
   m4_tolower([have_$2])=no
-  AS_IF([test "x$with_$1" != xno],
+  AS_IF([test "x$with_$1" != xno && test "$mirror_optional" = yes],
     [PKG_CHECK_MODULES([$2], [$3], [m4_tolower([have_$2])=yes], [m4_tolower([have_$2])=no])])
   AS_IF([test "x$with_$1" != xno && test "x$with_$1" != xauto && test "$m4_tolower([have_$2])" = no],
-    [AC_MSG_ERROR([--with-$1 was given, but pkg-config does not find $3])])
+    [AC_MSG_ERROR([--with-$1 was given, but pkg-config does not find $3 for $host])])
   MIRROR_FOUND([$2], [$3])
 ])
 
