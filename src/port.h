@@ -23,6 +23,10 @@
 #include <emmintrin.h>
 #endif
 
+#ifndef __EXCEPTIONS
+#error "libmirror is compiled with -fexceptions: an exception in a callback passes through it, and locks are released"
+#endif
+
 /* gcc and clang say each in its own way that ThreadSanitizer watches. */
 #if defined(__SANITIZE_THREAD__)
 #define PORT_TSAN
