@@ -4,7 +4,7 @@
 /*
  * Commands and their options: one table each, from which both --help and what is accepted are made
  *
- * t/bench_options compares the program with its man page and its completions.
+ * t/bench/options compares the program with its man page and its completions.
  */
 #ifndef BENCH_CLI_H
 #define BENCH_CLI_H
@@ -12,6 +12,8 @@
 #include <stdio.h>
 
 enum { CLI_MAX_OPTIONS = 24 };
+
+struct bench_config;
 
 struct cli_option {
 	const char *name;               /* without the "--" */
@@ -26,7 +28,6 @@ struct cli_command {
 	const char *remarks;            /* below the options; "" for nothing */
 	/* Ends with an entry whose name is NULL; every command has --help besides. */
 	struct cli_option options[CLI_MAX_OPTIONS];
-	int (*run)(int argc, char **argv);
 };
 
 enum { CLI_END = -1, CLI_WRONG = -2, CLI_HELP = -3 };
@@ -42,6 +43,13 @@ int cli_next(const struct cli_command *command, int argc, char **argv);
 int cli_wrong(const struct cli_command *command);
 
 void cli_usage(const struct cli_command *command, FILE *out);
+
+/** bench_parse_run - the options of `mirror-bench run`; 0, or the status to exit with */
+int bench_parse_run(int argc, char **argv, struct bench_config *config);
+
+int bench_command_run(int argc, char **argv);
+int bench_command_report(int argc, char **argv);
+int bench_command_diff(int argc, char **argv);
 
 extern const struct cli_command cli_list, cli_run, cli_report, cli_diff;
 

@@ -5,7 +5,7 @@
  * `mirror-bench diff`: what got better or worse from one run to another by more than the noise
  *
  * What is compared goes by the names of metrics (metrics.h): times, rates, bytes and counts.  A change is reported
- * where all of this holds: the 95% intervals of the two medians part; so does the interval of their ratio, by a
+ * if all of this holds: the 95% intervals of the two medians part; so does the interval of their ratio, by a
  * bootstrap over both runs, from 1; and the ratio is beyond the threshold.  What is counted exactly, once, has no
  * interval: there the threshold alone decides.
  */
@@ -15,10 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
 #include "cli.h"
-#include "metrics.h"
-#include "summary.h"
+#include "measure/bench.h"
+#include "questions/question.h"
+#include "report/metrics.h"
+#include "report/summary.h"
 
 enum { FILTER, THRESHOLD };
 
@@ -32,13 +33,13 @@ const struct cli_command cli_diff = {
 	},
 	.remarks = "Each line gives the change with the 95% interval of its bootstrap, and the medians with theirs.\n"
 		   "Exit status: 0: nothing got worse; 1: something did; 2: wrong usage or unreadable input.",
-	.run = bench_command_diff,
 };
 
 /** struct comparison - two runs, what of them is compared, and what was found */
 struct comparison {
 	const json_t *before, *after;
 	const char *filter;
+	const char *const *less_is_better; /* of the question that is looked at */
 	double threshold;               /* of the ratio: 0.05 */
 	size_t nr_compared, nr_better, nr_worse, nr_gone;
 };
@@ -86,7 +87,7 @@ static void compare_metric(struct comparison *c, const char *question, const cha
 				    (struct estimate){ .n = 1, .median = HUGE_VAL, .low = HUGE_VAL, .high = HUGE_VAL };
 	if (!is_change(c, &before, &after, &ratio, exact))
 		return;
-	better = (after.median > before.median) == (metric_better(metric) > 0);
+	better = (after.median > before.median) == (metric_better(metric, c->less_is_better) > 0);
 	c->nr_better += better;
 	c->nr_worse += !better;
 	printf("%s  %s %s %s %s: %+.1f%%", better ? "better" : "worse ", question, case_name, comparator, metric,
@@ -104,21 +105,24 @@ static void compare_metric(struct comparison *c, const char *question, const cha
 
 static void compare_question(struct comparison *c, const char *question)
 {
+	const struct report report = bench_report_of(c->before);
+	const struct report_question *q = report_question_of(&report, question);
 	const char *cases[SUMMARY_MAX_CASES], *names[SUMMARY_MAX_COMPARATORS], *metrics[METRICS_MAX];
 	size_t nr_cases = summary_cases(c->before, question, cases);
 	size_t nr_names = summary_comparators(c->before, question, names);
 
+	c->less_is_better = q ? q->less_is_better : NULL;
 	for (size_t i = 0; i < nr_cases; i++) {
 		size_t nr_metrics = summary_metrics(c->before, question, cases[i], metrics);
 
 		for (size_t k = 0; k < nr_names; k++)
 			for (size_t m = 0; m < nr_metrics && is_wanted(c, question, cases[i], names[k]); m++)
-				if (metric_better(metrics[m]))
+				if (metric_better(metrics[m], c->less_is_better))
 					compare_metric(c, question, cases[i], names[k], metrics[m]);
 	}
 }
 
-/* Whoever compares two machines should know. */
+/* A user who compares two machines should know it. */
 static void note_machines(const json_t *a, const json_t *b)
 {
 	static const char *const facts[] = { "cpu", "kernel" };

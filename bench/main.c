@@ -8,75 +8,18 @@
  * 130: ended by Ctrl-C, with what was measured so far written.
  */
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "bench.h"
 #include "cli.h"
-#include "progress.h"
-
-const struct bench_question *const bench_questions[] = {
-	&question_throughput,
-	&question_noise,
-	&question_callbacks,
-	&question_trap,
-	&question_unregister,
-	&question_replay,
-	&question_deadlock,
-	&question_behind,
-	&question_bulk,
-	&question_storm,
-	&question_oversubscription,
-	&question_outside,
-	&question_ranges,
-	&question_section,
-	&question_grace_period,
-	&question_call,
-	&question_memory,
-#ifdef HAVE_ZYDIS
-	&question_counts,
-	&question_primitive_counts,
-#endif
-	NULL,
-};
-
-volatile sig_atomic_t bench_interrupted;
-
-void bench_complain(const char *format, ...)
-{
-	va_list args;
-
-	progress_clear();
-	fputs("mirror-bench: ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-}
-
-static const struct cli_command *const commands[] = { &cli_list, &cli_run, &cli_report, &cli_diff };
-
-static void usage(FILE *out)
-{
-	fputs("usage: mirror-bench COMMAND [options]\n\n", out);
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-		int width = fprintf(out, "  %s %s", commands[i]->name, commands[i]->arguments);
-
-		fprintf(out, "%*s  %s\n", width < 21 ? 21 - width : 0, "", commands[i]->about);
-	}
-	fputs("\n  --version            print the version\n"
-	      "  --help               show this text; mirror-bench COMMAND --help shows the command's\n", out);
-}
-
-static int command_list(int argc, char **argv);
+#include "comparators/comparators.h"
+#include "questions/question.h"
 
 const struct cli_command cli_list = {
 	.name = "list",
 	.arguments = "",
 	.about = "Names the questions and comparators of this build.",
 	.remarks = "",
-	.run = command_list,
 };
 
 static int command_list(int argc, char **argv)
@@ -91,7 +34,7 @@ static int command_list(int argc, char **argv)
 	}
 	puts("Questions:");
 	for (int i = 0; bench_questions[i]; i++)
-		printf("  %-24s %s\n", bench_questions[i]->name, bench_questions[i]->title);
+		printf("  %-24s %s\n", bench_questions[i]->report->name, bench_questions[i]->title);
 	puts("\nComparators:");
 	for (int i = 0; bench_comparators[i]; i++)
 		printf("  %-24s %s%s%s%s%s\n", bench_comparators[i]->name, bench_comparators[i]->about,
@@ -101,7 +44,31 @@ static int command_list(int argc, char **argv)
 		       bench_comparators[i]->full_only ? "; with --full, or named by --filter" : "");
 	for (int i = 0; bench_absent[i].name; i++)
 		printf("  %-24s left out: %s\n", bench_absent[i].name, bench_absent[i].why);
+	for (int i = 0; bench_absent_questions[i].names; i++)
+		printf("  %-24s left out: %s\n", bench_absent_questions[i].names, bench_absent_questions[i].why);
 	return 0;
+}
+
+static const struct {
+	const struct cli_command *cli;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{ &cli_list, command_list },
+	{ &cli_run, bench_command_run },
+	{ &cli_report, bench_command_report },
+	{ &cli_diff, bench_command_diff },
+};
+
+static void usage(FILE *out)
+{
+	fputs("usage: mirror-bench COMMAND [options]\n\n", out);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		int width = fprintf(out, "  %s %s", commands[i].cli->name, commands[i].cli->arguments);
+
+		fprintf(out, "%*s  %s\n", width < 21 ? 21 - width : 0, "", commands[i].cli->about);
+	}
+	fputs("\n  --version            print the version\n"
+	      "  --help               show this text; mirror-bench COMMAND --help shows the command's\n", out);
 }
 
 int main(int argc, char **argv)
@@ -111,8 +78,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (strcmp(argv[1], commands[i]->name) == 0)
-			return commands[i]->run(argc - 1, argv + 1);
+		if (strcmp(argv[1], commands[i].cli->name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
 	if (strcmp(argv[1], "--help") == 0) {
 		usage(stdout);
 		return 0;

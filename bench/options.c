@@ -8,9 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bench.h"
 #include "cli.h"
-#include "topology.h"
+#include "measure/topology.h"
+#include "questions/question.h"
 
 enum { QUICK, FULL, FILTER, REPEATS, DURATION, PUBLISHERS, MIRRORS, TRACE, TRACES, JSON, REPORT, NO_FIGURES, COMMIT };
 
@@ -38,7 +38,6 @@ const struct cli_command cli_run = {
 	.remarks = "Ctrl-C ends the run early; what was measured so far is written and marked as partial.\n"
 		   "Exit status: 0: done; 1: something could not be measured or written; 2: wrong usage;\n"
 		   "130: ended by Ctrl-C.",
-	.run = bench_command_run,
 };
 
 static bool parse_number(const char *text, const char **end, unsigned long least, unsigned long most, int *value)

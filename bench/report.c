@@ -2,15 +2,14 @@
 /* SPDX-License-Identifier: MIT */
 
 /* `mirror-bench report`: what was measured, shown. */
-#include "report.h"
+#include "report/report.h"
 
 #include <getopt.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "bench.h"
+#include "measure/bench.h"
 #include "cli.h"
-#include "summary.h"
+#include "questions/question.h"
+#include "report/summary.h"
 
 enum { HTML, NO_FIGURES, MARKDOWN };
 
@@ -24,32 +23,14 @@ const struct cli_command cli_report = {
 		[MARKDOWN] = { "markdown", NULL, "print one table in Markdown in place of the tables" },
 	},
 	.remarks = "Exit status: 0: done; 1: something could not be written; 2: wrong usage or unreadable input.",
-	.run = bench_command_report,
 };
-
-static void markdown(const json_t *results)
-{
-	struct table *headline = report_headline_table(results);
-	const char *name = report_headline_case(results);
-
-	table_markdown(headline, stdout);
-	free(headline);
-	printf("\n%s, %lld CPUs, %s, commit %s, %.10s; ", summary_string(results, "machine", "cpu"),
-	       (long long)json_integer_value(json_object_get(json_object_get(results, "machine"), "cpus")),
-	       summary_string(results, "machine", "kernel"), summary_string(results, NULL, "commit"),
-	       summary_string(results, NULL, "started"));
-	if (name)
-		printf("%d publishers and %d mirrors; ", summary_parameter(results, "throughput", name, "publishers"),
-		       summary_parameter(results, "throughput", name, "mirrors"));
-	printf("medians of %lld repeats, \302\261 half the 95%% interval.\n",
-	       (long long)json_integer_value(json_object_get(results, "repeats")));
-}
 
 int bench_command_report(int argc, char **argv)
 {
 	bool figures = true, as_markdown = false;
 	const char *html = NULL;
 	int option, status = 0;
+	struct report report;
 	json_t *results;
 
 	while ((option = cli_next(&cli_report, argc, argv)) != CLI_END) {
@@ -76,12 +57,13 @@ int bench_command_report(int argc, char **argv)
 	results = summary_load(argv[optind]);
 	if (!results)
 		return 2;
+	report = bench_report_of(results);
 	if (as_markdown)
-		markdown(results);
+		report_markdown(&report, stdout);
 	else
-		report_text(results, stdout);
+		report_text(&report, stdout);
 	if (html) {
-		status = report_html_file(results, html, figures);
+		status = report_html_file(&report, html, figures);
 		if (!status && !as_markdown)
 			printf("report:  %s\n", html);
 	}

@@ -8,126 +8,22 @@
  * the machine hurts all comparators alike, and an early end leaves something of everything.
  */
 #include <errno.h>
-#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "bench.h"
-#include "machine.h"
-#include "progress.h"
-#include "projection.h"
-#include "report.h"
-#include "topology.h"
-
-struct planned {
-	const struct bench_question *question;
-	struct bench_case c;
-};
-
-struct bench_plan {
-	struct planned *cases;
-	size_t nr;
-};
-
-int bench_plan_add(struct bench_plan *plan, const struct bench_question *question, const struct bench_case *c)
-{
-	struct planned *cases = realloc(plan->cases, (plan->nr + 1) * sizeof(cases[0]));
-
-	if (!cases)
-		return -ENOMEM;
-	plan->cases = cases;
-	cases[plan->nr++] = (struct planned){ question, *c };
-	return 0;
-}
-
-uint64_t bench_share_ns(const struct bench_config *config, uint64_t budget_ns, unsigned runs, uint64_t most_ns)
-{
-	uint64_t share_ns;
-
-	if (config->duration_ns)
-		return config->duration_ns;
-	/* Together the budgets are about three minutes; a full run is to end within half an hour. */
-	if (config->full) {
-		budget_ns *= 4;
-		most_ns *= 2;
-	}
-	share_ns = budget_ns / runs / (unsigned)config->repeats;
-	if (share_ns > most_ns)
-		return most_ns;
-	return share_ns > 5 * NS_PER_MS ? share_ns : 5 * NS_PER_MS;
-}
-
-int bench_list_create(struct mirror_list **list, const struct bench_comparator *comparator)
-{
-	struct mirror_list_attr attr = {
-		.size = sizeof(attr),
-		.name = comparator->name,
-		.sync = comparator->sync,
-		.flags = comparator->list_flags,
-	};
-	int err = mirror_list_create(list, &attr);
-
-	if (err)
-		bench_complain("cannot make a list over %s: %s", comparator->name, strerror(-err));
-	return err;
-}
-
-bool bench_wanted(const struct bench_config *config, const char *question, const char *name,
-		  const struct bench_comparator *comparator)
-{
-	bool by_name = comparator->full_only && !config->full;
-	char id[256], nameless[256], pattern[256];
-
-	if (!config->filters[0])
-		return !by_name;
-	snprintf(id, sizeof(id), "%s/%s/%s", question, name, comparator->name);
-	snprintf(nameless, sizeof(nameless), "%s/%s/", question, name);
-	for (int i = 0; config->filters[i]; i++) {
-		snprintf(pattern, sizeof(pattern), "*%s*", config->filters[i]);
-		if (fnmatch(pattern, id, 0) == 0 && !(by_name && fnmatch(pattern, nameless, 0) == 0))
-			return true;
-	}
-	return false;
-}
-
-/* "publishers=2,mirrors=16", or "-" for a case without parameters; tables find it by this name. */
-static json_t *parameters(const struct bench_case *c, char *name, size_t size)
-{
-	json_t *all = json_object();
-	size_t used = 0;
-	const char *key;
-	json_t *value;
-
-	if (c->trace)
-		json_object_set_new(all, "trace", json_string(c->trace));
-	if (c->scene)
-		json_object_set_new(all, "scene", json_string(c->scene));
-	if (c->ranges)
-		json_object_set_new(all, "ranges", json_integer(c->ranges));
-	if (c->threads)
-		json_object_set_new(all, "threads", json_integer(c->threads));
-	if (c->publishers != BENCH_UNUSED)
-		json_object_set_new(all, "publishers", json_integer(c->publishers));
-	if (c->mirrors != BENCH_UNUSED)
-		json_object_set_new(all, "mirrors", json_integer(c->mirrors));
-	if (c->callback_ns)
-		json_object_set_new(all, "callback_ns", json_integer(c->callback_ns));
-	snprintf(name, size, "-");
-	json_object_foreach(all, key, value) {
-		if (json_is_string(value))
-			used += (size_t)snprintf(name + used, size - used, "%s%s=%s", used ? "," : "", key,
-						 json_string_value(value));
-		else
-			used += (size_t)snprintf(name + used, size - used, "%s%s=%d", used ? "," : "", key,
-						 (int)json_integer_value(value));
-	}
-	return all;
-}
+#include "cli.h"
+#include "comparators/comparators.h"
+#include "measure/machine.h"
+#include "measure/progress.h"
+#include "measure/topology.h"
+#include "questions/question.h"
+#include "report/projection.h"
+#include "report/report.h"
 
 /* One measurement, one record; a failure is a record too, with the reason in place of numbers. */
-static int measure_one(const struct planned *planned, const struct bench_comparator *comparator, int repeat,
+static int measure_one(const struct bench_planned *planned, const struct bench_comparator *comparator, int repeat,
 		       json_t *records)
 {
 	json_t *metrics = json_object(), *record;
@@ -145,8 +41,8 @@ static int measure_one(const struct planned *planned, const struct bench_compara
 		return err == -EINTR ? err : 0;
 	}
 	record = json_object();
-	json_object_set_new(record, "question", json_string(planned->question->name));
-	json_object_set_new(record, "parameters", parameters(&planned->c, name, sizeof(name)));
+	json_object_set_new(record, "question", json_string(planned->question->report->name));
+	json_object_set_new(record, "parameters", bench_case_describe(&planned->c, name, sizeof(name)));
 	json_object_set_new(record, "case", json_string(name));
 	json_object_set_new(record, "comparator", json_string(comparator->name));
 	json_object_set_new(record, "repeat", json_integer(repeat));
@@ -154,7 +50,7 @@ static int measure_one(const struct planned *planned, const struct bench_compara
 	if (planned->c.publishers != BENCH_UNUSED && (unsigned)planned->c.publishers > topology_nr_places())
 		json_object_set_new(record, "threads_share_cpus", json_true());
 	if (err) {
-		bench_complain("%s/%s/%s: %s", planned->question->name, name, comparator->name,
+		bench_complain("%s/%s/%s: %s", planned->question->report->name, name, comparator->name,
 			       err == -ETIMEDOUT ? "hangs" : strerror(-err));
 		json_object_set_new(record, "error",
 				    json_string(err == -ETIMEDOUT ? "hangs" : strerror(-err)));
@@ -170,7 +66,7 @@ static int measure_one(const struct planned *planned, const struct bench_compara
  * the threads of outside libraries, would be known to the copy and not be there.
  */
 static int for_each_run(const struct bench_config *config, const struct bench_plan *plan,
-			int (*visit)(void *arg, const struct planned *planned,
+			int (*visit)(void *arg, const struct bench_planned *planned,
 				     const struct bench_comparator *comparator, const char *name, int repeat),
 			void *arg)
 {
@@ -184,11 +80,11 @@ static int for_each_run(const struct bench_config *config, const struct bench_pl
 
 			if (question->exact != (repeat < 0))
 				continue;
-			json_decref(parameters(&plan->cases[i].c, name, sizeof(name)));
+			json_decref(bench_case_describe(&plan->cases[i].c, name, sizeof(name)));
 			for (int k = 0; comparators[k]; k++) {
 				if (question->leaves_out && question->leaves_out(comparators[k]))
 					continue;
-				if (!bench_wanted(config, question->name, name, comparators[k]))
+				if (!bench_wanted(config, question->report->name, name, comparators[k]))
 					continue;
 				err = visit(arg, &plan->cases[i], comparators[k], name, repeat < 0 ? 0 : repeat);
 				if (err)
@@ -199,7 +95,7 @@ static int for_each_run(const struct bench_config *config, const struct bench_pl
 	return 0;
 }
 
-static int add_expected(void *arg, const struct planned *planned, const struct bench_comparator *comparator,
+static int add_expected(void *arg, const struct bench_planned *planned, const struct bench_comparator *comparator,
 			const char *name, int repeat)
 {
 	uint64_t *total = arg;
@@ -216,7 +112,7 @@ struct running {
 	int nr_failed;
 };
 
-static int run_one(void *arg, const struct planned *planned, const struct bench_comparator *comparator,
+static int run_one(void *arg, const struct bench_planned *planned, const struct bench_comparator *comparator,
 		   const char *name, int repeat)
 {
 	struct running *running = arg;
@@ -225,7 +121,7 @@ static int run_one(void *arg, const struct planned *planned, const struct bench_
 
 	if (bench_interrupted)
 		return -EINTR;
-	snprintf(what, sizeof(what), "%s %s %s", planned->question->name, name, comparator->name);
+	snprintf(what, sizeof(what), "%s %s %s", planned->question->report->name, name, comparator->name);
 	progress_step(what, planned->c.expected_ns);
 	err = measure_one(planned, comparator, repeat, running->records);
 	if (err == -EINTR)
@@ -241,7 +137,7 @@ struct search {
 	bool found;
 };
 
-static int find_comparator(void *arg, const struct planned *planned, const struct bench_comparator *comparator,
+static int find_comparator(void *arg, const struct bench_planned *planned, const struct bench_comparator *comparator,
 			   const char *name, int repeat)
 {
 	struct search *search = arg;
@@ -253,7 +149,7 @@ static int find_comparator(void *arg, const struct planned *planned, const struc
 	return search->found;
 }
 
-/* Those of --full are described only where they are measured. */
+/* A comparator for --full is described only if it is measured. */
 static json_t *describe_comparators(const struct bench_config *config, const struct bench_plan *plan,
 				    const struct bench_comparator *const *comparators)
 {
@@ -290,7 +186,7 @@ static json_t *describe_questions(const struct bench_config *config, const struc
 			if (q->leaves_out(comparators[k]))
 				json_object_set_new(left_out, comparators[k]->name,
 						    json_string(q->leaves_out(comparators[k])));
-		one = json_pack("{s:s, s:s, s:s, s:i, s:o}", "name", q->name, "title", q->title,
+		one = json_pack("{s:s, s:s, s:s, s:i, s:o}", "name", q->report->name, "title", q->title,
 				"how_to_read", q->how_to_read, "cases", (int)nr_cases,
 				"left_out", left_out);
 		json_object_set_new(one, "exact", json_boolean(q->exact));
@@ -311,6 +207,8 @@ static json_t *describe_run(const struct bench_config *config, const struct benc
 	strftime(started, sizeof(started), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
 	for (int i = 0; bench_absent[i].name; i++)
 		json_object_set_new(absent, bench_absent[i].name, json_string(bench_absent[i].why));
+	for (int i = 0; bench_absent_questions[i].names; i++)
+		json_object_set_new(absent, bench_absent_questions[i].names, json_string(bench_absent_questions[i].why));
 	json_array_append_new(command, json_string("mirror-bench"));
 	for (int i = 0; i < argc; i++)
 		json_array_append_new(command, json_string(argv[i]));
@@ -326,6 +224,23 @@ static json_t *describe_run(const struct bench_config *config, const struct benc
 	json_object_set_new(results, "absent", absent);
 	json_object_set_new(results, "questions", describe_questions(config, plan));
 	return results;
+}
+
+static json_t *describe_projections(const json_t *results)
+{
+	struct report report = bench_report_of(results);
+	json_t *all = json_array(), *some;
+
+	for (size_t i = 0; report.questions[i]; i++) {
+		const struct report_question *q = report.questions[i];
+
+		if (!q->projected)
+			continue;
+		some = projection_describe(results, q->name, q->projected, report_headline_case(&report, q));
+		json_array_extend(all, some);
+		json_decref(some);
+	}
+	return all;
 }
 
 /* Whole or not at all: an older file stays until the new one is complete. */
@@ -350,10 +265,11 @@ static void on_interrupt(int signal)
 
 static int write_results(const struct bench_config *config, json_t *results)
 {
+	struct report report = bench_report_of(results);
 	int status = write_json(results, config->json_path);
 
-	report_text(results, stdout);
-	if (config->report_path && report_html_file(results, config->report_path, config->figures))
+	report_text(&report, stdout);
+	if (config->report_path && report_html_file(&report, config->report_path, config->figures))
 		status = 1;
 	if (!status) {
 		printf("\nrecords: %s\n", config->json_path);
@@ -392,7 +308,7 @@ static int run_plan(const struct bench_config *config, const struct bench_plan *
 	json_object_set_new(results, "partial", json_boolean(err != 0));
 	json_object_set_new(results, "took_s", json_real((double)(bench_now_ns() - begun) / 1e9));
 	json_object_set_new(results, "records", running.records);
-	json_object_set_new(results, "projections", projection_describe(results));
+	json_object_set_new(results, "projections", describe_projections(results));
 	status = write_results(config, results);
 	if (err == -ETIMEDOUT) {
 		/* The memory of the threads that hang must stay. */
@@ -430,7 +346,9 @@ int bench_command_run(int argc, char **argv)
 			       topology_nr_places());
 	status = run_plan(&config, &plan, argc, argv);
 out:
-	question_replay_unload();
+	for (int i = 0; bench_questions[i]; i++)
+		if (bench_questions[i]->unplan)
+			bench_questions[i]->unplan();
 	free(plan.cases);
 	topology_unload();
 	return status;

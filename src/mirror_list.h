@@ -137,6 +137,8 @@ struct walker {
 	uint64_t looks_at, window_ends;         /* numbers of walks; 0: it has not looked yet */
 } __attribute__((aligned(64)));                 /* whole cache lines, because another thread writes the next walker */
 
+_Static_assert(sizeof(struct walker) <= SLOTS_FIRST_BYTES, "the first walker stands in the key");
+
 /* A walk: one level of callbacks of one list in this thread (mirror_pin.h). */
 struct walk {
 	struct mirror_list *list;

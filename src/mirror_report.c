@@ -69,18 +69,16 @@ void report_stall_(struct mirror_list *list, const struct walker *w, int level, 
 
 /* ---- misuse ---- */
 
-/* The answer takes a while: the pin is there only if the thread that was asked about has left it. */
-static bool has_left_pin(const struct walker *w, int level, const struct mirror__entry *e)
+void report_ended_(struct mirror_list *list, struct walker *w, int level)
 {
-	uint64_t owner = load_acquire(&w->slot.record->owner);
+	uint64_t owner;
 
-	return slots_owner_ended(&w->slot) && load_acquire(&w->pin[level]) == e &&
-	       load_acquire(&w->slot.record->owner) == owner;
-}
-
-void report_ended_(struct mirror_list *list, struct walker *w, int level, const struct mirror__entry *e)
-{
-	if (w != &list->fallback && has_left_pin(w, level, e) &&
+	if (w == &list->fallback)
+		return;
+	owner = load_acquire(&w->slot.record->owner);
+	/* Since the caller's look it may have left the callback, then ended, and another thread may have its record. */
+	if (slots_owner_ended(&w->slot) && load_acquire(&w->pin[level]) &&
+	    load_acquire(&w->slot.record->owner) == owner &&
 	    !(fetch_or(&w->slot.number, SLOT_REPORTED) & SLOT_REPORTED))
 		misuse_(list, load_relaxed(&w->what[level]), "its thread has exited inside this callback");
 }

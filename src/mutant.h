@@ -31,7 +31,6 @@ enum {
 	MUTANT_CALL_EARLY,              /* runs callbacks without a grace period */
 	MUTANT_RAN_NO_RELEASE,          /* usrcu_call.c: E off */
 	MUTANT_ROLE_NO_RELEASE,         /* usrcu_call.c: C off */
-	MUTANT_BATCH_NO_FENCE,          /* usrcu_call.c: H off */
 	MUTANT_SIGNAL_NO_FENCE,         /* event.h: B off */
 	/* urwsem.c, urwsem_queue.c */
 	MUTANT_URWSEM_READER_PREFERRING,

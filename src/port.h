@@ -23,6 +23,10 @@
 #include <emmintrin.h>
 #endif
 
+#ifndef __EXCEPTIONS
+#error "libmirror is compiled with -fexceptions: an exception in a callback passes through it, and locks are released"
+#endif
+
 /* gcc and clang say each in its own way that ThreadSanitizer watches. */
 #if defined(__SANITIZE_THREAD__)
 #define PORT_TSAN
@@ -31,6 +35,8 @@
 #define PORT_TSAN
 #endif
 #endif
+
+#include "names.h"
 
 /* ---- atomics ---- */
 
@@ -298,8 +304,17 @@ void port_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(voi
 /* A word on a page of its own that is 0 in the child of any fork (MADV_WIPEONFORK); NULL: the kernel has no such. */
 uint32_t *port_fork_mark(void);
 
+/* ./configure --with-tls-model says how thread-local variables are reached. */
+#define PORT_TLS_MODEL __attribute__((tls_model(MIRROR_TLS_MODEL)))
+/* That of the one which programs reach too: no program can reach another library's in the local-dynamic way. */
+#ifdef USRCU_DYNAMIC_TLS
+#define PORT_SLOTS_TLS_MODEL __attribute__((tls_model("global-dynamic")))
+#else
+#define PORT_SLOTS_TLS_MODEL __attribute__((tls_model("initial-exec")))
+#endif
+
 /* This thread's table of slots (slots.h). */
-extern __thread void **usrcu__slots __attribute__((tls_model("initial-exec"), visibility("default")));
+extern __thread void **usrcu__slots PORT_SLOTS_TLS_MODEL __attribute__((visibility("default")));
 #define port_my_slots() usrcu__slots
 /* Whether it was @expected: a signal handler may have been here. */
 static inline bool port_install_my_slots(void **expected, void **table)
@@ -308,16 +323,16 @@ static inline bool port_install_my_slots(void **expected, void **table)
 }
 
 /* How many sections of this thread, of all domains, are in no slot of its own because there was no memory for one. */
-extern __thread uint32_t port_fallback_count __attribute__((tls_model("initial-exec")));
+extern __thread uint32_t port_fallback_count PORT_TLS_MODEL;
 #define port_fallback_sections() (&port_fallback_count)
 /* In how many sections of the gate this thread is, counted there because there was no memory for a record. */
-extern __thread uint32_t port_fallback_gate_count __attribute__((tls_model("initial-exec")));
+extern __thread uint32_t port_fallback_gate_count PORT_TLS_MODEL;
 #define port_fallback_gate() (&port_fallback_gate_count)
 /* Names the calling thread; two threads that live have different ones. */
-extern __thread char port_self_name __attribute__((tls_model("initial-exec")));
+extern __thread char port_self_name PORT_TLS_MODEL;
 #define port_self() ((const void *)&port_self_name)
 /* How many walks of mirror lists, of whatever lists, this thread is in. */
-extern __thread uint32_t port_walks_count __attribute__((tls_model("initial-exec")));
+extern __thread uint32_t port_walks_count PORT_TLS_MODEL;
 #define port_walks() (&port_walks_count)
 
 /*

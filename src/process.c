@@ -79,11 +79,10 @@ uint32_t process_generation_of_new(void)
 	return load_relaxed(&process.generation) + is_strange;
 }
 
+/* The pid tells too where the kernel says that it wipes the mark and does not, as emulators may. */
 void process_after_fork_in_child(void)
 {
-	if (process.mark)
-		process_is_strange();
-	else
+	if (!process_is_strange() && process.pid != port_pid())
 		adopt();
 }
 

@@ -17,7 +17,7 @@
 /* What every thread begins with; never written. */
 static struct record empty_record;
 
-__thread void **usrcu__slots __attribute__((tls_model("initial-exec"))) = empty_record.slot;
+__thread void **usrcu__slots = empty_record.slot;
 
 static struct {
 	struct slots_key *block[NR_BLOCKS];     /* of BLOCK_KEYS each; compare-and-exchange, once */
@@ -80,6 +80,17 @@ int slots_init(struct slots *slots, uint32_t slot_bytes)
 	return -ENOSPC;
 }
 
+static void clear_chunks(struct slots_key *key)
+{
+	uint64_t *words = (uint64_t *)(void *)key->first;
+
+	for (size_t i = 0; i < SLOTS_FIRST_BYTES / sizeof(*words); i++)
+		store_relaxed(&words[i], 0); /* a claim may look at it: 5 of slots.h */
+	for (uint32_t i = 1; i < SLOTS_MAX_CHUNKS; i++)
+		if (key->chunk[i])
+			port_discard(key->chunk[i], slots_chunk_bytes(i));
+}
+
 void slots_destroy(struct slots *slots)
 {
 	uint32_t key = slots->key;
@@ -89,9 +100,8 @@ void slots_destroy(struct slots *slots)
 		/* Pages of tables that were never used stay so. */
 		if (key <= load_relaxed(&record->highest) && load_relaxed(&record->slot[key]))
 			store_relaxed(&record->slot[key], NULL); /* the release below orders it */
-	for (uint32_t i = 0; slots->of->used && i < SLOTS_MAX_CHUNKS; i++)
-		if (slots->of->chunk[i])
-			port_discard(slots->of->chunk[i], SLOTS_CHUNK_BYTES << i);
+	if (slots->of->used)
+		clear_chunks(slots->of);
 	store_relaxed(&slots->of->used, 0);
 	store_release(&slots->of->taken, 0);
 	if (key < load_relaxed(&registry.lowest_free))
@@ -105,7 +115,7 @@ static uint32_t chunk_of(const struct slots *slots, uint32_t *i)
 {
 	uint32_t chunk = 0, nr;
 
-	while (*i >= (nr = (SLOTS_CHUNK_BYTES << chunk) / slots->slot_bytes)) {
+	while (*i >= (nr = (uint32_t)(slots_chunk_bytes(chunk) / slots->slot_bytes))) {
 		*i -= nr;
 		chunk++;
 	}
@@ -114,8 +124,8 @@ static uint32_t chunk_of(const struct slots *slots, uint32_t *i)
 
 static char *get_chunk(struct slots_key *of, uint32_t chunk)
 {
-	size_t bytes = (size_t)SLOTS_CHUNK_BYTES << chunk;
-	char *memory = load_acquire(&of->chunk[chunk]), *none = NULL;
+	size_t bytes = slots_chunk_bytes(chunk);
+	char *memory = slots_chunk(of, chunk), *none = NULL;
 
 	if (memory)
 		return memory;
@@ -175,7 +185,7 @@ void *slots_numbered(const struct slots *slots, uint32_t number)
 	if (i >= load_acquire(&slots->of->used))
 		return NULL;
 	chunk = chunk_of(slots, &i);
-	return load_acquire(&slots->of->chunk[chunk]) + (size_t)i * slots->slot_bytes;
+	return slots_chunk(slots->of, chunk) + (size_t)i * slots->slot_bytes;
 }
 
 /* ---- records ---- */

@@ -12,8 +12,9 @@
  *                                    v
  *      first -> record -> record: owner, ..., slot[0] [1] [2] ... [SLOTS_MAX_KEYS - 1]
  *                                             NULL    |   |
- *      key 1: chunk[0] ---> slot  slot  slot  slot <--+   +-> a slot of the object with key 2
- *             chunk[1] ---> slot  ... twice as many
+ *      key 1: first:        slot  slot  slot <--------+   +-> a slot of the object with key 2
+ *             chunk[1] ---> slot  slot  slot  slot ...
+ *             chunk[2] ---> slot  ... twice as many
  *
  * State
  *   usrcu__slots      its own thread, signal handlers included; the empty table until the thread's first use
@@ -56,8 +57,8 @@
  *      more of them than they take, and no record would be mapped.  (t/usrcu_threads)
  *
  * Cost.  A first use in a thread: three system calls and three questions of 0.2 us each; a page for each thread that
- * lives at once with others (of a reservation of 128 KiB); slot_bytes for each thread and object, a page at least for
- * each object in use.
+ * lives at once with others (of a reservation of 128 KiB); slot_bytes for each thread and object, 700 bytes at least for
+ * each object.
  *
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
@@ -105,7 +106,9 @@ struct record {
 #ifndef SLOTS_MAX_CHUNKS
 #define SLOTS_MAX_CHUNKS 16
 #endif
-/* The first chunk; each one is twice as large as the one before it. */
+/* Chunk 0 stands in the key, so that a process with thousands of objects and few threads has few pages to copy at fork. */
+#define SLOTS_FIRST_BYTES 512u
+/* Chunk 1; each one after it is twice as large as the one before. */
 #ifndef SLOTS_CHUNK_BYTES
 #define SLOTS_CHUNK_BYTES PORT_PAGE_BYTES
 #endif
@@ -114,9 +117,21 @@ struct record {
 struct slots_key {
 	uint32_t taken;
 	uint32_t used;
-	char *chunk[SLOTS_MAX_CHUNKS];
+	char *chunk[SLOTS_MAX_CHUNKS];  /* [0] is not used */
 	void *kept;                     /* the object's: memory that must not be given back, for the next object */
+	char first[SLOTS_FIRST_BYTES] __attribute__((aligned(64)));
 };
+
+static inline size_t slots_chunk_bytes(uint32_t chunk)
+{
+	return chunk ? (size_t)SLOTS_CHUNK_BYTES << (chunk - 1) : SLOTS_FIRST_BYTES;
+}
+
+/* NULL: it has not been mapped, or by a thread that vanished (process.h). */
+static inline char *slots_chunk(struct slots_key *key, uint32_t chunk)
+{
+	return chunk ? load_acquire(&key->chunk[chunk]) : key->first;
+}
 
 struct slots {
 	struct slots_key *of;
@@ -159,7 +174,7 @@ bool slots_owner_ended(const struct slot *slot);
 
 /* for (struct slots_walk w = slots_first(slots); (slot = slots_next(&w)); ) */
 struct slots_walk {
-	const struct slots_key *key;
+	struct slots_key *key;
 	char *slot;
 	uint32_t chunk;                 /* the next one */
 	uint32_t left_here, left, slot_bytes;
@@ -181,12 +196,12 @@ static inline void *slots_next(struct slots_walk *w)
 	while (!w->left_here) {
 		if (!w->left || w->chunk == SLOTS_MAX_CHUNKS)
 			return NULL;
-		w->slot = load_acquire(&w->key->chunk[w->chunk]);
-		w->left_here = (SLOTS_CHUNK_BYTES << w->chunk++) / w->slot_bytes;
+		w->slot = slots_chunk(w->key, w->chunk);
+		w->left_here = (uint32_t)(slots_chunk_bytes(w->chunk++) / w->slot_bytes);
 		if (w->left_here > w->left)
 			w->left_here = w->left;
 		w->left -= w->left_here;
-		if (!w->slot) /* of a vanished thread: process.h */
+		if (!w->slot)
 			w->left_here = 0;
 	}
 	slot = w->slot;

@@ -424,6 +424,27 @@ static void report(struct usrcu *d, const char *format, ...)
 	errno = saved;
 }
 
+static uint64_t open_in(const struct usrcu_slot *slot)
+{
+	return load_acquire(&slot->open[0]) + load_acquire(&slot->open[1]);
+}
+
+/* How many sections its thread has left open when it ended. */
+static uint64_t left_open(const struct usrcu_slot *slot)
+{
+	const struct slot *head = (const struct slot *)(const void *)slot;
+	uint64_t owner, open;
+
+	if (!open_in(slot)) /* nor need the head be written yet */
+		return 0;
+	owner = load_acquire(&head->record->owner);
+	if (slots_vanished(head) || !slots_owner_ended(head))
+		return 0;
+	/* Since the first look it may have ended the sections, then itself, and another thread may have its record. */
+	open = open_in(slot);
+	return load_acquire(&head->record->owner) == owner ? open : 0;
+}
+
 /* Say once of each thread that has ended inside sections that it has. */
 static void report_ended(struct usrcu *d)
 {
@@ -433,9 +454,8 @@ static void report_ended(struct usrcu *d)
 
 	for (struct slots_walk w = slots_first(&d->slots); (slot = slots_next(&w)); ) {
 		head = (struct slot *)(void *)slot;
-		open = load_acquire(&slot->open[0]) + load_acquire(&slot->open[1]);
-		if (!open || slots_vanished(head) || !slots_owner_ended(head) ||
-		    fetch_or(&head->number, SLOT_REPORTED) & SLOT_REPORTED)
+		open = left_open(slot);
+		if (!open || fetch_or(&head->number, SLOT_REPORTED) & SLOT_REPORTED)
 			continue;
 		report(d, "thread %d has exited inside %llu open section(s)", slots_thread_number(head),
 		       (unsigned long long)open);

@@ -41,14 +41,15 @@
  * |---|---|---|---|---|---|---|
  * | A | usrcu_call | the object's last stores before the push | release | B | a callback sees an old object | usrcu-call |
  * | B | taking the batch | the push before the cookie and the call | acquire | A | as A; a grace period too short | usrcu-call |
- * | C | giving the role back | the batch before runner | release | D | two runners in one batch | usrcu-two-runners |
- * | D | taking the role | runner before the batch | acquire | C | as C | usrcu-two-runners |
+ * | C | giving the role back | the batch before runner | release | D | two runners in one batch | usrcu-two-runners-fenced |
+ * | D | taking the role | runner before the batch | acquire | C | as C | usrcu-two-runners-fenced |
  * | E | the runner, after a batch | the callbacks' effects before batches | release | F | barrier returns early | usrcu-barrier |
  * | F | barrier | batches before what follows | acquire | E | as E | usrcu-barrier |
  * | G | barrier | its own calls before it reads batches | full | H | barrier takes the batch for one to come | usrcu-barrier-other |
  * | H | the runner, taking a batch | batches odd before it takes incoming | full | G | as G | usrcu-barrier-other |
  *
- * The order of sleeps and wakes is that of event.h.
+ * The order of sleeps and wakes is that of event.h.  G and H have no mutant: the explorer's read-modify-writes, like those
+ * of x86, are fences, so the exchange of 2 stands for H there.
  */
 
 #include "usrcu_impl.h"
@@ -82,6 +83,13 @@ int usrcu_call(struct usrcu *d, struct usrcu_head *head, void (*func)(struct usr
 
 /* ---- the runner ---- */
 
+/* Another thread has the role; or the worker does not have it yet, and it is meant to be the first. */
+static bool is_taken(const struct callbacks *c)
+{
+	return process_has(load_acquire(&c->runner)) ||
+	       (c->has_worker == process_generation() && !load_acquire(&c->worker_began));
+}
+
 static bool take_role(struct callbacks *c)
 {
 	uint64_t runner = load_acquire(&c->runner); /* D (pairs with C): runner before the batch */
@@ -101,15 +109,15 @@ static bool stage(struct usrcu *d)
 {
 	struct callbacks *c = &d->callbacks;
 
-	if (c->batches & 1)
+	if (load_relaxed(&c->batches) & 1)
 		return true;
 	if (!load_relaxed(&c->incoming))
 		return false;
 	gate_enter();
-	store_relaxed(&c->batches, c->batches + 1);
-	unless(BATCH_NO_FENCE, fence_full()); /* H (pairs with G): batches odd before the take */
-	c->batch = exchange(&c->incoming, NULL); /* B (pairs with A): the pushes before the cookie */
-	c->due = usrcu_get_state(d);
+	store_relaxed(&c->batches, load_relaxed(&c->batches) + 1);
+	fence_full(); /* H (pairs with G): batches odd before the take */
+	store_relaxed(&c->batch, exchange(&c->incoming, NULL)); /* B (pairs with A): the pushes before the cookie */
+	store_relaxed(&c->due, usrcu_get_state(d));
 	gate_leave();
 	return true;
 }
@@ -119,12 +127,12 @@ static void put_in_order(struct callbacks *c)
 {
 	struct usrcu_head *head;
 
-	while (c->batch) {
+	while (load_relaxed(&c->batch)) {
 		gate_enter();
-		for (int i = 0; i < TURN_AT_ONCE && (head = c->batch); i++) {
-			c->batch = head->usrcu__next;
-			head->usrcu__next = c->ordered;
-			c->ordered = head;
+		for (int i = 0; i < TURN_AT_ONCE && (head = load_relaxed(&c->batch)); i++) {
+			store_relaxed(&c->batch, head->usrcu__next);
+			head->usrcu__next = load_relaxed(&c->ordered);
+			store_relaxed(&c->ordered, head);
 		}
 		gate_leave();
 	}
@@ -135,9 +143,9 @@ static struct usrcu_head *next_callback(struct callbacks *c)
 	struct usrcu_head *head;
 
 	gate_enter();
-	head = c->ordered;
+	head = load_relaxed(&c->ordered);
 	if (head)
-		c->ordered = head->usrcu__next; /* before the call, which may free it */
+		store_relaxed(&c->ordered, head->usrcu__next); /* before the call, which may free it */
 	gate_leave();
 	return head;
 }
@@ -149,7 +157,7 @@ static void run_batch(struct callbacks *c)
 	put_in_order(c);
 	while ((head = next_callback(c)))
 		head->usrcu__func(head);
-	store_release_unless(RAN_NO_RELEASE, &c->batches, c->batches + 1); /* E (pairs with F): effects before batches */
+	store_release_unless(RAN_NO_RELEASE, &c->batches, load_relaxed(&c->batches) + 1); /* E (pairs with F): effects before batches */
 }
 
 /* The number of the batch that callbacks queued by now are in at the latest: batches is at least that when it is done. */
@@ -182,7 +190,7 @@ static int run_callbacks(struct usrcu *d, uint64_t batch, bool wait)
 	int rc;
 
 	while (!is_done(d, batch) && stage(d)) {
-		rc = wait ? usrcu_wait_(d, c->due, USRCU_SPIN_NS, PORT_FOREVER) : usrcu_advance_(d, c->due);
+		rc = wait ? usrcu_wait_(d, load_relaxed(&c->due), USRCU_SPIN_NS, PORT_FOREVER) : usrcu_advance_(d, load_relaxed(&c->due));
 		if (broken_if(CALL_EARLY, false, rc != !wait))
 			return rc < 0 ? rc : 0;
 		run_batch(c);
@@ -205,7 +213,7 @@ int usrcu_run_callbacks(struct usrcu *d)
 		return -EINVAL;
 	if (usrcu_in_section_(d) || is_runner(d))
 		return -EDEADLK;
-	return take_role(&d->callbacks) ? run_callbacks(d, last_batch(d), false) : 0;
+	return !is_taken(&d->callbacks) && take_role(&d->callbacks) ? run_callbacks(d, last_batch(d), false) : 0;
 }
 
 int usrcu_barrier(struct usrcu *d)
@@ -220,14 +228,14 @@ int usrcu_barrier(struct usrcu *d)
 		return -EDEADLK;
 	batch = last_batch(d);
 	while (!is_done(d, batch) && rc == 0) {
-		if (take_role(&d->callbacks)) {
+		if (!is_taken(&d->callbacks) && take_role(&d->callbacks)) {
 			rc = run_callbacks(d, batch, true);
 			continue;
 		}
 		/* The runner waits for this too; here it is for the error, should membarrier be refused. */
 		rc = usrcu_wait_(d, usrcu_get_state(d), USRCU_SPIN_NS, PORT_FOREVER);
 		seen = event_prepare(&d->event);
-		if (rc == 0 && !is_done(d, batch) && process_has(load_acquire(&d->callbacks.runner)))
+		if (rc == 0 && !is_done(d, batch) && is_taken(&d->callbacks))
 			event_wait(&d->event, seen, PORT_FOREVER);
 	}
 	return rc;
@@ -255,21 +263,16 @@ static void *work(void *arg)
 {
 	struct usrcu *d = arg;
 	struct callbacks *c = &d->callbacks;
-	uint32_t seen;
 
-	for (;;) {
-		seen = event_prepare(&d->event);
-		if (take_role(c))
-			break;
-		event_wait(&d->event, seen, PORT_FOREVER);
-	}
+	take_role(c);
+	store_release(&c->worker_began, 1);
 	{
 		struct usrcu *role __attribute__((cleanup(give_role_back))) = d;
 
 		while (wait_for_work(role)) {
 			stage(d);
 			/* If membarrier is refused the callbacks stay: leaked, not run early. */
-			while (usrcu_wait_(d, c->due, USRCU_SPIN_NS, PORT_FOREVER)) {
+			while (usrcu_wait_(d, load_relaxed(&c->due), USRCU_SPIN_NS, PORT_FOREVER)) {
 				if (load_acquire(&c->stop))
 					return NULL;
 				port_futex_wait(&c->stop, 0, port_deadline(1000000000));
@@ -285,7 +288,7 @@ int usrcu_start_worker_(struct usrcu *d)
 {
 	int rc;
 
-	d->callbacks.has_worker = process_generation();
+	d->callbacks.has_worker = process_generation(); /* before any thread can call */
 	rc = port_thread_start(&d->callbacks.worker, work, d);
 	if (rc)
 		d->callbacks.has_worker = 0;

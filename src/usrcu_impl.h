@@ -27,7 +27,9 @@ struct callbacks {
 	struct usrcu_head *ordered;     /* that part of it which has been turned round */
 	usrcu_cookie_t due;             /* the grace period that the batch waits for */
 
-	uint64_t has_worker;            /* process_self() of who started it, or 0 */
+	/* The worker. */
+	uint32_t has_worker;            /* the generation in which it was started, or 0; constant */
+	uint32_t worker_began;          /* it has taken the role */
 	uint32_t stop;
 	struct port_thread worker;
 };
@@ -50,6 +52,7 @@ struct usrcu {
 	struct callbacks callbacks;
 
 	/* Constant. */
+	struct usrcu *kept_next;        /* usrcu_domain.c */
 	uint64_t stall_ns;
 	void (*report)(void *arg, const char *text);
 	void *report_arg;

@@ -14,6 +14,19 @@
 #include <mirror/usrcu.h>
 
 /*
+ * What is compiled into a program from here fits one library: each name that it takes from there ends in a number, which
+ * grows whenever anything below, or a structure that it reads, changes.  So a program does not link, or load, with a
+ * library of another number.  src/names.h gives usrcu__slots its number there.
+ */
+#define USRCU__ABI(name)        name##_1
+#define usrcu__read_lock_slow   USRCU__ABI(usrcu__read_lock_slow)
+#define usrcu__read_unlock_slow USRCU__ABI(usrcu__read_unlock_slow)
+#define usrcu__down_read_slow   USRCU__ABI(usrcu__down_read_slow)
+#define usrcu__up_read_slow     USRCU__ABI(usrcu__up_read_slow)
+#define usrcu__wake             USRCU__ABI(usrcu__wake)
+#define usrcu__unbalanced       USRCU__ABI(usrcu__unbalanced)
+
+/*
  * The operations that the read side is made of.  Inside the library port.h has defined them
  * already, so that the schedule explorer sees every access.
  *
@@ -60,6 +73,7 @@ USRCU__INLINE bool usrcu__own_dec(uint64_t *counter)
 #endif
 #define usrcu__load(p) __atomic_load_n(p, __ATOMIC_RELAXED)
 #define usrcu__fence_light() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+#define usrcu__slots USRCU__ABI(usrcu__slots)
 #define usrcu__my_slots() usrcu__slots
 #endif /* USRCU__PORT */
 
@@ -86,8 +100,19 @@ struct usrcu_head_of_domain {
 	uint32_t waiting[2];    /* nonzero: a grace period sleeps until such a section ends */
 };
 
-/* This thread's slots, by the domain's key.  Never NULL: a new thread has an empty table. */
+/*
+ * This thread's slots, by the domain's key.  Never NULL: a new thread has an empty table.
+ *
+ * A library that was configured for another TLS model says so in its pkg-config file.  A program that is compiled
+ * without that flag is right too, but takes room in the static TLS block.
+ */
+#ifndef USRCU__PORT
+#ifdef USRCU_DYNAMIC_TLS
+extern __thread void **usrcu__slots;
+#else
 extern __thread void **usrcu__slots __attribute__((__tls_model__("initial-exec")));
+#endif
+#endif
 
 /* A token is the index; these bits say what the call that ends the section must know. */
 enum {

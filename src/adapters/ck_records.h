@@ -38,6 +38,8 @@
 #include <ck_pr.h>
 #include <stddef.h>
 
+#include "names.h"
+
 /** struct record - the first member of each kind of record */
 struct record {
 	const void *holder;

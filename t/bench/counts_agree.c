@@ -9,7 +9,7 @@
  */
 #include "mirror/mirror.h"
 #include "mirror/usrcu.h"
-#include "steps.h"
+#include "measure/steps.h"
 #include "tap.h"
 
 enum { NR_MIRRORS = 16, POOL_BYTES = 1 << 22 };

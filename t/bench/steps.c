@@ -10,7 +10,7 @@
 
 #include "mirror/mirror.h"
 #include "mirror/usrcu.h"
-#include "steps.h"
+#include "measure/steps.h"
 #include "tap.h"
 
 static _Alignas(64) uint64_t shared, also_shared[8], own[2][8];

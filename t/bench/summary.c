@@ -8,11 +8,11 @@
 #include <math.h>
 #include <stdarg.h>
 
-#include "bench.h"
-#include "standing.h"
-#include "summary.h"
+#include "measure/bench.h"
+#include "report/standing.h"
+#include "report/summary.h"
 #include "tap.h"
-#include "usl.h"
+#include "report/usl.h"
 
 void bench_complain(const char *format, ...)
 {
@@ -165,10 +165,10 @@ static void test_standing(void)
 	}
 	results = json_pack("{s:[{s:s}, {s:s}, {s:s}, {s:s}], s:o}", "comparators", "name", "srcu", "name", "slow", "name",
 			    "fast", "name", "alike", "records", records);
-	ok(report_standing(results, "throughput", &text, 1) == 1 &&
+	ok(report_standing(results, "throughput", "invalidations_per_s", &text, 1) == 1 &&
 	   strcmp(text.text, "publishers=2: srcu is ahead of slow; behind fast; not told apart from alike.") == 0, "%s",
 	   text.text);
-	ok(report_standing(results, "trap", &text, 1) == 0, "of other questions nothing is said");
+	ok(report_standing(results, "trap", "invalidations_per_s", &text, 1) == 0, "of other questions nothing is said");
 	json_decref(results);
 }
 

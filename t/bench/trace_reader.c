@@ -2,14 +2,14 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * bench/trace.c: it reads what the format says, names the line of everything else, and survives any input
+ * bench/measure/trace.c: it reads what the format says, names the line of everything else, and survives any input
  *
  * With files as arguments, it only tells whether they are whole and well-formed traces.
  */
 #include <dirent.h>
 #include <sys/stat.h>
 #include "tap.h"
-#include "trace.h"
+#include "measure/trace.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 

@@ -22,7 +22,6 @@
 #include "port.h"
 
 #define X_ENGINE __attribute__((section("x_engine")))
-#define X_HOT __attribute__((hot))
 #define likely(c) __builtin_expect(!!(c), 1)
 #define unlikely(c) __builtin_expect(!!(c), 0)
 

@@ -134,12 +134,6 @@ static inline void one_device_fenced(void)
 	devices(1, &device_ops);
 }
 
-static inline void two_devices_fenced(void)
-{
-	list_with(NULL, MIRROR_LIST_FULL_FENCE);
-	devices(2, &device_ops);
-}
-
 /* A walker for each thread, so that its first use is not explored again and again. */
 static inline void first_use(void)
 {

@@ -111,6 +111,24 @@ static void handed_section(void)
 	usrcu_up_read(domain, token);
 }
 
+/* A second section of the same slot ends in another thread, while the first one is open. */
+static void hand_over_second(void)
+{
+	int first = usrcu_down_read(domain), second;
+	struct object *p = load_acquire(&object);
+
+	second = usrcu_down_read(domain);
+	store_release(&token_sent, (uint64_t)second + 1);
+	use(p);
+	usrcu_up_read(domain, first);
+}
+
+static void take_over_second(void)
+{
+	wait_for(&token_sent);
+	usrcu_up_read(domain, (int)load_relaxed(&token_sent) - 1);
+}
+
 /* ---- two grace periods at once ---- */
 
 static uint64_t turn;
@@ -170,6 +188,9 @@ const struct x_scenario x_scenarios[] = {
 	  .check = destroyed, .quick = 3, .full = 6 },
 	{ USRCU, .name = "usrcu-handover-two", .claim = "S4: one that ends does not stand for one that is open",
 	  .setup = one_domain, .thread = { handed_section, handed_section, retire_once },
+	  .check = destroyed, .quick = 3, .full = 6 },
+	{ USRCU, .name = "usrcu-handover-second", .claim = "S4: nor one of the same thread",
+	  .setup = one_domain, .thread = { hand_over_second, take_over_second, retire_once },
 	  .check = destroyed, .quick = 3, .full = 6 },
 	{ USRCU, .name = "usrcu-progress", .claim = "S2: who begins after the flip holds nothing up",
 	  .setup = one_domain, .thread = { overlapping }, .check = destroyed, .quick = 4, .full = 8 },

@@ -235,7 +235,11 @@ const struct x_scenario x_scenarios[] = {
 	  .quick = 2, .full = 5 },
 	{ USRCU, .name = "usrcu-two-runners", .claim = "S7: two threads that run callbacks",
 	  .setup = one_domain, .thread = { call_and_run, call_and_run }, .check = two_calls,
-	  .quick = 2, .full = 5 },
+	  .quick = 3, .full = 5 },
+	/* Without the membarriers of the grace periods, which order the runners too. */
+	{ USRCU, .name = "usrcu-two-runners-fenced", .claim = "S7, S8: the same with full fences",
+	  .setup = fenced_domain, .thread = { call_and_run, call_and_run }, .check = two_calls,
+	  .quick = 3, .full = 5 },
 	{ .models = X_WEAK, .flags = X_LEAKS_OK | X_QUIET_EXIT, .prepare = first_use, .name = "usrcu-worker",
 	  .claim = "S7: a worker runs callbacks", .setup = worker_domain,
 	  .thread = { one_section, retire_by_call }, .check = one_call, .quick = 3, .full = 5 },

@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * What the programs t/usrcu/* share: flavours of domains, threads that hold a section, threads
+ * What the programs of t/usrcu share: flavours of domains, threads that hold a section, threads
  * that wait for a grace period, children, sizes.
  */
 #ifndef MIRROR_USRCU_TEST_H
@@ -31,6 +31,17 @@
 #endif
 #ifndef SANITIZED
 #define SANITIZED 0
+#endif
+
+#if defined(__SANITIZE_THREAD__)
+#define THREAD_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define THREAD_SANITIZED 1
+#endif
+#endif
+#ifndef THREAD_SANITIZED
+#define THREAD_SANITIZED 0
 #endif
 
 #define get(p)    __atomic_load_n(p, __ATOMIC_ACQUIRE)
@@ -105,6 +116,13 @@ static inline void *join(pthread_t thread)
 
 	pthread_join(thread, &result);
 	return result;
+}
+
+/* A joined thread may still answer for some microseconds; from then on the kernel does not know it. */
+static inline void thread_gone(pid_t tid)
+{
+	while (syscall(SYS_tgkill, getpid(), tid, 0) == 0)
+		sched_yield();
 }
 
 /* A thread that holds a section from reader_start to reader_stop. */
@@ -205,6 +223,42 @@ static inline int synchronize_short(struct usrcu *domain)
 static inline int synchronize_long(struct usrcu *domain)
 {
 	return usrcu_synchronize_timeout(domain, LONG_NS);
+}
+
+/* ---- children ---- */
+
+/* In a child: the watchdog is gone, so that the kernel ends a child that hangs. */
+#define child_must(condition) ((condition) ? (void)0 : child_fails(__LINE__, #condition))
+#define CHILD_S 20
+
+static inline void child_fails(int line, const char *what)
+{
+	char text[256];
+	int length = snprintf(text, sizeof(text), "# child: line %d: %s\n", line, what);
+
+	_exit(write(STDERR_FILENO, text, (size_t)length) > 0 ? 1 : 2);
+}
+
+static inline pid_t fork_timed(void)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		bail_out("fork: %s", strerror(errno));
+	if (pid == 0)
+		alarm(CHILD_S);
+	return pid;
+}
+
+static inline int status_of(pid_t pid)
+{
+	int status = -1;
+
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (status != 0)
+		diag("child: status %d, signal %d", WEXITSTATUS(status), WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+	return status;
 }
 
 /* ---- other ---- */

@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * usrcu: call, barrier and the worker; the promise S7, and S11 with callbacks left.
+ * usrcu: call, barrier, run_callbacks and the worker; the promise S7, and S11 with callbacks left.
  *
  * usage: usrcu_callbacks [membarrier|fences]
  */
@@ -108,6 +108,7 @@ static void not_before_readers(void)
 	for (int i = 0; i < 100; i++)
 		usrcu_poll_state(domain, usrcu_get_state(domain));
 	synchronize_short(domain);
+	is_int(usrcu_run_callbacks(domain), 0, "S7: %s: run_callbacks waits for no reader", flavour->name);
 	is_int(nr_ran, 0, "S7: %s: no callback runs while a section from before is open", flavour->name);
 	is_int(usrcu_destroy(domain), -EBUSY, "S11: %s: destroy with a callback and a reader", flavour->name);
 	reader_stop(&r);
@@ -116,23 +117,78 @@ static void not_before_readers(void)
 	token = usrcu_read_lock(domain);
 	for (int i = 0; i < 100; i++)
 		usrcu_poll_state(domain, usrcu_get_state(domain));
-	is_int(nr_ran, 0, "S7: %s: a poll inside a section runs none", flavour->name);
+	is_int(usrcu_run_callbacks(domain), -EDEADLK, "S5: %s: run_callbacks inside a section", flavour->name);
+	is_int(nr_ran, 0, "S7: %s: ... runs none, nor does a poll there", flavour->name);
 	usrcu_read_unlock(domain, token);
-	usrcu_poll_state(domain, usrcu_get_state(domain));
-	usrcu_poll_state(domain, usrcu_get_state(domain));
-	is_int(nr_ran, 1, "S7: %s: polling alone runs it", flavour->name);
+	is_int(usrcu_run_callbacks(domain), 0, "S7: %s: run_callbacks when no section is open", flavour->name);
+	is_int(nr_ran, 1, "S7: %s: ... runs it", flavour->name);
 	token = usrcu_read_lock(domain);
 	usrcu_call(domain, &item->head, count);
 	is_int(nr_ran, 1, "S7: %s: call inside a section runs nothing", flavour->name);
 	usrcu_read_unlock(domain, token);
-	usrcu_synchronize(domain);
-	is_int(nr_ran, 2, "S7: %s: the same head again, run by synchronize", flavour->name);
+	is_int(usrcu_barrier(domain), 0, "S7: %s: the same head again, in barrier", flavour->name);
+	is_int(nr_ran, 2, "S7: %s: ... ran again", flavour->name);
 	is_int(usrcu_destroy(domain), 0, "S11: %s: destroy after it", flavour->name);
+}
+
+/* ---- where no callback runs ---- */
+
+static pthread_mutex_t program_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void under_the_lock(struct usrcu_head *head)
+{
+	pthread_mutex_lock(&program_lock);
+	count(head);
+	pthread_mutex_unlock(&program_lock);
+}
+
+/* All calls that move grace periods on, under the very lock that the callback takes. */
+static void not_under_locks(void)
+{
+	uint64_t began;
+	struct waiter w;
+	int rc = 0;
+
+	fresh(0);
+	usrcu_call(domain, &items[0][0].head, under_the_lock);
+	pthread_mutex_lock(&program_lock);
+	for (int i = 0; i < 10; i++) {
+		rc |= usrcu_synchronize(domain) | usrcu_synchronize_expedited(domain) | synchronize_long(domain);
+		rc |= usrcu_cond_synchronize(domain, usrcu_get_state(domain));
+		rc |= !usrcu_poll_state(domain, usrcu_start_poll(domain));
+		rc |= usrcu_destroy(domain) != -EBUSY;
+		rc |= usrcu_call(domain, &items[0][i + 1].head, under_the_lock);
+	}
+	is_int(rc, 0, "S7: %s: synchronize, poll and call under a lock that the callbacks take", flavour->name);
+	is_int(nr_ran, 0, "S7: %s: ... run none of them", flavour->name);
+	ok(waiter_start(&w, domain, usrcu_barrier), "S7: %s: barrier runs them, and waits for the lock", flavour->name);
+	began = tap_now_ns();
+	is_int(usrcu_run_callbacks(domain), 0, "S7: %s: run_callbacks leaves them to it", flavour->name);
+	is_int(synchronize_long(domain), 0, "S7: %s: ... and synchronize does not wait for them", flavour->name);
+	diag("beside a callback that stands still: %" PRIu64 " us", (tap_now_ns() - began) / 1000);
+	pthread_mutex_unlock(&program_lock);
+	is_int(waiter_join(&w), 0, "S7: %s: ... until it is free", flavour->name);
+	is_int(nr_ran, 11, "S7: %s: each ran", flavour->name);
+	is_int(usrcu_destroy(domain), 0, "S11: %s: destroy", flavour->name);
+}
+
+/* Who frees an object twice, and the like. */
+static void queued_twice(void)
+{
+	fresh(0);
+	is_int(usrcu_call(domain, &items[0][0].head, count), 0, "S7: %s: call", flavour->name);
+	is_int(usrcu_call(domain, &items[0][0].head, count), -EBUSY, "S7: %s: the head queued last, again", flavour->name);
+	is_int(usrcu_barrier(domain), 0, "S7: %s: ... does no harm", flavour->name);
+	is_int(nr_ran, 1, "S7: %s: ... it ran once", flavour->name);
+	is_int(usrcu_call(domain, &items[0][0].head, count), 0, "S7: %s: after that it may be queued", flavour->name);
+	is_int(usrcu_barrier(domain), 0, "S7: %s: ... and runs", flavour->name);
+	is_int(nr_ran, 2, "S7: %s: ... once more", flavour->name);
+	is_int(usrcu_destroy(domain), 0, "S11: %s: destroy", flavour->name);
 }
 
 /* ---- what a callback may do ---- */
 
-static int results[6];
+static int results[7];
 
 static void do_everything(struct usrcu_head *head)
 {
@@ -147,7 +203,8 @@ static void do_everything(struct usrcu_head *head)
 	token = usrcu_read_lock(domain);
 	results[3] = usrcu_synchronize(domain);
 	usrcu_read_unlock(domain, token);
-	/* Who waits in barrier may have the lock just then. */
+	results[6] = usrcu_run_callbacks(domain);
+	/* Another thread may have the grace period to itself just then. */
 	for (cookie = usrcu_start_poll(domain); !(results[4] = usrcu_poll_state(domain, cookie)); )
 		if (tap_now_ns() > end)
 			break;
@@ -177,6 +234,7 @@ static void in_a_callback(unsigned flags, const char *runner)
 	is_int(usrcu_barrier(domain), 0, "S7: %s: %s: barrier around a callback that does much", flavour->name, runner);
 	is_int(results[0], 0, "S7: %s: %s: a callback is in no section", flavour->name, runner);
 	is_int(results[1], -EDEADLK, "S7: %s: %s: barrier inside a callback", flavour->name, runner);
+	is_int(results[6], -EDEADLK, "S7: %s: %s: run_callbacks inside a callback", flavour->name, runner);
 	is_int(results[2], 0, "S7: %s: %s: synchronize inside a callback", flavour->name, runner);
 	is_int(results[3], -EDEADLK, "S5: %s: %s: ... and in a section there", flavour->name, runner);
 	is_int(results[4], 1, "S6: %s: %s: poll inside a callback", flavour->name, runner);
@@ -273,17 +331,10 @@ static void cancelled_here(struct usrcu_head *head)
 	count(head);
 }
 
-static int cancel_myself(struct usrcu *d)
-{
-	pthread_cancel(pthread_self());
-	return usrcu_synchronize(d);
-}
-
 static void *run_cancelled(void *arg)
 {
-	int rc = cancel_myself(arg);
-
-	set(&nr_again, (uint32_t)rc);
+	pthread_cancel(pthread_self());
+	set(&nr_again, (uint32_t)usrcu_barrier(arg));
 	pthread_testcancel();
 	return NULL;
 }
@@ -292,12 +343,16 @@ static void cancellation(void)
 {
 	fresh(0);
 	set(&nr_again, 1);
-	usrcu_call(domain, &items[0][0].head, cancelled_here);
+	usrcu_call(domain, &items[0][0].head, count);
 	ok(join(start(run_cancelled, domain)) == PTHREAD_CANCELED && get(&nr_again) == 0 && nr_ran == 1,
-	   "S7: %s: a cancelled thread ends after its synchronize and the callback", flavour->name);
-	usrcu_call(domain, &items[0][1].head, count);
-	usrcu_synchronize(domain);
-	is_int(nr_ran, 2, "S7: %s: ... and the next thread runs the next one", flavour->name);
+	   "S7: %s: a cancelled thread ends after its barrier, which is no cancellation point", flavour->name);
+	usrcu_call(domain, &items[0][1].head, cancelled_here);
+	usrcu_call(domain, &items[0][2].head, count);
+	set(&nr_again, 1);
+	ok(join(start(run_cancelled, domain)) == PTHREAD_CANCELED && get(&nr_again) == 1 && nr_ran == 1,
+	   "S7: %s: a callback that is one ends it there", flavour->name);
+	is_int(usrcu_barrier(domain), 0, "S7: %s: ... and counts as returned", flavour->name);
+	is_int(nr_ran, 2, "S7: %s: ... the next thread runs the next one", flavour->name);
 	is_int(usrcu_destroy(domain), 0, "S11: %s: destroy", flavour->name);
 }
 
@@ -306,6 +361,8 @@ static void tests(void)
 	exactly_once(0, "callers");
 	exactly_once(USRCU_WORKER, "worker");
 	not_before_readers();
+	not_under_locks();
+	queued_twice();
 	in_a_callback(0, "callers");
 	in_a_callback(USRCU_WORKER, "worker");
 	barriers_wait(0, "callers");

@@ -2,8 +2,9 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * The library loaded and unloaded in a loop, while threads that have used it live on: their exit
- * runs its code, so that the last dlclose must leave it where it is (S1).
+ * The library loaded and unloaded in a loop, while threads that have used it live on: its
+ * thread-local words and its fork hooks are in use, so that the last dlclose must leave it where
+ * it is (S1).
  */
 #include "tap.h"
 

@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * usrcu where the system refuses: membarrier, memory, threads; threads that end badly; misuse.
+ * usrcu where the system refuses: membarrier, tgkill, memory, threads; misuse.
  *
  * A case that changes its process runs in one of its own: this program again with the case's
  * name.  There bail_out() says what is wrong; the parent's line is the test.
@@ -93,8 +93,9 @@ static void refused_later(void)
 	must(usrcu_cond_synchronize(domain, usrcu_get_state(domain)) == -EPERM);
 	must(!usrcu_poll_state(domain, usrcu_start_poll(domain)));
 	must(usrcu_barrier(domain) == -EPERM);
+	must(usrcu_run_callbacks(domain) == -EPERM);
 	must(nr_ran == 0);
-	must(usrcu_destroy(domain) == -EBUSY);
+	must(usrcu_destroy(domain) == -EPERM); /* whether a section is open cannot be known */
 	usrcu_read_unlock(domain, usrcu_read_lock(domain));
 
 	must(!usrcu_poll_state(busy, cookie) && !usrcu_poll_state(busy, late));
@@ -149,7 +150,43 @@ static void refused_to_worker(void)
 	before = cpu_ns();
 	nanosleep(&nap, NULL); /* orders nothing: the time in which a worker might spin */
 	must(cpu_ns() - before < 250000000);
-	must(get(&nr_ran) == 1 && usrcu_destroy(domain) == -EBUSY);
+	must(get(&nr_ran) == 1 && usrcu_destroy(domain) == -EPERM);
+}
+
+/* ---- no question whether a thread lives ---- */
+
+static void *one_section(void *arg)
+{
+	usrcu_read_unlock(domain, usrcu_read_lock(domain));
+	return arg;
+}
+
+/* Then every thread is taken to live: records are not used again, and nothing else is lost. */
+static void no_questions(void)
+{
+	enum { NR = 500 };
+	long resident;
+	int status;
+	pid_t pid;
+
+	refuse(SYS_tgkill, ANY, EPERM);
+	must(usrcu_create(&domain, NULL) == 0);
+	for (int i = 0; i < 20; i++)
+		join(start(one_section, NULL));
+	resident = resident_kib();
+	for (int i = 0; i < NR; i++)
+		join(start(one_section, NULL));
+	resident = resident_kib() - resident;
+	must(SANITIZED || resident < NR * 6 + 512);
+	must(usrcu_synchronize(domain) == 0 && usrcu_barrier(domain) == 0);
+	pid = fork();
+	if (pid == 0) {
+		join(start(one_section, NULL));
+		_exit(usrcu_synchronize(domain) != 0 || usrcu_destroy(domain) != 0);
+	}
+	must(waitpid(pid, &status, 0) == pid && status == 0);
+	must(usrcu_destroy(domain) == 0);
+	works(membarrier_works());
 }
 
 /* ---- no memory, no threads ---- */
@@ -370,6 +407,7 @@ static const struct fault {
 	{ "in_part", refused_in_part, NULL, "S8: registered but not to be used: full fences", false },
 	{ "later", refused_later, NULL, "S8: forbidden later: errors, no cookie true, no callback run", false },
 	{ "worker", refused_to_worker, NULL, "S8: forbidden later: the worker runs nothing early, barrier fails", false },
+	{ "tgkill", no_questions, NULL, "S1: tgkill forbidden: all works, a thread takes a record at most", false },
 	{ "no_memory", no_memory, NULL, "S1: without memory sections stand in the shared slot and count", true },
 	{ "wakes", no_memory_wakes, NULL, "S1: the end of a section in the shared slot wakes a sleeper", true },
 	{ "domains", no_memory_for_domains, NULL, "S11: create without memory or threads fails, takes nothing", true },

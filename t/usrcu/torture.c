@@ -418,7 +418,7 @@ static void *update(void *arg)
 			}
 		} else if (how == CALL) {
 			/* All are in the hands of callbacks, which must run some time. */
-			how = SYNCHRONIZE;
+			how = BARRIER;
 		}
 		t->done[how]++;
 		if (how != CALL && wait_somehow(t, how))

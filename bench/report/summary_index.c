@@ -1,0 +1,73 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The records of one case over one comparator, found without looking through all of them
+ *
+ * A full run has tens of thousands of records and a report asks for tens of thousands of numbers.  The index is made
+ * at the first question about some results, for as many of them as diff compares.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "summary.h"
+
+/* The records that the index was made of, their number, and the index: from key to an array of records. */
+static struct {
+	const json_t *records;
+	size_t nr;
+	json_t *by_key;
+} indexed[2];
+
+static void key_of(const char *question, const char *case_name, const char *comparator, char *key, size_t size)
+{
+	/* No name holds a line's end. */
+	snprintf(key, size, "%s\n%s\n%s", question, case_name, comparator);
+}
+
+static const char *text_of(const json_t *record, const char *name)
+{
+	const char *text = json_string_value(json_object_get(record, name));
+
+	return text ? text : "";
+}
+
+static json_t *make_index(json_t *records)
+{
+	json_t *by_key = json_object(), *record, *same;
+	char key[512];
+	size_t i;
+
+	json_array_foreach(records, i, record) {
+		key_of(text_of(record, "question"), text_of(record, "case"), text_of(record, "comparator"), key, sizeof(key));
+		same = json_object_get(by_key, key);
+		if (!same) {
+			same = json_array();
+			json_object_set_new(by_key, key, same);
+		}
+		json_array_append(same, record);
+	}
+	return by_key;
+}
+
+const json_t *summary_records(const json_t *results, const char *question, const char *case_name,
+			      const char *comparator)
+{
+	static unsigned next;
+	json_t *records = json_object_get(results, "records");
+	char key[512];
+	size_t i;
+
+	for (i = 0; i < 2; i++)
+		if (indexed[i].records == records && indexed[i].nr == json_array_size(records))
+			break;
+	if (i == 2) {
+		i = next++ % 2;
+		json_decref(indexed[i].by_key);
+		indexed[i].records = records;
+		indexed[i].nr = json_array_size(records);
+		indexed[i].by_key = make_index(records);
+	}
+	key_of(question, case_name, comparator, key, sizeof(key));
+	return json_object_get(indexed[i].by_key, key);
+}

@@ -1,0 +1,31 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/* From a gnuplot script to an SVG that takes its colours from the page it stands in. */
+#ifndef BENCH_SVG_H
+#define BENCH_SVG_H
+
+/* Stands for the page's faint line colour. */
+#define SVG_GRID "#c0ffee"
+
+/** svg_colour - "#rrggbb" of family @index; in the page it becomes var(--series-INDEX) */
+const char *svg_colour(int index);
+
+/** svg_mark - gnuplot's point type for the family's member @index, so that colour is not the only difference */
+int svg_mark(int index);
+
+/** svg_css - one declaration of each series colour: for light or for dark pages */
+const char *svg_css(int dark);
+
+/**
+ * svg_draw - run gnuplot over @script
+ * @name:    made part of every id, so that several figures can stand in one page
+ * @title:   what a screen reader says of it
+ * Return:   the svg element; the caller frees it; NULL with a message if gnuplot fails
+ */
+char *svg_draw(const char *script, const char *name, const char *title);
+
+/** svg_program_version - gnuplot's, or NULL if it is not found; static */
+const char *svg_program_version(void);
+
+#endif /* BENCH_SVG_H */
