@@ -69,7 +69,7 @@ void report_stall_(struct mirror_list *list, const struct walker *w, int level, 
 
 /* ---- misuse ---- */
 
-void report_ended_(struct mirror_list *list, struct walker *w, int level)
+void report_ended_(struct mirror_list *list, struct walker *w, int level, const struct mirror__entry *e)
 {
 	uint64_t owner;
 
@@ -77,7 +77,7 @@ void report_ended_(struct mirror_list *list, struct walker *w, int level)
 		return;
 	owner = load_acquire(&w->slot.record->owner);
 	/* Since the caller's look it may have left the callback, then ended, and another thread may have its record. */
-	if (slots_owner_ended(&w->slot) && load_acquire(&w->pin[level]) &&
+	if (slots_owner_ended(&w->slot) && load_acquire(&w->pin[level]) == e &&
 	    load_acquire(&w->slot.record->owner) == owner &&
 	    !(fetch_or(&w->slot.number, SLOT_REPORTED) & SLOT_REPORTED))
 		misuse_(list, load_relaxed(&w->what[level]), "its thread has exited inside this callback");
