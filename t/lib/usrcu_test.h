@@ -239,6 +239,13 @@ static inline void child_fails(int line, const char *what)
 	_exit(write(STDERR_FILENO, text, (size_t)length) > 0 ? 1 : 2);
 }
 
+/* ThreadSanitizer would end a child that starts threads. */
+const char *__tsan_default_options(void) __attribute__((visibility("default")));
+const char *__tsan_default_options(void)
+{
+	return "die_after_fork=0";
+}
+
 static inline pid_t fork_timed(void)
 {
 	pid_t pid = fork();

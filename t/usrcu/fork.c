@@ -572,13 +572,6 @@ static void names(void)
 	is_int(usrcu_destroy(domain), 0, "S11: %s: destroy", flavour->name);
 }
 
-/* ThreadSanitizer would end a child that starts threads. */
-const char *__tsan_default_options(void) __attribute__((visibility("default")));
-const char *__tsan_default_options(void)
-{
-	return "die_after_fork=0";
-}
-
 static void tests(void)
 {
 	readers_elsewhere();

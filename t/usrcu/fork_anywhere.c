@@ -208,12 +208,6 @@ static void in_its_sleep(const char *name, int (*wait)(struct usrcu *d))
 	is_int(waiter_join(&w), 0, "S10: %s: ... until the reader ends", flavour->name);
 }
 
-const char *__tsan_default_options(void) __attribute__((visibility("default")));
-const char *__tsan_default_options(void)
-{
-	return "die_after_fork=0";
-}
-
 static void tests(void)
 {
 	domain = new_domain(0);

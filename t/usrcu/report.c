@@ -329,12 +329,6 @@ static void standard_error(void)
 	is_int(usrcu_destroy(domain), 0, "S11: %s: destroy", flavour->name);
 }
 
-const char *__tsan_default_options(void) __attribute__((visibility("default")));
-const char *__tsan_default_options(void)
-{
-	return "die_after_fork=0";
-}
-
 static void tests(void)
 {
 	never(UINT64_MAX);
