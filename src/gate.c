@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 libmirror contributors */
 /* SPDX-License-Identifier: MIT */
 
-/* The gate, and the hooks of fork().  gate.h says what and why. */
+/* The gate, and the hooks of fork().  What, why and the barriers: at the top of src/gate.h. */
 
 #include "gate.h"
 

@@ -20,8 +20,9 @@
  * A section inside a section passes a closed gate, so the outer one ends.  A handler that forks inside a section closes
  * the gate around its own thread's section; the child is that thread too, and ends the section.
  *
- * Not so: a hook of the program that runs after the gate has closed and takes a lock whose holder waits at the gate
- * waits for ever; and two handlers in two threads that both fork inside sections wait for each other.
+ * Not so: a hook of the program that runs after the gate has closed and waits for another thread, for a lock or by a call
+ * of the library that waits, waits for ever if that thread waits at the gate; and two handlers in two threads that both
+ * fork inside sections wait for each other.
  *
  * Cost.  A section: a fence.  A fork: a look at each record, and a sleep of a millisecond at a time while a section is
  * open.
@@ -29,8 +30,8 @@
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
- * | A | enter | my count before the look at closed | full | B | the child finds a lock held by nobody | t/usrcu_fork, t/mirror_faults |
- * | B | close | closed before the look at the counts | full | A | as A | t/usrcu_fork, t/mirror_faults |
+ * | A | enter | my count before the look at closed | full | B | the child finds a lock that no thread holds | t/mirror/fork |
+ * | B | close | closed before the look at the counts | full | A | as A | t/mirror/fork |
  */
 #ifndef MIRROR_GATE_H
 #define MIRROR_GATE_H

@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 libmirror contributors */
 /* SPDX-License-Identifier: MIT */
 
-/* Which thread has which slot: keys, records and chunks, without a lock.  slots.h says what and why. */
+/* Which thread has which slot: keys, records and chunks, without a lock.  What, why and the barriers: at the top of src/slots.h. */
 
 #include "slots.h"
 
@@ -219,7 +219,7 @@ static bool is_idle(const struct record *record)
 
 	for (uint32_t key = 1; key <= load_relaxed(&record->highest); key++) {
 		slot = load_relaxed(&record->slot[key]);
-		/* C (pairs with D): zero before the owner changes. */
+		/* C: zero before the owner changes. */
 		if (slot && (load_acquire(&slot->busy[0]) | load_acquire(&slot->busy[1])))
 			return false;
 	}

@@ -63,10 +63,9 @@
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
- * | A | a thread's first entry into something of the object | its slot's head before busy | release, by the object | B | a section is taken for a vanished thread's | usrcu-first-use |
- * | B | slots_vanished, after a look at busy | busy before the slot's head | acquire, by the object | A | as A | usrcu-first-use |
- * | C | a record becomes unused | its slots' busy, zero, before its owner | acquire, then full | D | two threads in one slot | usrcu-exit |
- * | D | a thread's end of something | its accesses before busy | release, by the object | C | as C | usrcu-exit |
+ * | A | a new slot | its head before busy, which the object stores as a release | release | B | a section is taken for a vanished thread's | usrcu-first-use |
+ * | B | slots_vanished, after the object's acquire of busy | busy before the slot's head | acquire | A | as A | usrcu-first-use |
+ * | C | a record becomes unused | busy, zero, which the object stored as a release, before the owner | acquire, then full | - | two threads in one slot | usrcu-exit |
  */
 #ifndef MIRROR_SLOTS_H
 #define MIRROR_SLOTS_H
@@ -159,7 +158,7 @@ void *slots_claim(struct slots *slots);
 /* Whether the thread that @slot shows something of does not exist in this process: it was another one's, before a fork. */
 static inline bool slots_vanished(const struct slot *slot)
 {
-	const struct record *record = slot->record; /* B (pairs with A): the caller has seen busy */
+	const struct record *record = slot->record; /* B (pairs with A): the caller has seen busy. */
 
 	return load_relaxed(&record->present) < process_generation() || slot->generation < load_relaxed(&record->since);
 }

@@ -326,7 +326,7 @@ static void begin(struct usrcu *d, uint64_t gp)
 /* One step.  1: the word is another one; 0: readers must be waited for; -errno. */
 static int step(struct usrcu *d)
 {
-	uint64_t gp = load_acquire(&d->gp), next; /* J (pairs with I): C before the look, if GP_FENCED */
+	uint64_t gp = load_acquire(&d->gp), next; /* J (pairs with G, I): C before the look, if GP_FENCED */
 	uint32_t index = gp & GP_INDEX ? 1 : 0;
 	int rc;
 
@@ -356,7 +356,7 @@ static int step(struct usrcu *d)
 
 bool usrcu_is_over_(const struct usrcu *d, usrcu_cookie_t cookie)
 {
-	if ((int64_t)(load_acquire(&d->gp) - cookie) < 0) /* J (pairs with I): the end first */
+	if ((int64_t)(load_acquire(&d->gp) - cookie) < 0) /* J (pairs with G, I): the end first */
 		return false;
 	fence_full(); /* J: what follows is ordered as after synchronize */
 	return true;
