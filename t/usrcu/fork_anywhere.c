@@ -192,7 +192,8 @@ static void *fork_beside(void *unused)
 /* Another thread forks while this one stands still: in the midst of a change of shared state the fork waits for it. */
 static void beside_each_instruction(void)
 {
-	int nr = (int)scaled(300), most, bad = 0;
+	/* As many as there are instructions: one of them may matter.  They are the same whatever the flavour. */
+	int nr = (int)scaled(flavour == flavours ? 1300 : 100), most, bad = 0;
 	pthread_t runner, forker;
 
 	stands_still = true;
