@@ -435,6 +435,72 @@ static void any_moment(void)
 	is_int(usrcu_destroy(worker), 0, "S11: %s: destroy", flavour->name);
 }
 
+/*
+ * A fork copies one page after the other.  What the others change meanwhile would be of two times in the child: here
+ * the callbacks stand on pages of their own, and another thread queues and runs them all the time.
+ */
+enum { NR_SPREAD = 300 };
+static struct spread {
+	struct usrcu_head head; /* first */
+	uint32_t queued;        /* in which round it was queued last; before the call */
+	uint32_t ran;           /* how often it ran */
+} __attribute__((aligned(4096))) spread[NR_SPREAD];
+
+static void run_spread(struct usrcu_head *head)
+{
+	struct spread *s = (struct spread *)(void *)head;
+
+	set(&s->ran, s->ran + 1);
+}
+
+static void *queue_and_run(void *arg)
+{
+	for (uint32_t round = 1; !get(&quit); round++) {
+		for (int i = 0; i < NR_SPREAD; i++) {
+			set(&spread[i].queued, round);
+			usrcu_call(domain, &spread[i].head, run_spread);
+		}
+		usrcu_barrier(domain);
+	}
+	return arg;
+}
+
+static void in_one_piece(void)
+{
+	int bad = 0, nr = (int)scaled(SANITIZED ? 30 : 150);
+	pthread_t thread;
+
+	memset(spread, 0, sizeof(spread));
+	domain = new_domain(0);
+	thread = start(queue_and_run, NULL);
+	for (int i = 0; i < nr && bad < 3; i++) {
+		pid_t pid = fork_timed();
+
+		if (pid == 0) {
+			int begun = 0;
+
+			while (begun < NR_SPREAD && spread[begun].ran == spread[begun].queued)
+				begun++;
+			child_must(usrcu_barrier(domain) == 0);
+			for (int j = 0; j < NR_SPREAD; j++) {
+				child_must(spread[j].ran <= spread[j].queued);
+				/* But for the one that the thread was in, or about to queue. */
+				child_must(spread[j].ran == spread[j].queued || j == begun || j + 1 == NR_SPREAD ||
+					   spread[j + 1].queued != spread[j].queued);
+			}
+			child_must(usrcu_destroy(domain) == 0);
+			_exit(0);
+		}
+		bad += status_of(pid) != 0;
+	}
+	is_int(bad, 0, "S7: %s: %d forks beside a thread that queues and runs: the child has each callback, once",
+	       flavour->name, nr);
+	set(&quit, 1);
+	join(thread);
+	quit = 0;
+	is_int(usrcu_destroy(domain), 0, "S11: %s: destroy", flavour->name);
+}
+
 /* First uses in threads that come and go, and in handlers that interrupt them. */
 static struct usrcu *fresh[64];
 
@@ -583,6 +649,7 @@ static void tests(void)
 	vforked();
 	forks_of_forks();
 	any_moment();
+	in_one_piece();
 	first_uses();
 	costs();
 	names();

@@ -96,7 +96,12 @@ static const struct {
 	{ "usrcu_call", call }, { "barrier", barrier },
 };
 
+static struct gate forked_one;
+
 #if CAN_STEP
+
+static struct gate stopped, go_on;
+static bool stands_still;
 
 static void on_trap(int signal, siginfo_t *info, void *context)
 {
@@ -104,7 +109,12 @@ static void on_trap(int signal, siginfo_t *info, void *context)
 	(void)info;
 	if (stop++ != at)
 		return;
-	fork_here();
+	if (stands_still) {
+		gate_open(&stopped);
+		gate_wait(&go_on);
+	} else {
+		fork_here();
+	}
 	steps_end(context);
 }
 
@@ -145,7 +155,78 @@ static void at_each_instruction(size_t i)
 	   calls[i].name, nr);
 }
 
+static void *run_barrier(void *unused)
+{
+	first_use();
+	nr_ran = 0;
+	usrcu_call(domain, &heads[0], count);
+	usrcu_call(domain, &heads[1], count);
+	stop = 0;
+	step(true);
+	usrcu_barrier(domain);
+	step(false);
+	gate_open(&stopped); /* where there were fewer instructions */
+	return unused;
+}
+
+static void *fork_beside(void *unused)
+{
+	struct usrcu_head head;
+	uint32_t nr;
+	pid_t pid = fork_timed();
+
+	if (pid == 0) {
+		/* The other thread may have been in one of the two. */
+		child_must(usrcu_barrier(domain) == 0);
+		nr = nr_ran;
+		child_must(nr == 1 || nr == 2);
+		child_must(usrcu_call(domain, &head, count) == 0 && usrcu_barrier(domain) == 0 && nr_ran == nr + 1);
+		child_must(usrcu_destroy(domain) == 0);
+		_exit(0);
+	}
+	forked = pid;
+	gate_open(&forked_one);
+	return unused;
+}
+
+/* Another thread forks while this one stands still: in the midst of a change of shared state the fork waits for it. */
+static void beside_each_instruction(void)
+{
+	/* One instruction may matter: MIRROR_TEST_SCALE=3 takes all.  They are the same whatever the flavour. */
+	int nr = (int)scaled(flavour == flavours ? 600 : 50), most, bad = 0;
+	pthread_t runner, forker;
+
+	stands_still = true;
+	for (int i = 0; i < 2; i++) {
+		at = -1;
+		join(start(run_barrier, NULL));
+	}
+	most = stop;
+	for (int n = 0; n < nr && bad < 3; n++) {
+		at = n * most / nr;
+		gate_init(&stopped);
+		gate_init(&go_on);
+		gate_init(&forked_one);
+		runner = start(run_barrier, NULL);
+		gate_wait(&stopped);
+		forker = start(fork_beside, NULL);
+		gate_wait_ms(&forked_one, 5); /* or it waits for the runner */
+		gate_open(&go_on);
+		join(runner);
+		join(forker);
+		bad += status_of(forked) != 0 || nr_ran != 2;
+	}
+	stands_still = false;
+	ok(bad == 0 && most > 20, "S7: %s: a fork beside a thread at one of %d instructions of barrier, %d times: no callback "
+	   "is lost", flavour->name, most, nr);
+}
+
 #else
+
+static void beside_each_instruction(void)
+{
+	skip(1, "single steps through barrier are done for x86-64 alone, without sanitizers");
+}
 
 static void at_each_instruction(size_t i)
 {
@@ -155,8 +236,6 @@ static void at_each_instruction(size_t i)
 #endif
 
 /* ---- the sleep ---- */
-
-static struct gate forked_one;
 
 static void on_signal(int signal)
 {
@@ -214,6 +293,7 @@ static void tests(void)
 	other = new_domain(0);
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
 		at_each_instruction(i);
+	beside_each_instruction();
 	in_its_sleep("synchronize", wait_in_both);
 	in_its_sleep("barrier", barrier_in_both);
 	is_int(usrcu_destroy(domain) | usrcu_destroy(other), 0, "S11: %s: destroy", flavour->name);
