@@ -20,6 +20,7 @@
 #pragma redefine_extname choose_if_free_ mirror__choose_if_free_
 #pragma redefine_extname choose_wakes_ mirror__choose_wakes_
 #pragma redefine_extname complete_ mirror__complete_
+#pragma redefine_extname count_pending_ mirror__count_pending_
 #pragma redefine_extname do_wakes_ mirror__do_wakes_
 #pragma redefine_extname end_fencing_ mirror__end_fencing_
 #pragma redefine_extname end_timing_ mirror__end_timing_

@@ -219,7 +219,7 @@ static bool is_idle(const struct record *record)
 
 	for (uint32_t key = 1; key <= load_relaxed(&record->highest); key++) {
 		slot = load_relaxed(&record->slot[key]);
-		/* C: zero before the owner changes. */
+		/* C (pairs with none): zero before the owner changes. */
 		if (slot && (load_acquire(&slot->busy[0]) | load_acquire(&slot->busy[1])))
 			return false;
 	}

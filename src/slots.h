@@ -65,7 +65,7 @@
  * |---|---|---|---|---|---|---|
  * | A | a new slot | its head before busy, which the object stores as a release | release | B | a section is taken for a vanished thread's | usrcu-first-use |
  * | B | slots_vanished, after the object's acquire of busy | busy before the slot's head | acquire | A | as A | usrcu-first-use |
- * | C | a record becomes unused | busy, zero, which the object stored as a release, before the owner | acquire, then full | - | two threads in one slot | usrcu-exit |
+ * | C | a record becomes unused | busy, zero, which the object stored as a release, before the owner | acquire, then full | none | two threads in one slot | usrcu-exit |
  */
 #ifndef MIRROR_SLOTS_H
 #define MIRROR_SLOTS_H

@@ -6,8 +6,8 @@
 #define ADAPTERS_NAMES_H
 
 #pragma redefine_extname records_close mirror__records_close
-#pragma redefine_extname records_join mirror__records_join
-#pragma redefine_extname records_of_thread_ mirror__records_of_thread_
 #pragma redefine_extname records_open mirror__records_open
+#pragma redefine_extname records_sync_fork mirror__records_sync_fork
+#pragma redefine_extname records_take mirror__records_take
 
 #endif /* ADAPTERS_NAMES_H */

@@ -283,7 +283,8 @@ static void take_signal(void)
 
 	f->signals_left--;
 	f->in_signal = 1;
-	x_learn(6);
+	/* Where it came is part of the state: accesses of what nobody shares are not. */
+	x_learn(6 + (uintptr_t)f->site);
 	x_trace("    a signal");
 	E.scenario->signal();
 	f->in_signal = 0;

@@ -381,8 +381,6 @@ const struct x_scenario x_scenarios[] = {
 	{ .name = "signal-split", .claim = "load and store are two steps to a handler",
 	  .thread = { interrupted_split }, .check = not_once_after_signal, .signal = handler_notes,
 	  .signal_threads = 1, .models = X_ALL, .must_fail = X_ALL, .quick = 3, .full = 6 },
-	{ .name = "signal-blocked", .claim = "unless signals are blocked",
-	  .signal_threads = 1, .models = X_ALL, .quick = 3, .full = 6 },
 	{ .name = "signal-lock", .claim = "a handler takes a lock that its thread holds",
 	  .thread = { locked_update }, .signal = handler_locks, .signal_threads = 1,
 	  .models = X_ALL, .must_fail = X_ALL, .quick = 3, .full = 6 },
