@@ -24,22 +24,32 @@ static bool is_closed_for_me(void)
 /* Count this thread in: how many sections it was in before. */
 static uint64_t count_in(struct record *record)
 {
+	port_signals saved;
+	uint64_t before;
+
 	if (record) {
 		own_inc(&record->gate);
 		return load_relaxed(&record->gate) - 1;
 	}
+	port_signals_block(&saved); /* a handler that forks would wait for the one count, without the other */
 	fetch_add(&gate.fallback, 1);
-	return (*port_fallback_gate())++;
+	before = (*port_fallback_gate())++;
+	port_signals_restore(&saved);
+	return before;
 }
 
 static void count_out(struct record *record)
 {
+	port_signals saved;
+
 	if (record) {
 		own_dec(&record->gate);
 		return;
 	}
+	port_signals_block(&saved);
 	--*port_fallback_gate();
 	fetch_add(&gate.fallback, -(uint64_t)1);
+	port_signals_restore(&saved);
 }
 
 /* Where this thread is counted.  One without memory stays in the fallback until it has left all its sections. */
@@ -78,20 +88,10 @@ static void wait_a_moment(void)
 	port_futex_wait(&never, 0, port_deadline(1000000));
 }
 
-static void close_gate(void)
+static void wait_for_others(void)
 {
 	const struct record *mine = slots_record();
-	uint64_t closer = load_relaxed(&gate.closer);
 
-	if (process_is_me(closer)) {
-		gate.nested++;
-		return;
-	}
-	while (process_has(closer) || !compare_exchange(&gate.closer, &closer, process_self())) {
-		wait_a_moment();
-		closer = load_relaxed(&gate.closer);
-	}
-	gate.nested = 0;
 	store_release(&gate.closed, 1);
 	fence_full(); /* B (pairs with A): closed before the look at the counts */
 	for (const struct record *record = slots_first_record(); record; record = load_acquire(&record->next))
@@ -99,6 +99,23 @@ static void close_gate(void)
 			wait_a_moment();
 	while (load_acquire(&gate.fallback) != *port_fallback_gate())
 		wait_a_moment();
+}
+
+static void close_gate(void)
+{
+	uint64_t closer = load_relaxed(&gate.closer);
+
+	if (process_is_me(closer)) {
+		gate.nested++;
+		wait_for_others(); /* the fork that was interrupted may not have come so far, or may be past it */
+		return;
+	}
+	while (process_has(closer) || !compare_exchange(&gate.closer, &closer, process_self())) {
+		wait_a_moment();
+		closer = load_relaxed(&gate.closer);
+	}
+	gate.nested = 0;
+	wait_for_others();
 }
 
 static void open_gate(void)

@@ -239,7 +239,7 @@ struct mirror_list {
 /* How many walks of the list @w's thread is in. */
 static inline uint64_t depth_of_(const struct walker *w)
 {
-	return load_relaxed(&w->slot.busy[0]);
+	return load_acquire(&w->slot.busy[0]);
 }
 
 /* True if @w shows something of a thread that does not exist in this process. */

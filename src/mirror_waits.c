@@ -27,7 +27,7 @@ static bool waits_for(const struct mirror_list *list, const struct walker *w, ui
 {
 	bool is_fallback = w == &list->fallback;
 	uint64_t thread = is_fallback ? load_relaxed(&list->fallback_owner) : load_relaxed(&w->slot.record->self);
-	const struct wait *wait = is_fallback ? fallback_wait : w->slot.record->wait;
+	const struct wait *wait = is_fallback ? fallback_wait : load_relaxed(&w->slot.record->wait);
 
 	if (process_same(thread, me))
 		return true;
@@ -91,7 +91,7 @@ int show_wait_(struct wait *wait)
 	place = place_of(wait);
 	if (!cycle && place) {
 		wait->outer = wait->record ? *place : NULL;
-		*place = wait;
+		store_relaxed(place, wait);
 	}
 	gate_unlock(&waits_lock);
 	return cycle ? -EDEADLK : 0;
@@ -103,6 +103,6 @@ void end_wait_(struct wait *wait)
 
 	gate_lock(&waits_lock);
 	if (*place == wait)
-		*place = wait->outer;
+		store_relaxed(place, wait->outer);
 	gate_unlock(&waits_lock);
 }

@@ -12,6 +12,8 @@
 
 enum {
 	MUTANT_NONE,
+	/* slots.c */
+	MUTANT_RECORD_NAMED_EARLY,      /* a claim says whose the record is before it is in use */
 	/* usrcu.c: the grace period */
 	MUTANT_GP_NO_FENCE,             /* C off: no heavy fence when it starts */
 	MUTANT_GP_NO_FIRST_WAIT,        /* flips without having seen the other index empty */

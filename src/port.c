@@ -175,6 +175,19 @@ static void only_faults(sigset_t *blocked)
 		sigdelset(blocked, faults[i]);
 }
 
+void port_signals_block(port_signals *saved)
+{
+	sigset_t blocked;
+
+	only_faults(&blocked);
+	pthread_sigmask(SIG_SETMASK, &blocked, saved);
+}
+
+void port_signals_restore(const port_signals *saved)
+{
+	pthread_sigmask(SIG_SETMASK, saved, NULL);
+}
+
 int port_thread_start(struct port_thread *thread, void *(*run)(void *arg), void *arg)
 {
 	sigset_t blocked, saved;
@@ -230,6 +243,7 @@ void port_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(voi
 __thread uint32_t port_fallback_count;
 __thread char port_self_name;
 __thread uint32_t port_fallback_gate_count;
+__thread uint32_t port_first_generation_count;
 __thread uint32_t port_walks_count;
 
 /* A SIGPIPE of this write is taken back, unless one was pending before. */

@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <pthread.h>
+#include <signal.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
@@ -285,6 +286,11 @@ int port_pid(void);
 /* Whether the thread with that number in process @pid lives, as far as the kernel tells. */
 bool port_thread_lives(int pid, int tid);
 
+/* From block to restore no signal handler runs in this thread, but those for faults of its own. */
+typedef sigset_t port_signals;
+void port_signals_block(port_signals *saved);
+void port_signals_restore(const port_signals *saved);
+
 /* From disable to restore pthread_cancel waits. */
 static inline int port_cancel_disable(void)
 {
@@ -328,6 +334,9 @@ extern __thread uint32_t port_fallback_count PORT_TLS_MODEL;
 /* In how many sections of the gate this thread is, counted there because there was no memory for a record. */
 extern __thread uint32_t port_fallback_gate_count PORT_TLS_MODEL;
 #define port_fallback_gate() (&port_fallback_gate_count)
+/* process.c: the generation in which this thread was named first; 0: it has no name yet. */
+extern __thread uint32_t port_first_generation_count PORT_TLS_MODEL;
+#define port_first_generation() (&port_first_generation_count)
 /* Names the calling thread; two threads that live have different ones. */
 extern __thread char port_self_name PORT_TLS_MODEL;
 #define port_self() ((const void *)&port_self_name)

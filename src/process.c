@@ -11,7 +11,8 @@ static struct {
 	uint32_t *mark;                 /* NULL: the kernel has none */
 	uint32_t generation;
 	int pid;
-	const void *survivor;           /* port_self() of the thread that forked this process */
+	const void *survivor;           /* port_self() of the thread that forked this process ... */
+	uint32_t survivor_since;        /* ... and the generation in which it was named first */
 	void (*adopted)(uint32_t generation, uint64_t self);
 } process = { .generation = 1 };
 
@@ -47,6 +48,7 @@ static void adopt(void)
 
 	store_relaxed(&process.pid, port_pid());
 	store_relaxed(&process.survivor, port_self());
+	store_relaxed(&process.survivor_since, *port_first_generation() ? *port_first_generation() : generation);
 	if (adopted)
 		adopted(generation, self_in(generation));
 	store_relaxed(&process.generation, generation);
@@ -54,15 +56,25 @@ static void adopt(void)
 		store_release(process.mark, 1);
 }
 
-bool process_is_strange(void)
+static bool is_marked(void)
 {
 	const uint32_t *mark = load_relaxed(&process.mark);
 
-	if (!mark || load_acquire(mark))
+	return !mark || load_acquire(mark);
+}
+
+bool process_is_strange(void)
+{
+	port_signals saved;
+
+	if (is_marked())
 		return false;
 	if (port_tid() != port_pid())
 		return true;
-	adopt();
+	port_signals_block(&saved); /* a handler would adopt it too */
+	if (!is_marked())
+		adopt();
+	port_signals_restore(&saved);
 	return false;
 }
 
@@ -74,9 +86,14 @@ uint32_t process_generation(void)
 
 uint32_t process_generation_of_new(void)
 {
-	bool is_strange = process_is_strange();
+	uint32_t generation;
+	bool is_strange;
 
-	return load_relaxed(&process.generation) + is_strange;
+	do {
+		generation = load_acquire(&process.generation);
+		is_strange = process_is_strange();
+	} while (generation != load_acquire(&process.generation));
+	return generation + is_strange;
 }
 
 /* The pid tells too where the kernel says that it wipes the mark and does not, as emulators may. */
@@ -93,13 +110,19 @@ static const void *pointer_of(uint64_t self)
 
 uint64_t process_self(void)
 {
+	if (!*port_first_generation())
+		*port_first_generation() = process_generation();
 	return self_in(process_generation());
 }
 
+/* The survivor's name may be of an older generation, but not from before it was named: another thread's then. */
 bool process_has(uint64_t self)
 {
-	return self && (self >> SELF_BITS == (uint16_t)process_generation() ||
-			pointer_of(self) == load_relaxed(&process.survivor));
+	uint16_t generation = (uint16_t)(self >> SELF_BITS);
+
+	return self && (generation == (uint16_t)process_generation() ||
+			(pointer_of(self) == load_relaxed(&process.survivor) &&
+			 (int16_t)(generation - (uint16_t)load_relaxed(&process.survivor_since)) >= 0));
 }
 
 bool process_is_me(uint64_t self)

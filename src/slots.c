@@ -4,6 +4,7 @@
 /* Which thread has which slot: keys, records and chunks, without a lock.  What, why and the barriers: at the top of src/slots.h. */
 
 #include "slots.h"
+#include "mutant.h"
 
 #include <errno.h>
 
@@ -33,9 +34,39 @@ static struct record *my_record(void)
 	return (struct record *)((char *)port_my_slots() - offsetof(struct record, slot));
 }
 
-static int owner_tid(uint64_t owner)
+/*
+ * record->owner
+ *
+ *       63          48 47          23 22          0
+ *      +--------------+--------------+-------------+
+ *      | generation   | claims       | thread      |
+ *      +--------------+--------------+-------------+
+ */
+#define OWNER_TID_BITS 23               /* Linux has numbers below 2^22 */
+#define OWNER_TID      (((uint64_t)1 << OWNER_TID_BITS) - 1)
+#define OWNER_CLAIM    ((uint64_t)1 << OWNER_TID_BITS)
+#define OWNER_GENERATION_SHIFT 48
+/* Instead of a thread number. */
+#define UNUSED         ((uint64_t)0)
+#define CLAIMING       OWNER_TID
+
+static uint64_t owner_tid(uint64_t owner)
 {
-	return (int)(uint32_t)owner;
+	return owner & OWNER_TID;
+}
+
+/* The next owner of that generation, after @owner. */
+static uint64_t next_owner(uint64_t owner, uint32_t generation, uint64_t tid)
+{
+	uint64_t claims = (owner + OWNER_CLAIM) & (((uint64_t)1 << OWNER_GENERATION_SHIFT) - 1) & ~OWNER_TID;
+
+	return (uint64_t)generation << OWNER_GENERATION_SHIFT | claims | tid;
+}
+
+/* Whether @owner is of a process before this one. */
+static bool is_of_old(uint64_t owner)
+{
+	return (int16_t)((uint16_t)(owner >> OWNER_GENERATION_SHIFT) - (uint16_t)process_generation()) < 0;
 }
 
 /* ---- keys ---- */
@@ -151,10 +182,10 @@ static struct slot *new_slot(struct slots *slots, struct record *record)
 			return NULL;
 	} while (!compare_exchange(&slots->of->used, &used, used + 1));
 	slot = (struct slot *)(void *)(memory + (size_t)i * slots->slot_bytes);
-	/* A (pairs with B): the object's release, when the thread enters something, comes after these. */
 	slot->record = record;
 	slot->generation = process_generation_of_new();
 	slot->number = used + 1;
+	fence_full(); /* A (pairs with B): the head before what the thread does */
 	return slot;
 }
 
@@ -200,16 +231,12 @@ static void adopted(uint32_t generation, uint64_t self)
 {
 	struct record *mine = my_record();
 
+	store_relaxed(&registry.last, NULL); /* a vanished thread may have stored it, and not what it leads to */
 	if (mine == &empty_record)
 		return;
-	store_relaxed(&mine->owner, (mine->owner >> 32) << 32 | (uint32_t)port_tid());
 	store_relaxed(&mine->self, self);
-	store_relaxed(&mine->present, generation);
-}
-
-static bool has_vanished(const struct record *record)
-{
-	return load_relaxed(&record->present) < process_generation();
+	store_release(&mine->present, generation);
+	store_release(&mine->owner, next_owner(mine->owner, generation, (uint64_t)port_tid()));
 }
 
 /* Whether @record's slots show that its thread is in nothing. */
@@ -227,20 +254,25 @@ static bool is_idle(const struct record *record)
 }
 
 /* Whether the owner is gone, and has left nothing open. */
-static bool is_left(const struct record *record, int tid, int my_tid)
+static bool is_left(const struct record *record, uint64_t owner, uint64_t my_tid)
 {
-	return has_vanished(record) || ((tid == my_tid || process_has_ended(tid)) && is_idle(record));
+	if (is_of_old(owner))
+		return true;
+	if (owner_tid(owner) == CLAIMING || record == my_record()) /* which a handler has claimed since we came here */
+		return false;
+	return (owner_tid(owner) == my_tid || process_has_ended((int)owner_tid(owner))) && is_idle(record);
 }
 
 /* If @record is unused, or can be from now on, note it. */
-static void look_at(struct record *record, int my_tid)
+static void look_at(struct record *record, uint64_t my_tid)
 {
-	uint64_t owner = load_acquire(&record->owner), unused = (owner >> 32 << 32) + ((uint64_t)1 << 32);
-	int tid = owner_tid(owner);
+	uint64_t owner = load_acquire(&record->owner);
 	struct record *none;
 
-	if (tid && (process_is_strange() || !is_left(record, tid, my_tid) ||
-		    !compare_exchange(&record->owner, &owner, unused)))
+	if (owner_tid(owner) != UNUSED &&
+	    (process_is_strange() || !is_left(record, owner, my_tid) ||
+	     !compare_exchange(&record->owner, &owner,
+			       next_owner(owner, (uint32_t)(owner >> OWNER_GENERATION_SHIFT), UNUSED))))
 		return;
 	for (int i = 0; i < NOTES; i++) {
 		none = load_relaxed(&registry.note[i]);
@@ -249,15 +281,21 @@ static void look_at(struct record *record, int my_tid)
 	}
 }
 
-/* Make @record this thread's, if it is unused. */
-static bool take(struct record *record, int tid)
+/* The mutant says too early whose it is. */
+static uint64_t claimer(void)
+{
+	return broken_if(RECORD_NAMED_EARLY, (uint64_t)port_tid(), CLAIMING);
+}
+
+/* If @record is unused, it is this thread's to make ready. */
+static bool take(struct record *record)
 {
 	uint64_t owner = load_acquire(&record->owner);
 
-	if (owner_tid(owner) ||
-	    !compare_exchange(&record->owner, &owner, (owner >> 32 << 32) + ((uint64_t)1 << 32) + (uint32_t)tid))
+	if (owner_tid(owner) != UNUSED ||
+	    !compare_exchange(&record->owner, &owner, next_owner(owner, process_generation_of_new(), claimer())))
 		return false;
-	if (has_vanished(record)) {
+	if (load_relaxed(&record->present) < process_generation()) {
 		/* The slots of a vanished thread stay where they are, and count no more. */
 		for (uint32_t key = 1; key <= record->highest; key++)
 			store_relaxed(&record->slot[key], NULL);
@@ -266,17 +304,10 @@ static bool take(struct record *record, int tid)
 		store_relaxed(&record->wait, NULL);
 		store_relaxed(&record->since, process_generation());
 	}
-	store_relaxed(&record->self, process_self());
-	store_relaxed(&record->present, process_generation_of_new());
 	return true;
 }
 
-static void give_back(struct record *record)
-{
-	store_release(&record->owner, record->owner >> 32 << 32);
-}
-
-static struct record *noted_record(int tid)
+static struct record *noted_record(void)
 {
 	struct record *record;
 
@@ -284,21 +315,19 @@ static struct record *noted_record(int tid)
 		if (!load_relaxed(&registry.note[i]))
 			continue;
 		record = exchange(&registry.note[i], NULL);
-		if (record && take(record, tid))
+		if (record && take(record))
 			return record;
 	}
 	return NULL;
 }
 
-static struct record *new_record(int tid)
+static struct record *new_record(void)
 {
 	struct record *record = port_map_sparse(sizeof(*record), PORT_PAGE_BYTES), *last, *none, **at = &registry.first;
 
 	if (!record)
 		return NULL;
-	record->owner = (uint32_t)tid;
-	record->self = process_self();
-	record->present = process_generation_of_new();
+	record->owner = next_owner(0, process_generation_of_new(), claimer());
 	last = load_acquire(&registry.last);
 	if (last)
 		at = &last->next;
@@ -311,10 +340,10 @@ static struct record *new_record(int tid)
 	return record;
 }
 
-static struct record *get_record(void)
+/* A record that is this thread's to make ready. */
+static struct record *get_record(uint64_t tid)
 {
 	struct record *look = load_acquire(&registry.look), *record;
-	int tid = port_tid();
 
 	for (int i = 0; i < LOOKS; i++) {
 		if (!look)
@@ -325,38 +354,69 @@ static struct record *get_record(void)
 		look = load_acquire(&look->next);
 	}
 	store_release(&registry.look, look);
-	record = noted_record(tid);
-	return record ? record : new_record(tid);
+	record = noted_record();
+	return record ? record : new_record();
+}
+
+/*
+ * Take a record, enter its table, then say whose it is.  Handlers may come anywhere.  One that claims finds CLAIMING, and
+ * takes another record, which stays; one that forks makes this claim one of an older generation, so that another thread
+ * of the child may take the record.  False: that has happened.
+ */
+static bool claim_record(void)
+{
+	struct record *record = get_record((uint64_t)port_tid());
+	uint32_t generation;
+	uint64_t claiming;
+
+	if (!record)
+		return true;
+	claiming = load_relaxed(&record->owner);
+	generation = process_generation_of_new();
+	store_relaxed(&record->self, process_self());
+	store_release(&record->present, generation);
+	if (!port_install_my_slots(empty_record.slot, record->slot)) {
+		compare_exchange(&record->owner, &claiming, next_owner(claiming, generation, UNUSED));
+		return true;
+	}
+	if (compare_exchange(&record->owner, &claiming, next_owner(claiming, generation, (uint64_t)port_tid())) ||
+	    owner_tid(claiming) == (uint64_t)port_tid()) /* adopted, in a child, by this thread */
+		return true;
+	port_install_my_slots(record->slot, empty_record.slot);
+	return false;
 }
 
 struct record *slots_record(void)
 {
-	struct record *record = my_record();
-
-	if (record != &empty_record)
-		return record;
-	process_begin();
-	process_on_adopt(adopted);
-	record = get_record();
-	if (record && !port_install_my_slots(empty_record.slot, record->slot)) {
-		give_back(record); /* a signal handler has claimed one meanwhile */
-		record = my_record();
+	if (my_record() == &empty_record) {
+		process_begin();
+		process_on_adopt(adopted);
+		while (!claim_record())
+			;
 	}
-	return record;
+	return my_record() == &empty_record ? NULL : my_record();
+}
+
+int slots_thread_number(const struct slot *slot)
+{
+	return (int)owner_tid(load_acquire(&slot->record->owner));
+}
+
+static bool is_live(const struct record *record, uint64_t owner)
+{
+	if (owner_tid(owner) == UNUSED || is_of_old(owner))
+		return false;
+	if (record == my_record() || owner_tid(owner) == CLAIMING)
+		return true;
+	return owner_tid(owner) != (uint64_t)port_tid() && !process_has_ended((int)owner_tid(owner));
 }
 
 bool slots_owner_ended(const struct slot *slot)
 {
-	int tid = slots_thread_number(slot);
-
-	if (tid == port_tid())
-		return slot->record != my_record();
-	return !tid || process_has_ended(tid);
+	return !is_live(slot->record, load_acquire(&slot->record->owner));
 }
 
 bool slots_record_is_live(const struct record *record)
 {
-	int tid = owner_tid(load_acquire(&record->owner));
-
-	return tid && !has_vanished(record) && (record == my_record() || (tid != port_tid() && !process_has_ended(tid)));
+	return is_live(record, load_acquire(&record->owner));
 }

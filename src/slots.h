@@ -18,7 +18,8 @@
  *
  * State
  *   usrcu__slots      its own thread, signal handlers included; the empty table until the thread's first use
- *   record->owner     compare-and-exchange: a count of claims, and the thread's number or 0: unused
+ *   record->owner     compare-and-exchange: generation (process.h), a count of claims, and the thread's number; 0 for one
+ *                     that is unused, CLAIMING for one that a thread is about to use
  *   record->slot[]    its owner, by compare-and-exchange; slots_destroy clears an entry
  *   record->self, present, since    its owner: its name, the generation (process.h), and the first one whose slots count
  *   record->next      compare-and-exchange, once: records are appended, never freed
@@ -44,10 +45,13 @@
  *      every table before the key can be given out again.  (slots-key-reuse)
  *   2. A scan misses no slot with something in it: a thread writes its slot after the slot is below key->used, so
  *      whatever makes the scan see the one (a heavy fence) makes it see the other.  (usrcu-first-use)
- *   3. A record has one owner: it is taken by a compare-and-exchange of its owner, which counts.  That it was noted as
- *      unused is a hint.  (usrcu-exit)
- *   4. A handler that interrupts a claim may claim the same thing.  Both are installed by compare-and-exchange, so one
- *      wins; a record that loses is unused again, a slot that loses stays empty.  (usrcu-signal-first)
+ *   3. A record has one owner: it is taken, and given up, by a compare-and-exchange of the one word that says whose it is
+ *      and of which generation.  While it is made ready for its new owner nobody takes it, because the word is CLAIMING.
+ *      That it was noted as unused is a hint.  (usrcu-exit)
+ *   4. A handler that interrupts a claim may claim the same thing.  Both are entered by compare-and-exchange, so one wins;
+ *      a record that loses is unused again, a slot that loses stays empty.  The interrupted claim's record is CLAIMING
+ *      meanwhile, so the handler does not take it for a dead thread's.  (usrcu-signal-first, usrcu-signal-claims; mutant
+ *      RECORD_NAMED_EARLY; t/usrcu/fork_anywhere)
  *   5. Who asks about a dead thread's slots may read a slot of an object that is being destroyed.  Chunks and records
  *      are never unmapped.  What is read there does not matter, because the slot is not in the table any more when its
  *      key means another object.
@@ -63,7 +67,7 @@
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
- * | A | a new slot | its head before busy, which the object stores as a release | release | B | a section is taken for a vanished thread's | usrcu-first-use |
+ * | A | a new slot | its head before what its thread does | full | B | a section is taken for a vanished thread's | usrcu-first-use |
  * | B | slots_vanished, after the object's acquire of busy | busy before the slot's head | acquire | A | as A | usrcu-first-use |
  * | C | a record becomes unused | busy, zero, which the object stored as a release, before the owner | acquire, then full | none | two threads in one slot | usrcu-exit |
  */
@@ -92,7 +96,7 @@ struct slot {
 
 struct record {
 	struct record *next;            /* in the order in which they were mapped */
-	uint64_t owner;                 /* claims << 32 | thread number, or 0 */
+	uint64_t owner;                 /* OWNER_... of slots.c: a generation, a count of claims, a thread number */
 	uint64_t self;                  /* process_self() of the owner */
 	uint32_t present;               /* the generation that the owner exists in */
 	uint32_t since;                 /* slots from before this generation are a vanished thread's */
@@ -160,13 +164,12 @@ static inline bool slots_vanished(const struct slot *slot)
 {
 	const struct record *record = slot->record; /* B (pairs with A): the caller has seen busy. */
 
-	return load_relaxed(&record->present) < process_generation() || slot->generation < load_relaxed(&record->since);
+	/* since was written before present. */
+	return load_acquire(&record->present) < process_generation() || slot->generation < load_relaxed(&record->since);
 }
 
-static inline int slots_thread_number(const struct slot *slot)
-{
-	return (int)(uint32_t)load_relaxed(&slot->record->owner);
-}
+/* The number of that thread. */
+int slots_thread_number(const struct slot *slot);
 
 /* Whether that thread has ended. */
 bool slots_owner_ended(const struct slot *slot);

@@ -149,7 +149,7 @@ static struct usrcu_slot *my_slot(struct usrcu *d)
 
 static void look_for_sleeper(struct usrcu *d, uint32_t index)
 {
-	fence_light_unless(UNLOCK_NO_FENCE, d->membarrier); /* E (pairs with F): my count before the look at waiting */
+	fence_light_unless(UNLOCK_NO_FENCE, load_relaxed(&d->membarrier)); /* E (pairs with F): my count before the look at waiting */
 	if (load_relaxed(&d->head.waiting[index]))
 		usrcu__wake(d, (int)index);
 }

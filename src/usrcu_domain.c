@@ -56,9 +56,9 @@ int usrcu_create_(struct usrcu **domain, const struct usrcu_attr *attr, bool len
 		return -ENOMEM;
 	}
 	d->slots = slots;
-	d->membarrier = !(attr->flags & USRCU_FULL_FENCE) && port_membarrier_register() == 0;
+	store_relaxed(&d->membarrier, !(attr->flags & USRCU_FULL_FENCE) && port_membarrier_register() == 0);
 	d->lent_vanish = lent_vanish;
-	/* What a stray reader of this memory's last domain may touch, waiting and event, is written by atomics alone,
+	/* What a stray reader of this memory's last domain may touch, membarrier, waiting and event, is written by atomics alone,
 	 * and event goes on from where it was. */
 	d->head.key = d->membarrier ? d->slots.key : 0;
 	store_relaxed(&d->head.index, 0);

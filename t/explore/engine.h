@@ -111,7 +111,7 @@ struct fiber {
 	void **slots;
 	void *(*run)(void *arg);
 	void *arg;
-	uint32_t fallback, fallback_gate, walks;
+	uint32_t fallback, fallback_gate, first_generation, walks;
 	uint32_t arena_used;
 	uint16_t nr_chunks;
 	struct held held[X_MAX_HELD];

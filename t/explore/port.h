@@ -171,6 +171,10 @@ int port_pid(void);
 #define port_thread_lives(pid, tid) x_thread_lives(X_SITE("port_thread_lives(" #tid ")"), tid)
 bool x_thread_lives(const struct x_site *site, int tid);
 
+typedef int port_signals;
+void port_signals_block(port_signals *saved);
+void port_signals_restore(const port_signals *saved);
+
 /* Threads are not cancelled here. */
 #define port_cancel_disable() 0
 #define port_cancel_restore(saved) ((void)(saved))
@@ -189,6 +193,7 @@ bool x_install_my_slots(const struct x_site *site, void **expected, void **table
 
 uint32_t *port_fallback_sections(void);
 uint32_t *port_fallback_gate(void);
+uint32_t *port_first_generation(void);
 const void *port_self(void);
 uint32_t *port_walks(void);
 

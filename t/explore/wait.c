@@ -335,6 +335,21 @@ bool x_install_my_slots(const struct x_site *site, void **expected, void **table
 	return true;
 }
 
+void port_signals_block(port_signals *saved)
+{
+	E.step++;
+	x_local();
+	*saved = E.cur->signals_blocked;
+	E.cur->signals_blocked++;
+}
+
+void port_signals_restore(const port_signals *saved)
+{
+	E.step++;
+	E.cur->signals_blocked = (uint8_t)*saved;
+	x_local();
+}
+
 uint32_t *port_fallback_sections(void)
 {
 	return &E.cur->fallback;
@@ -343,6 +358,11 @@ uint32_t *port_fallback_sections(void)
 uint32_t *port_fallback_gate(void)
 {
 	return &E.cur->fallback_gate;
+}
+
+uint32_t *port_first_generation(void)
+{
+	return &E.cur->first_generation;
 }
 
 const void *port_self(void)
