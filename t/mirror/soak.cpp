@@ -360,7 +360,12 @@ void publish();
 void read_nested(unsigned depth)
 {
 	unsigned d = pick(NR_DOMAINS);
+	bool before = forkable;
+
+	forkable = me->depth == 0;
 	section s(d);
+	forkable = before;
+
 	element *e = get(&current[d]);
 
 	did(SECTIONS);
@@ -804,10 +809,7 @@ bracket *handed[LETTERS];               /* atomic: for main to end */
 
 void end_bracket(bracket *b)
 {
-	mirror_list *list = lists[b->list];
-	forks_allowed some(me->depth == 0 && me->index < NR_SEATS);
-
-	mirror_invalidate_range_end(list, &b->r);
+	mirror_invalidate_range_end(lists[b->list], &b->r);
 }
 
 /* Ends it, whatever happens in between. */
@@ -864,11 +866,7 @@ void publish()
 		}
 		return;
 	}
-	{
-		forks_allowed some(me->depth == 0 && me->index < NR_SEATS);
-
-		rc = mirror_invalidate_range_start(lists[b.list], &b.r);
-	}
+	rc = mirror_invalidate_range_start(lists[b.list], &b.r);
 	expect(rc == 0 || rc == -EAGAIN, ODD_LIST, rc);
 	expect(rc == 0 || !(b.r.flags & MIRROR_RANGE_BLOCKABLE), ODD_LIST, rc);
 	if (rc)
