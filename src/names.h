@@ -70,7 +70,6 @@
 #pragma redefine_extname port_now_ns mirror__port_now_ns
 #pragma redefine_extname port_pid mirror__port_pid
 #pragma redefine_extname port_say mirror__port_say
-#pragma redefine_extname port_self_name mirror__port_self_name
 #pragma redefine_extname port_signals_block mirror__port_signals_block
 #pragma redefine_extname port_signals_restore mirror__port_signals_restore
 #pragma redefine_extname port_thread_join mirror__port_thread_join

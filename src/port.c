@@ -241,7 +241,6 @@ void port_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(voi
 }
 
 __thread uint32_t port_fallback_count;
-__thread char port_self_name;
 __thread uint32_t port_fallback_gate_count;
 __thread uint32_t port_first_generation_count;
 __thread uint32_t port_walks_count;

@@ -337,9 +337,8 @@ extern __thread uint32_t port_fallback_gate_count PORT_TLS_MODEL;
 /* process.c: the generation in which this thread was named first; 0: it has no name yet. */
 extern __thread uint32_t port_first_generation_count PORT_TLS_MODEL;
 #define port_first_generation() (&port_first_generation_count)
-/* Names the calling thread; two threads that live have different ones. */
-extern __thread char port_self_name PORT_TLS_MODEL;
-#define port_self() ((const void *)&port_self_name)
+/* The address of that names the calling thread; two threads that live have different ones. */
+#define port_self() ((const void *)&port_first_generation_count)
 /* How many walks of mirror lists, of whatever lists, this thread is in. */
 extern __thread uint32_t port_walks_count PORT_TLS_MODEL;
 #define port_walks() (&port_walks_count)
