@@ -321,7 +321,9 @@ static void done_is_over(struct completion *c)
 /* It runs within a walk, so that done() is known as a callback. */
 void complete_(struct mirror_list *list, struct mirror *m)
 {
-	struct completion c __attribute__((cleanup(done_is_over))) = { list, my_walker(list), port_cancel_disable() };
+	struct completion c __attribute__((cleanup(done_is_over), unused)) = {
+		list, my_walker(list), port_cancel_disable()
+	};
 	void (*done)(struct mirror *m) = m->mirror__done;
 
 	retire_mirrors_(list, &m, 1);
