@@ -110,8 +110,6 @@
 #include "usrcu_impl.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 
 _Static_assert(sizeof(struct usrcu_slot) == 64, "a slot is a cache line");
 _Static_assert(offsetof(struct usrcu_slot, open) == offsetof(struct slot, busy) &&
@@ -121,23 +119,10 @@ _Static_assert(offsetof(struct usrcu_slot, open) == offsetof(struct slot, busy) 
 
 enum { TOKEN_FALLBACK = 4 };    /* read_lock: counted in d->fallback */
 
-/* d->gp */
-#define GP_NEED     ((uint64_t)3)
-#define GP_FENCED   ((uint64_t)1 << 2)
-#define GP_FLIPPED  ((uint64_t)1 << 3)
-#define GP_INDEX    ((uint64_t)1 << 4)
-#define GP_ONE      ((uint64_t)1 << 5)
-#define GP_NUMBER   (~(GP_ONE - 1))
-
 /* How long one thread has the grace period to itself: many looks, but no time that a program would notice. */
 #ifndef LEASE_NS
 #define LEASE_NS 500000
 #endif
-/* How often a sleeper asks whether the threads that it waits for still live. */
-#ifndef QUESTION_NS
-#define QUESTION_NS 1000000000
-#endif
-
 /* ---- the read side where it is not inlined ---- */
 
 static struct usrcu_slot *my_slot(struct usrcu *d)
@@ -283,33 +268,16 @@ uint32_t usrcu_open_indexes_(struct usrcu *d, uint32_t need)
 
 /* ---- the grace period ---- */
 
-static uint32_t needed(uint64_t gp)
-{
-	return (uint32_t)(gp & GP_NEED);
-}
-
-/* The index that new sections use, as a set. */
-static uint32_t current(uint64_t gp)
-{
-	return gp & GP_INDEX ? 2 : 1;
-}
-
-/* The indexes whose sections the grace period waits for now. */
-static uint32_t awaited(uint64_t gp)
-{
-	return needed(gp) & ~current(gp);
-}
-
 /* What follows @gp if of the indexes that it needs those in @open have a section open. */
 static uint64_t after_look(uint64_t gp, uint32_t open)
 {
 	uint64_t next = (gp & ~GP_NEED) | GP_FENCED | open;
 
 	if (MUTANT(GP_NO_FIRST_WAIT) && !(gp & GP_FLIPPED))
-		open &= current(gp);
+		open &= usrcu_current_(gp);
 	if (!open)
 		return (gp & (GP_NUMBER | GP_INDEX)) + GP_ONE;
-	if (open != current(gp) || gp & GP_FLIPPED)
+	if (open != usrcu_current_(gp) || gp & GP_FLIPPED)
 		return next;
 	if (MUTANT(GP_NO_SECOND_WAIT))
 		return (gp & (GP_NUMBER | GP_INDEX)) + GP_ONE;
@@ -332,7 +300,7 @@ static int step(struct usrcu *d)
 
 	if (load_relaxed(&d->head.index) != index)
 		store_relaxed(&d->head.index, index); /* a stale one is harmless: 3 */
-	if (!needed(gp)) {
+	if (!usrcu_needed_(gp)) {
 		begin(d, gp);
 		return 1;
 	}
@@ -343,15 +311,15 @@ static int step(struct usrcu *d)
 		if (broken_if(FENCE_ERROR_IGNORED, 0, rc))
 			return rc;
 	}
-	next = after_look(gp, usrcu_open_indexes_(d, needed(gp)));
+	next = after_look(gp, usrcu_open_indexes_(d, usrcu_needed_(gp)));
 	/* I (pairs with J): the look before the new word. */
 	if (next != gp && !compare_exchange(&d->gp, &gp, next))
 		return 1;
-	if (!needed(next))
+	if (!usrcu_needed_(next))
 		unless(SLEEP_NO_WAKE, event_signal(&d->event));
 	else if ((next ^ gp) & GP_INDEX)
 		store_relaxed(&d->head.index, !index);
-	return !needed(next);
+	return !usrcu_needed_(next);
 }
 
 bool usrcu_is_over_(const struct usrcu *d, usrcu_cookie_t cookie)
@@ -380,8 +348,7 @@ static void give_lease_back(struct usrcu *d)
 		store_relaxed(&d->lease_ns, 0);
 }
 
-/* Step until the grace period is over or a reader, or the lease of another thread, must be waited for. */
-static int advance(struct usrcu *d, usrcu_cookie_t cookie, uint64_t *lease_ns)
+int usrcu_advance_or_lease_(struct usrcu *d, usrcu_cookie_t cookie, uint64_t *lease_ns)
 {
 	int rc = 1;
 
@@ -400,105 +367,10 @@ int usrcu_advance_(struct usrcu *d, usrcu_cookie_t cookie)
 {
 	uint64_t lease_ns;
 
-	return advance(d, cookie, &lease_ns);
+	return usrcu_advance_or_lease_(d, cookie, &lease_ns);
 }
 
-/* ---- reports ---- */
-
-static void report(struct usrcu *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void report(struct usrcu *d, const char *format, ...)
-{
-	int saved = errno, length;
-	char text[192];
-	va_list args;
-
-	length = snprintf(text, sizeof(text), "usrcu domain %s: ", d->name[0] ? d->name : "(unnamed)");
-	va_start(args, format);
-	vsnprintf(text + length, sizeof(text) - (size_t)length, format, args);
-	va_end(args);
-	if (d->report)
-		d->report(d->report_arg, text);
-	else
-		port_say(text);
-	errno = saved;
-}
-
-static uint64_t open_in(const struct usrcu_slot *slot)
-{
-	return load_acquire(&slot->open[0]) + load_acquire(&slot->open[1]);
-}
-
-/* How many sections its thread has left open when it ended. */
-static uint64_t left_open(const struct usrcu_slot *slot)
-{
-	const struct slot *head = (const struct slot *)(const void *)slot;
-	uint64_t owner, open;
-
-	if (!open_in(slot)) /* nor need the head be written yet */
-		return 0;
-	owner = load_acquire(&head->record->owner);
-	if (slots_vanished(head) || !slots_owner_ended(head))
-		return 0;
-	/* Since the first look it may have ended the sections, then itself, and another thread may have its record. */
-	open = open_in(slot);
-	return load_acquire(&head->record->owner) == owner ? open : 0;
-}
-
-/* Say once of each thread that has ended inside sections that it has. */
-static void report_ended(struct usrcu *d)
-{
-	struct usrcu_slot *slot;
-	struct slot *head;
-	uint64_t open;
-
-	for (struct slots_walk w = slots_first(&d->slots); (slot = slots_next(&w)); ) {
-		head = (struct slot *)(void *)slot;
-		open = left_open(slot);
-		if (!open || fetch_or(&head->number, SLOT_REPORTED) & SLOT_REPORTED)
-			continue;
-		report(d, "thread %d has exited inside %llu open section(s)", slots_thread_number(head),
-		       (unsigned long long)open);
-	}
-}
-
-/* If the grace period that is under way is late, say so once. */
-static void report_stall(struct usrcu *d)
-{
-	uint64_t gp = load_acquire(&d->gp), reported = load_relaxed(&d->reported), age_ns;
-	struct usrcu_slot *slot;
-	int tid = 0;
-
-	if (!d->stall_ns || !needed(gp) || reported == (gp & GP_NUMBER))
-		return;
-	age_ns = port_now_ns() - load_relaxed(&d->began_ns);
-	if ((int64_t)age_ns < 0 || age_ns <= d->stall_ns || !compare_exchange(&d->reported, &reported, gp & GP_NUMBER))
-		return;
-	/* A hint, since sections come and go meanwhile. */
-	for (struct slots_walk w = slots_first(&d->slots); (slot = slots_next(&w)); )
-		for (int i = 0; i < 2; i++)
-			if (needed(gp) & 1u << i && load_acquire(&slot->open[i]))
-				tid = slots_thread_number((struct slot *)(void *)slot);
-	if (tid)
-		report(d, "a grace period has waited %llu ms, for a section of thread %d",
-		       (unsigned long long)age_ns / 1000000, tid);
-	else
-		report(d, "a grace period has waited %llu ms, for a handed-over section",
-		       (unsigned long long)age_ns / 1000000);
-}
-
-/* When the grace period that is under way will be late; PORT_FOREVER: never, or it has been reported. */
-static uint64_t late_at(const struct usrcu *d)
-{
-	uint64_t began_ns = load_relaxed(&d->began_ns);
-
-	if (!d->stall_ns || d->stall_ns >= PORT_FOREVER - began_ns ||
-	    load_relaxed(&d->reported) == (load_relaxed(&d->gp) & GP_NUMBER))
-		return PORT_FOREVER;
-	return began_ns + d->stall_ns + 1;
-}
-
-/* ---- sleeping and waking ---- */
+/* ---- waking ---- */
 
 /*
  * A reader ends a section that a sleeper may be waiting for.  waiting is cleared before the signal: a sleeper that sets
@@ -508,112 +380,4 @@ void usrcu__wake(struct usrcu *d, int index)
 {
 	store_relaxed(&d->head.waiting[index], 0);
 	event_signal(&d->event);
-}
-
-/* Ask the readers to wake, look once more, sleep.  1: over; 0: look again; -ETIMEDOUT or another -errno. */
-static int sleep_on_readers(struct usrcu *d, usrcu_cookie_t cookie, uint64_t deadline_ns)
-{
-	uint32_t seen = event_prepare(&d->event), asked = 0, ask;
-	uint64_t lease_ns;
-	int rc = advance(d, cookie, &lease_ns);
-
-	while (rc == 0 && !lease_ns && asked != (ask = awaited(load_acquire(&d->gp)))) {
-		asked = ask;
-		for (int i = 0; i < 2; i++)
-			if (asked & 1u << i)
-				store_relaxed(&d->head.waiting[i], 1);
-		/* F (pairs with E): a reader that does not see waiting is seen to have ended. */
-		rc = fence_heavy_unless(SLEEP_NO_FENCE, d->membarrier);
-		if (rc == 0)
-			rc = advance(d, cookie, &lease_ns);
-	}
-	if (rc)
-		return rc;
-	/* The holder of a lease wakes us if it ends the grace period; it need not, if it has lost its CPU. */
-	return event_wait(&d->event, seen, lease_ns && lease_ns < deadline_ns ? lease_ns : deadline_ns);
-}
-
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-int usrcu_wait_(struct usrcu *d, usrcu_cookie_t cookie, uint64_t spin_ns, uint64_t deadline_ns)
-{
-	uint64_t spin_end = 0, question = 0;
-	int rc;
-
-	for (;;) {
-		rc = usrcu_advance_(d, cookie);
-		if (rc)
-			return rc < 0 ? rc : 0;
-		if (!spin_end)
-			spin_end = earlier(port_deadline(spin_ns), deadline_ns);
-		if (port_spin(spin_end))
-			continue;
-		if (port_now_ns() >= question) {
-			report_ended(d);
-			question = port_deadline(QUESTION_NS);
-		}
-		report_stall(d);
-		rc = sleep_on_readers(d, cookie, earlier(deadline_ns, earlier(question, late_at(d))));
-		if (rc == -ETIMEDOUT && (deadline_ns == PORT_FOREVER || port_now_ns() < deadline_ns))
-			rc = 0;
-		if (rc)
-			return rc < 0 ? rc : 0;
-	}
-}
-
-/* ---- the public face of the grace period ---- */
-
-usrcu_cookie_t usrcu_get_state(struct usrcu *d)
-{
-	uint64_t gp;
-
-	unless(COOKIE_NO_FENCE, fence_full()); /* H (pairs with C): what the caller retired comes before the load of gp */
-	gp = load_acquire(&d->gp);
-	return (gp & GP_NUMBER) + GP_ONE + (needed(gp) ? broken_if(COOKIE_EARLY, 0, GP_ONE) : 0);
-}
-
-usrcu_cookie_t usrcu_start_poll(struct usrcu *d)
-{
-	usrcu_cookie_t cookie = usrcu_get_state(d);
-
-	usrcu_poll_state(d, cookie);
-	return cookie;
-}
-
-bool usrcu_poll_state(struct usrcu *d, usrcu_cookie_t cookie)
-{
-	if (usrcu_is_over_(d, cookie) || usrcu_advance_(d, cookie) == 1)
-		return true;
-	report_stall(d);
-	return false;
-}
-
-static int synchronize(struct usrcu *d, usrcu_cookie_t cookie, uint64_t spin_ns, uint64_t deadline_ns)
-{
-	return usrcu_in_section_(d) ? -EDEADLK : usrcu_wait_(d, cookie, spin_ns, deadline_ns);
-}
-
-int usrcu_synchronize(struct usrcu *d)
-{
-	return d ? synchronize(d, usrcu_get_state(d), USRCU_SPIN_NS, PORT_FOREVER) : -EINVAL;
-}
-
-int usrcu_synchronize_expedited(struct usrcu *d)
-{
-	return d ? synchronize(d, usrcu_get_state(d), USRCU_EXPEDITED_SPIN_NS, PORT_FOREVER) : -EINVAL;
-}
-
-int usrcu_synchronize_timeout(struct usrcu *d, uint64_t timeout_ns)
-{
-	return d ? synchronize(d, usrcu_get_state(d), USRCU_SPIN_NS, port_deadline(timeout_ns)) : -EINVAL;
-}
-
-int usrcu_cond_synchronize(struct usrcu *d, usrcu_cookie_t cookie)
-{
-	if (!d)
-		return -EINVAL;
-	return usrcu_is_over_(d, cookie) ? 0 : synchronize(d, cookie, USRCU_SPIN_NS, PORT_FOREVER);
 }

@@ -2,8 +2,9 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * A domain, shared by its files, from the bottom up: usrcu.c (sections, grace periods), usrcu_call.c (callbacks),
- * usrcu_domain.c (create, destroy).
+ * A domain, shared by its files, from the bottom up: usrcu.c (sections, grace periods), usrcu_report.c
+ * (what is late or left open), usrcu_wait.c (waiting, polling, cookies), usrcu_call.c (callbacks), usrcu_domain.c (create,
+ * destroy).
  */
 #ifndef MIRROR_USRCU_IMPL_H
 #define MIRROR_USRCU_IMPL_H
@@ -59,16 +60,58 @@ struct usrcu {
 	char name[32];
 };
 
+/* ---- usrcu.c ---- */
+
+/* d->gp */
+#define GP_NEED     ((uint64_t)3)
+#define GP_FENCED   ((uint64_t)1 << 2)
+#define GP_FLIPPED  ((uint64_t)1 << 3)
+#define GP_INDEX    ((uint64_t)1 << 4)
+#define GP_ONE      ((uint64_t)1 << 5)
+#define GP_NUMBER   (~(GP_ONE - 1))
+
+static inline uint32_t usrcu_needed_(uint64_t gp)
+{
+	return (uint32_t)(gp & GP_NEED);
+}
+
+/* The index that new sections use, as a set. */
+static inline uint32_t usrcu_current_(uint64_t gp)
+{
+	return gp & GP_INDEX ? 2 : 1;
+}
+
+/* The indexes whose sections the grace period waits for now. */
+static inline uint32_t usrcu_awaited_(uint64_t gp)
+{
+	return usrcu_needed_(gp) & ~usrcu_current_(gp);
+}
+
 /* Which of the indexes in @need have a section open. */
 uint32_t usrcu_open_indexes_(struct usrcu *d, uint32_t need);
 /* Whether the cookie's grace period is over; no step is taken. */
 bool usrcu_is_over_(const struct usrcu *d, usrcu_cookie_t cookie);
 /* Take the steps that can be taken now.  1: over; 0: not yet; -errno. */
 int usrcu_advance_(struct usrcu *d, usrcu_cookie_t cookie);
-/* Wait for it, spinning for @spin_ns before sleeping.  0, -ETIMEDOUT or another -errno. */
-int usrcu_wait_(struct usrcu *d, usrcu_cookie_t cookie, uint64_t spin_ns, uint64_t deadline_ns);
+/* The same; if it returns 0 because another thread has the lease, *@lease_ns says until when, else it is 0. */
+int usrcu_advance_or_lease_(struct usrcu *d, usrcu_cookie_t cookie, uint64_t *lease_ns);
 /* Whether this thread may be in a section of @d. */
 bool usrcu_in_section_(const struct usrcu *d);
+
+/* ---- usrcu_report.c ---- */
+
+/* Say once of each thread that has ended inside sections that it has. */
+void usrcu_report_ended_(struct usrcu *d);
+/* If the grace period that is under way is late, say so once. */
+void usrcu_report_stall_(struct usrcu *d);
+/* When the grace period that is under way will be late; PORT_FOREVER: never, or it has been reported. */
+uint64_t usrcu_late_at_(const struct usrcu *d);
+
+/* ---- usrcu_wait.c ---- */
+
+/* Wait for it, spinning for @spin_ns before sleeping.  0, -ETIMEDOUT or another -errno. */
+int usrcu_wait_(struct usrcu *d, usrcu_cookie_t cookie, uint64_t spin_ns, uint64_t deadline_ns);
+/* ---- usrcu_call.c ---- */
 
 /* Nothing is queued, nothing runs. */
 bool usrcu_no_callbacks_(const struct usrcu *d);
