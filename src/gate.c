@@ -4,13 +4,13 @@
 /* The gate, and the hooks of fork().  What, why and the barriers: at the top of src/gate.h. */
 
 #include "gate.h"
-
-#include <limits.h>
+#include "event.h"
+#include "mutant.h"
 
 static struct {
-	uint32_t closed;
-	uint32_t nested;                /* the closer's: hooks of a fork within those of a fork */
 	uint64_t closer;
+	uint32_t nested;                /* the closer's: hooks of a fork within those of a fork */
+	struct event opened;
 	uint64_t fallback;
 } gate;
 
@@ -18,7 +18,7 @@ static bool is_closed_for_me(void)
 {
 	uint64_t closer = load_acquire(&gate.closer);
 
-	return load_acquire(&gate.closed) && process_has(closer) && !process_is_me(closer);
+	return process_has(closer) && !process_is_me(closer);
 }
 
 /* Count this thread in: how many sections it was in before. */
@@ -63,7 +63,7 @@ bool gate_try_enter(void)
 	struct record *record = counted_in();
 	bool nested = count_in(record) != 0;
 
-	fence_full(); /* A (pairs with B): my count before the look at closed */
+	fence_full(); /* A (pairs with B): my count before the look at closer */
 	if (nested || !is_closed_for_me())
 		return true;
 	count_out(record);
@@ -72,8 +72,13 @@ bool gate_try_enter(void)
 
 void gate_enter(void)
 {
-	while (!gate_try_enter())
-		port_futex_wait(&gate.closed, 1, port_deadline(1000000));
+	uint32_t seen;
+
+	while (!gate_try_enter()) {
+		seen = event_prepare(&gate.opened);
+		if (is_closed_for_me())
+			event_wait(&gate.opened, seen, port_deadline(1000000));
+	}
 }
 
 void gate_leave(void)
@@ -92,8 +97,7 @@ static void wait_for_others(void)
 {
 	const struct record *mine = slots_record();
 
-	store_release(&gate.closed, 1);
-	fence_full(); /* B (pairs with A): closed before the look at the counts */
+	fence_full(); /* B (pairs with A): closer before the look at the counts */
 	for (const struct record *record = slots_first_record(); record; record = load_acquire(&record->next))
 		while (record != mine && load_acquire(&record->gate) && slots_record_is_live(record))
 			wait_a_moment();
@@ -107,7 +111,7 @@ static void close_gate(void)
 
 	if (process_is_me(closer)) {
 		gate.nested++;
-		wait_for_others(); /* the fork that was interrupted may not have come so far, or may be past it */
+		unless(GATE_NO_WAIT, wait_for_others()); /* the fork that was interrupted may not have come so far */
 		return;
 	}
 	while (process_has(closer) || !compare_exchange(&gate.closer, &closer, process_self())) {
@@ -115,7 +119,7 @@ static void close_gate(void)
 		closer = load_relaxed(&gate.closer);
 	}
 	gate.nested = 0;
-	wait_for_others();
+	unless(GATE_NO_WAIT, wait_for_others());
 }
 
 static void open_gate(void)
@@ -124,9 +128,8 @@ static void open_gate(void)
 		gate.nested--;
 		return;
 	}
-	store_release(&gate.closed, 0);
 	store_release(&gate.closer, 0);
-	port_futex_wake(&gate.closed, INT_MAX);
+	event_signal(&gate.opened);
 }
 
 static void after_fork_in_child(void)

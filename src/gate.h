@@ -11,18 +11,17 @@
  * State
  *   record->gate      its own thread: how many sections it is in
  *   gate.fallback     read-modify-writes: the same for threads without a record
- *   gate.closer       compare-and-exchange: process_self() of the thread that forks, or 0
- *   gate.closed       the closer
+ *   gate.closer       compare-and-exchange: process_self() of the thread that has closed the gate, or 0: it is open
  *
- *      enter:  count me; fence A; closed?  then count me out, sleep, again
- *      close:  closed = 1; fence B; wait until every count of the others is zero
+ *      enter:  count me; fence A; another closer?  then count me out, sleep, again
+ *      close:  closer = me; fence B; wait until every count of the others is zero
  *
  * A section inside a section passes a closed gate, so the outer one ends.  A handler that forks inside a section closes
  * the gate around its own thread's section; the child is that thread too, and ends the section.
  *
- * Not so: a hook of the program that runs after the gate has closed and waits for another thread, for a lock or by a call
- * of the library that waits, waits for ever if that thread waits at the gate; and two handlers in two threads that both
- * fork inside sections wait for each other.
+ * Not so: a hook of the program that runs after the gate has closed and waits for another thread, for a lock or by a
+ * call of the library that waits, waits for ever if that thread waits at the gate; and two handlers in two threads that
+ * both fork inside sections wait for each other.
  *
  * Cost.  A section: a fence.  A fork: a look at each record, and a sleep of a millisecond at a time while a section is
  * open.
@@ -30,8 +29,8 @@
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
- * | A | enter | my count before the look at closed | full | B | the child finds a lock that no thread holds | t/mirror/fork |
- * | B | close | closed before the look at the counts | full | A | as A | t/mirror/fork |
+ * | A | enter | my count before the look at closer | full | B | the child finds a lock that no thread holds | t/mirror/fork |
+ * | B | close | closer before the look at the counts | full | A | as A | t/mirror/fork |
  */
 #ifndef MIRROR_GATE_H
 #define MIRROR_GATE_H

@@ -34,6 +34,9 @@ enum {
 	MUTANT_RAN_NO_RELEASE,          /* usrcu_call.c: E off */
 	MUTANT_ROLE_NO_RELEASE,         /* usrcu_call.c: C off */
 	MUTANT_SIGNAL_NO_FENCE,         /* event.h: B off */
+	MUTANT_BARRIER_NO_ERROR,        /* a barrier waits for a worker that cannot go on */
+	/* gate.c */
+	MUTANT_GATE_NO_WAIT,            /* forks while other threads are in sections of the gate */
 	/* urwsem.c, urwsem_queue.c */
 	MUTANT_URWSEM_READER_PREFERRING,
 	MUTANT_URWSEM_NO_HANDOFF,

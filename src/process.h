@@ -37,8 +37,8 @@ bool process_is_strange(void);
 /* In the child of fork(). */
 void process_after_fork_in_child(void);
 /*
- * @adopted runs in the thread that adopts a process, with its new generation and the thread's new process_self(), before
- * others can see them.  There is one of them.
+ * @adopted runs in the thread that adopts a process, with its new generation and the thread's new process_self(),
+ * before others can see them.  There is one of them.
  */
 void process_on_adopt(void (*adopted)(uint32_t generation, uint64_t self));
 

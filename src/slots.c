@@ -1,7 +1,10 @@
 /* SPDX-FileCopyrightText: 2026 libmirror contributors */
 /* SPDX-License-Identifier: MIT */
 
-/* Which thread has which slot: keys, records and chunks, without a lock.  What, why and the barriers: at the top of src/slots.h. */
+/*
+ * Which thread has which slot: keys, records and chunks, without a lock.  What it does and why it is safe, and the
+ * barriers, are explained at the top of src/slots.h.
+ */
 
 #include "slots.h"
 #include "mutant.h"
@@ -359,9 +362,9 @@ static struct record *get_record(uint64_t tid)
 }
 
 /*
- * Take a record, enter its table, then say whose it is.  Handlers may come anywhere.  One that claims finds CLAIMING, and
- * takes another record, which stays; one that forks makes this claim one of an older generation, so that another thread
- * of the child may take the record.  False: that has happened.
+ * Take a record, enter its table, then say whose it is.  Handlers may come anywhere.  One that claims finds CLAIMING,
+ * and takes another record, which stays; one that forks makes this claim one of an older generation, so that another
+ * thread of the child may take the record.  False: that has happened.
  */
 static bool claim_record(void)
 {

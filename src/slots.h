@@ -18,10 +18,10 @@
  *
  * State
  *   usrcu__slots      its own thread, signal handlers included; the empty table until the thread's first use
- *   record->owner     compare-and-exchange: generation (process.h), a count of claims, and the thread's number; 0 for one
- *                     that is unused, CLAIMING for one that a thread is about to use
+ *   record->owner     compare-and-exchange: generation (process.h), a count of claims, and the thread's number, or 0: it
+ *                     is unused, or CLAIMING: a thread is about to use it
  *   record->slot[]    its owner, by compare-and-exchange; slots_destroy clears an entry
- *   record->self, present, since    its owner: its name, the generation (process.h), and the first one whose slots count
+ *   record->self, present, since    its owner: its name, its generation, and the first one whose slots count
  *   record->next      compare-and-exchange, once: records are appended, never freed
  *   key->chunk[]      compare-and-exchange, once: the memory stays the key's, whatever object has it
  *   key->used         compare-and-exchange; slots [0, used) have had a thread since the object was made
@@ -37,32 +37,32 @@
  *      its own.  A few unused records are noted for the claims to come.
  *   3. A first use of an object takes the next slot of its key, and enters it in the table.
  *   4. In the child of a fork the records of the other threads are of an older generation: what their slots show is of
- *      threads that do not exist there, and does not count (slots_vanished).  Nothing has to be done at the fork, but to
- *      give the record of the thread that forked its new thread number.
+ *      threads that do not exist there, and does not count (slots_vanished).  Nothing has to be done at the fork, but
+ *      to give the record of the thread that forked its new thread number.
  *
  * Why it is safe
- *   1. A thread reads only its own table, and only at the key of an object that exists.  slots_destroy clears the key in
- *      every table before the key can be given out again.  (slots-key-reuse)
+ *   1. A thread reads only its own table, and only at the key of an object that exists.  slots_destroy clears the key
+ *      in every table before the key can be given out again.  (slots-key-reuse)
  *   2. A scan misses no slot with something in it: a thread writes its slot after the slot is below key->used, so
  *      whatever makes the scan see the one (a heavy fence) makes it see the other.  (usrcu-first-use)
- *   3. A record has one owner: it is taken, and given up, by a compare-and-exchange of the one word that says whose it is
- *      and of which generation.  While it is made ready for its new owner nobody takes it, because the word is CLAIMING.
- *      That it was noted as unused is a hint.  (usrcu-exit)
- *   4. A handler that interrupts a claim may claim the same thing.  Both are entered by compare-and-exchange, so one wins;
- *      a record that loses is unused again, a slot that loses stays empty.  The interrupted claim's record is CLAIMING
- *      meanwhile, so the handler does not take it for a dead thread's.  (usrcu-signal-first, usrcu-signal-claims; mutant
- *      RECORD_NAMED_EARLY; t/usrcu/fork_anywhere)
- *   5. Who asks about a dead thread's slots may read a slot of an object that is being destroyed.  Chunks and records
+ *   3. A record has one owner: it is taken, and given up, by a compare-and-exchange of the one word that says whose it
+ *      is and of which generation.  While it is made ready for its new owner nobody takes it, because the word is
+ *      CLAIMING.  That it was noted as unused is a hint.  (usrcu-exit)
+ *   4. A handler that interrupts a claim may claim the same thing.  Both are entered by compare-and-exchange, so one
+ *      wins; a record that loses is unused again, a slot that loses stays empty.  The interrupted claim's record is
+ *      CLAIMING meanwhile, so the handler does not take it for a dead thread's.  (usrcu-signal-first,
+ *      usrcu-signal-claims; mutant RECORD_NAMED_EARLY; t/usrcu/fork_anywhere)
+ *   5. A claim that asks about a dead thread's slots may read a slot of an object that is being destroyed.  Chunks and records
  *      are never unmapped.  What is read there does not matter, because the slot is not in the table any more when its
  *      key means another object.
- *   6. A thread number may be given out again.  Then a dead owner seems alive, and its record is unused later.  A thread
- *      that finds its own number on another record knows that it is a dead thread's.
- *   7. A claim looks at 3 records and needs 1.  So if more than a third of all records had dead owners, claims would find
- *      more of them than they take, and no record would be mapped.  (t/usrcu_threads)
+ *   6. A thread number may be given out again.  Then a dead owner seems alive, and its record is unused later.  A
+ *      thread that finds its own number on another record knows that it is a dead thread's.
+ *   7. A claim looks at 3 records and needs 1.  So if more than a third of all records had dead owners, claims would
+ *      find more of them than they take, and no record would be mapped.  (t/usrcu/exit)
  *
  * Cost.  A first use in a thread: three system calls and three questions of 0.2 us each; a page for each thread that
- * lives at once with others (of a reservation of 128 KiB); slot_bytes for each thread and object, 700 bytes at least for
- * each object.
+ * lives at once with others (of a reservation of 128 KiB); slot_bytes for each thread and object, 700 bytes at least
+ * for each object.
  *
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
@@ -109,7 +109,7 @@ struct record {
 #ifndef SLOTS_MAX_CHUNKS
 #define SLOTS_MAX_CHUNKS 16
 #endif
-/* Chunk 0 stands in the key, so that a process with thousands of objects and few threads has few pages to copy at fork. */
+/* Chunk 0 stands in the key: a process with thousands of objects and few threads has few pages to copy at fork. */
 #define SLOTS_FIRST_BYTES 512u
 /* Chunk 1; each one after it is twice as large as the one before. */
 #ifndef SLOTS_CHUNK_BYTES
@@ -159,7 +159,7 @@ static inline void *slots_mine(const struct slots *slots)
 /* The same, claiming one; NULL: there is no memory. */
 void *slots_claim(struct slots *slots);
 
-/* Whether the thread that @slot shows something of does not exist in this process: it was another one's, before a fork. */
+/* Whether the thread that @slot shows something of does not exist in this process, but in one before a fork. */
 static inline bool slots_vanished(const struct slot *slot)
 {
 	const struct record *record = slot->record; /* B (pairs with A): the caller has seen busy. */

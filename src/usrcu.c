@@ -28,14 +28,14 @@
  *   1. i = d->head.index; open[i]++; light fence A.                           usrcu_inline.h
  *   2. ... the section ...
  *   3. open[i]-- as a release, B; light fence E; if waiting[i], wake the sleepers.
- *   Handed over, 1 is lent[i]++.  3 is lent[i]-- by the thread that began it, and gone[i]++ of that thread's slot, which
- *   the token names, by any other.
+ *   Handed over, 1 is lent[i]++.  3 is lent[i]-- by the thread that began it, and gone[i]++ of that thread's slot,
+ *   which the token names, by any other.
  * A grace period is a state machine.  Any thread that waits or polls moves it on, without a lock:
  *   4. If need is 0: need becomes both indexes, G.
  *   5. If GP_FENCED is not set: heavy fence C.
- *   6. Look at the indexes that are needed: i is empty if each slot has open[i] == 0 and lent[i] == gone[i], gone[i] read
- *      first.  Propose the next word: GP_FENCED; an index that is empty is needed no more; if only the current one is
- *      needed, flip, once; if none is, the number rises and the rest is cleared.  If another thread has changed the
+ *   6. Look at the indexes that are needed: i is empty if each slot has open[i] == 0 and lent[i] == gone[i], gone[i]
+ *      read first.  Propose the next word: GP_FENCED; an index that is empty is needed no more; if only the current one
+ *      is needed, flip, once; if none is, the number rises and the rest is cleared.  If another thread has changed the
  *      word meanwhile, look at that one.
  *   7. When the number has risen, wake the sleepers.
  *   8. A sleeper says so in waiting[] of the index that it waits for, heavy fence F, looks again as in 6, and sleeps.
@@ -56,8 +56,8 @@
  *   2. An index is needed until it was seen empty once after C.  Each slot is judged by itself: open[i] is written by
  *      one thread, so a zero seen after C means that the thread's sections from before C are over, whatever it does
  *      later; no two slots must be seen at the same time.  Handed-over sections likewise: each of gone[i], read first,
- *      has its beginning in lent[i], so if the two are equal no other one is open.  (usrcu-handover, usrcu-handover-two;
- *      mutant GP_LENT_FIRST)
+ *      has its beginning in lent[i], so if the two are equal no other one is open.  (usrcu-handover,
+ *      usrcu-handover-two; mutant GP_LENT_FIRST)
  *   3. A stale index is harmless: a reader that read the index before a flip and counts itself after it counts under an
  *      index that is either still needed, and is waited for though it need not be, or seen empty already, and then it
  *      began after C.  So d->head.index may even change late.  (usrcu-two-grace-periods)
@@ -67,10 +67,10 @@
  *   6. A thread that relies on GP_FENCED looks after C: it has read the word that C's thread wrote.  A thread that
  *      proposes a word has looked at the counts since it read the word before it, so each index that leaves need was
  *      seen empty in this grace period: the number is part of the word.  (usrcu-two-updaters; mutant GP_FENCED_EARLY)
- *   7. No sleeper is left behind: E and F are again two sides of a store buffering test; the reader that clears waiting[]
- *      signals the event after it.  (usrcu-sleep, usrcu-two-synchronizers)
- *   8. A reader may still be between the count of 3 and its look at waiting[] when the grace period ends and the domain is
- *      destroyed: the memory of domains is never given back to the system, only used for later domains, which bear a
+ *   7. No sleeper is left behind: E and F are again two sides of a store buffering test; the reader that clears
+ *      waiting[] signals the event after it.  (usrcu-sleep, usrcu-two-synchronizers)
+ *   8. A reader may still be between the count of 3 and its look at waiting[] when the grace period ends and the domain
+ *      is destroyed: the memory of domains is never given back to the system, only used for later domains, which bear a
  *      stray wake.  (usrcu-destroy)
  *   9. If C or F fails, the word is as it was and the error is returned.  (usrcu-membarrier-fails)
  *
@@ -134,7 +134,8 @@ static struct usrcu_slot *my_slot(struct usrcu *d)
 
 static void look_for_sleeper(struct usrcu *d, uint32_t index)
 {
-	fence_light_unless(UNLOCK_NO_FENCE, load_relaxed(&d->membarrier)); /* E (pairs with F): my count before the look at waiting */
+	/* E (pairs with F): my count before the look at waiting. */
+	fence_light_unless(UNLOCK_NO_FENCE, load_relaxed(&d->membarrier));
 	if (load_relaxed(&d->head.waiting[index]))
 		usrcu__wake(d, (int)index);
 }

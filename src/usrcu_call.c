@@ -16,8 +16,8 @@
  *   3. When the cookie's grace period is over it runs the batch, oldest first, and makes batches even.  If the grace
  *      period is not over it gives the role back; the batch waits for the next runner.
  *   4. Barrier reads batches once, and moves grace periods on, as the runner if the role is free, until either nothing
- *      is queued or the batch that its callbacks were in at the latest is done: batches names that one as the number of a
- *      grace period names a cookie.
+ *      is queued or the batch that its callbacks were in at the latest is done: batches names that one as the number of
+ *      a grace period names a cookie.
  *
  * Why it is safe
  *   1. Exactly once: a callback leaves the stack with the exchange of one runner, and the batch before its function is
@@ -28,13 +28,13 @@
  *      barrier reads it, the callback is in the next batch at the latest.  If it is odd, it may be in incoming while
  *      the runner has a batch, and is in the one after that.  (usrcu-barrier)
  *   4. Barrier looks before it sleeps, and a runner that gives the role back signals the event.  (usrcu-barrier-other)
- *   5. A runner comes to an end: it runs what was queued when it came, in whole batches; callbacks that these queue wait
- *      for the next.
+ *   5. A runner comes to an end: it runs what was queued when it came, in whole batches; callbacks that these queue
+ *      wait for the next.
  *   6. A callback that does not come back, because it throws or ends its thread, counts as returned: the role is given
- *      back as the stack unwinds, and the next runner goes on with the batch.  (t/usrcu_exception)
+ *      back as the stack unwinds, and the next runner goes on with the batch.  (t/usrcu/exception)
  *
- * Fork.  Pushes, takes and steps through a batch are sections of the gate.  So the child has each callback that no other
- * thread had begun to run, once.  One that a vanished thread was in is not run in the child.
+ * Fork.  Pushes, takes and steps through a batch are sections of the gate.  So the child has each callback that no
+ * other thread had begun to run, once.  One that a vanished thread was in is not run in the child.
  *
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
@@ -48,8 +48,8 @@
  * | G | barrier | its own calls before it reads batches | full | H | barrier takes the batch for one to come | usrcu-barrier-other |
  * | H | the runner, taking a batch | batches odd before it takes incoming | full | G | as G | usrcu-barrier-other |
  *
- * The order of sleeps and wakes is that of event.h.  G and H have no mutant: the explorer's read-modify-writes, like those
- * of x86, are fences, so the exchange of 2 stands for H there.
+ * The order of sleeps and wakes is that of event.h.  G and H have no mutant: the explorer's read-modify-writes, like
+ * those of x86, are fences, so the exchange of 2 stands for H there.
  */
 
 #include "usrcu_impl.h"
@@ -94,7 +94,10 @@ static bool take_role(struct callbacks *c)
 {
 	uint64_t runner = load_acquire(&c->runner); /* D (pairs with C): runner before the batch */
 
-	return !process_has(runner) && compare_exchange(&c->runner, &runner, process_self());
+	if (process_has(runner) || !compare_exchange(&c->runner, &runner, process_self()))
+		return false;
+	store_relaxed(&c->error, 0); /* a worker's that vanished with a fork */
+	return true;
 }
 
 /* Also when an exception passes, or the thread ends: what was called counts as returned. */
@@ -157,7 +160,8 @@ static void run_batch(struct callbacks *c)
 	put_in_order(c);
 	while ((head = next_callback(c)))
 		head->usrcu__func(head);
-	store_release_unless(RAN_NO_RELEASE, &c->batches, load_relaxed(&c->batches) + 1); /* E (pairs with F): effects before batches */
+	/* E (pairs with F): the callbacks' effects before batches. */
+	store_release_unless(RAN_NO_RELEASE, &c->batches, load_relaxed(&c->batches) + 1);
 }
 
 /* The number of the batch that callbacks queued by now are in at the latest: batches is at least that when it is done. */
@@ -179,6 +183,11 @@ static bool is_runner(const struct usrcu *d)
 	return process_is_me(load_relaxed(&d->callbacks.runner));
 }
 
+static int wait_until_due(struct usrcu *d)
+{
+	return usrcu_wait_(d, load_relaxed(&d->callbacks.due), USRCU_SPIN_NS, PORT_FOREVER);
+}
+
 /*
  * As the runner, which the caller is: run what is due of the batches up to @batch; with @wait, wait for them to be due.
  * 0 or -errno.
@@ -190,7 +199,7 @@ static int run_callbacks(struct usrcu *d, uint64_t batch, bool wait)
 	int rc;
 
 	while (!is_done(d, batch) && stage(d)) {
-		rc = wait ? usrcu_wait_(d, load_relaxed(&c->due), USRCU_SPIN_NS, PORT_FOREVER) : usrcu_advance_(d, load_relaxed(&c->due));
+		rc = wait ? wait_until_due(d) : usrcu_advance_(d, load_relaxed(&c->due));
 		if (broken_if(CALL_EARLY, false, rc != !wait))
 			return rc < 0 ? rc : 0;
 		run_batch(c);
@@ -232,9 +241,8 @@ int usrcu_barrier(struct usrcu *d)
 			rc = run_callbacks(d, batch, true);
 			continue;
 		}
-		/* The runner waits for this too; here it is for the error, should membarrier be refused. */
-		rc = usrcu_wait_(d, usrcu_get_state(d), USRCU_SPIN_NS, PORT_FOREVER);
 		seen = event_prepare(&d->event);
+		rc = broken_if(BARRIER_NO_ERROR, 0, load_relaxed(&d->callbacks.error));
 		if (rc == 0 && !is_done(d, batch) && is_taken(&d->callbacks))
 			event_wait(&d->event, seen, PORT_FOREVER);
 	}
@@ -263,6 +271,7 @@ static void *work(void *arg)
 {
 	struct usrcu *d = arg;
 	struct callbacks *c = &d->callbacks;
+	int rc;
 
 	take_role(c);
 	store_release(&c->worker_began, 1);
@@ -271,12 +280,15 @@ static void *work(void *arg)
 
 		while (wait_for_work(role)) {
 			stage(d);
-			/* If membarrier is refused the callbacks stay: leaked, not run early. */
-			while (usrcu_wait_(d, load_relaxed(&c->due), USRCU_SPIN_NS, PORT_FOREVER)) {
+			/* If membarrier is refused the callbacks stay: leaked, not run early.  Barriers return the error. */
+			while ((rc = wait_until_due(d))) {
+				store_relaxed(&c->error, rc);
+				event_signal(&d->event);
 				if (load_acquire(&c->stop))
 					return NULL;
 				port_futex_wait(&c->stop, 0, port_deadline(1000000000));
 			}
+			store_relaxed(&c->error, 0);
 			run_batch(c);
 			event_signal(&d->event); /* barriers */
 		}

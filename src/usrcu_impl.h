@@ -2,9 +2,8 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * A domain, shared by its files, from the bottom up: usrcu.c (sections, grace periods), usrcu_report.c
- * (what is late or left open), usrcu_wait.c (waiting, polling, cookies), usrcu_call.c (callbacks), usrcu_domain.c (create,
- * destroy).
+ * A domain, shared by its files, from the bottom up: usrcu.c (sections, grace periods), usrcu_report.c (what is late or
+ * left open), usrcu_wait.c (waiting, polling, cookies), usrcu_call.c (callbacks), usrcu_domain.c (create, destroy).
  */
 #ifndef MIRROR_USRCU_IMPL_H
 #define MIRROR_USRCU_IMPL_H
@@ -31,6 +30,7 @@ struct callbacks {
 	/* The worker. */
 	uint32_t has_worker;            /* the generation in which it was started, or 0; constant */
 	uint32_t worker_began;          /* it has taken the role */
+	int error;                      /* why it cannot wait for the batch, or 0; the worker's */
 	uint32_t stop;
 	struct port_thread worker;
 };
@@ -111,6 +111,11 @@ uint64_t usrcu_late_at_(const struct usrcu *d);
 
 /* Wait for it, spinning for @spin_ns before sleeping.  0, -ETIMEDOUT or another -errno. */
 int usrcu_wait_(struct usrcu *d, usrcu_cookie_t cookie, uint64_t spin_ns, uint64_t deadline_ns);
+
+/* What a normal grace period spins for before it sleeps: about one sleep and one wake. */
+#define USRCU_SPIN_NS 5000
+#define USRCU_EXPEDITED_SPIN_NS 200000
+
 /* ---- usrcu_call.c ---- */
 
 /* Nothing is queued, nothing runs. */
@@ -118,11 +123,9 @@ bool usrcu_no_callbacks_(const struct usrcu *d);
 int usrcu_start_worker_(struct usrcu *d);
 void usrcu_stop_worker_(struct usrcu *d);
 
+/* ---- usrcu_domain.c ---- */
+
 /* As usrcu_create; @lent_vanish: a handed-over section belongs to the thread that began it, at a fork too. */
 int usrcu_create_(struct usrcu **domain, const struct usrcu_attr *attr, bool lent_vanish);
-
-/* What a normal grace period spins for before it sleeps: about one sleep and one wake. */
-#define USRCU_SPIN_NS 5000
-#define USRCU_EXPEDITED_SPIN_NS 200000
 
 #endif /* MIRROR_USRCU_IMPL_H */

@@ -69,6 +69,16 @@ static void barrier(void)
 	x_assert(usrcu_barrier(domain) == 0);
 }
 
+/* The worker is refused a membarrier: barrier says so, and does not wait for what cannot come.  The domain stays. */
+static void call_and_barrier_if_possible(void)
+{
+	int rc;
+
+	retire_by_call();
+	rc = usrcu_barrier(domain);
+	x_assert(rc == -EPERM || (rc == 0 && load_relaxed(&note[0]) == 1));
+}
+
 static void drained(uint64_t nr)
 {
 	x_assert(usrcu_barrier(domain) == 0);
@@ -245,6 +255,9 @@ const struct x_scenario x_scenarios[] = {
 	  .thread = { one_section, retire_by_call }, .check = one_call, .quick = 3, .full = 5 },
 	{ USRCU, .name = "usrcu-worker-barrier", .claim = "S7: barrier waits for the worker",
 	  .setup = worker_domain, .thread = { call_twice, barrier }, .check = two_calls, .quick = 2, .full = 4 },
+	{ USRCU_WITH(X_MEMBARRIER_DIES), .name = "usrcu-worker-refused", .claim = "S7, S8: or returns the worker's error",
+	  .setup = worker_domain, .thread = { one_section, call_and_barrier_if_possible },
+	  .quick = 2, .full = 4 },
 	{ .models = X_WEAK, .flags = X_LEAKS_OK | X_QUIET_EXIT, .prepare = open_section, .name = "usrcu-destroy",
 	  .claim = "S11: destroy against the end of a section", .setup = one_domain,
 	  .thread = { end_section, destroy_when_idle }, .check = nothing_left, .quick = 4, .full = 8 },

@@ -52,6 +52,48 @@ static uint64_t barrier_beside(uint64_t ns, struct waiter *w)
 	return used;
 }
 
+/* ---- barriers beside a callback that takes long ---- */
+
+static void be_slow(struct usrcu_head *head)
+{
+	gate_open(&stopped);
+	gate_wait(&go_on);
+	count(head);
+}
+
+/* All of them sleep; none does work that wakes the others. */
+static void beside_a_slow_callback(unsigned flags)
+{
+	struct waiter w[3];
+	struct usrcu_head head;
+	struct timespec nap = { 0, 300000000 };
+	uint64_t used = 0;
+	int rc = 0;
+
+	domain = new_domain(flags);
+	nr_ran = 0;
+	gate_init(&stopped);
+	gate_init(&go_on);
+	usrcu_call(domain, &head, be_slow);
+	for (int i = 0; i < 3; i++) {
+		w[i] = (struct waiter){ .domain = domain, .call = usrcu_barrier };
+		gate_init(&w[i].began);
+		gate_init(&w[i].ended);
+		w[i].thread = start(waiter_run, &w[i]);
+	}
+	gate_wait(&stopped);
+	nanosleep(&nap, NULL); /* orders nothing: the time in which they might spin */
+	for (int i = 0; i < 3; i++)
+		used += cpu_ns(w[i].thread);
+	gate_open(&go_on);
+	for (int i = 0; i < 3; i++)
+		rc |= waiter_join(&w[i]);
+	ok(used < 30000000, "S7: %s: three barriers beside a slow callback%s: %" PRIu64 " us of CPU in 300 ms",
+	   flavour->name, flags ? " of the worker" : "", used / 1000);
+	ok(rc == 0 && nr_ran == 1, "S7: %s: ... and return when it has", flavour->name);
+	is_int(usrcu_destroy(domain), 0, "S11: %s: destroy", flavour->name);
+}
+
 static char *pages;
 
 static void on_fault(int signal)
@@ -314,6 +356,8 @@ static void priorities(void)
 
 static void tests(void)
 {
+	beside_a_slow_callback(0);
+	beside_a_slow_callback(USRCU_WORKER);
 	stopped_by_a_fault();
 	stopped_anywhere();
 	priorities();
