@@ -52,15 +52,14 @@ static void join_all(pthread_t *threads, int nr)
 		join(threads[i]);
 }
 
-static void locked(void)
+/* A use costs a thread about a page. */
+static void used_domain(void)
 {
 	enum { NR = 100 };
 	pthread_t threads[NR];
 	long idle, using;
 
 	must(usrcu_create(&domain, NULL) == 0);
-	if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
-		exit(NOT_HERE);
 	threads_kib(threads, NR, false); /* their stacks */
 	join_all(threads, NR);
 	idle = threads_kib(threads, NR, false);
@@ -70,6 +69,13 @@ static void locked(void)
 	printf("%ld KiB a thread that uses a domain, %ld KiB one that does not\n", using / NR, idle / NR);
 	must(using - idle < NR * 8);
 	must(usrcu_synchronize(domain) == 0 && usrcu_destroy(domain) == 0);
+}
+
+static void locked(void)
+{
+	if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
+		exit(NOT_HERE);
+	used_domain();
 }
 
 static void unused_domains(void)
@@ -91,23 +97,6 @@ static void unused_domains(void)
 	must(after - before < NR);
 	join_all(threads, NR);
 	must(usrcu_destroy(domain) == 0);
-}
-
-static void used_domain(void)
-{
-	enum { NR = 100 };
-	pthread_t threads[NR];
-	long idle, using;
-
-	must(usrcu_create(&domain, NULL) == 0);
-	threads_kib(threads, NR, false);
-	join_all(threads, NR);
-	idle = threads_kib(threads, NR, false);
-	join_all(threads, NR);
-	using = threads_kib(threads, NR, true);
-	join_all(threads, NR);
-	printf("%ld KiB a thread that uses a domain, %ld KiB one that does not\n", using / NR, idle / NR);
-	must(using - idle < NR * 8);
 }
 
 static const struct {
