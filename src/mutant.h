@@ -24,6 +24,7 @@ enum {
 	MUTANT_LOCK_NO_FENCE,           /* A off, with full fences */
 	MUTANT_UNLOCK_NO_RELEASE,       /* B off */
 	MUTANT_UNLOCK_NO_FENCE,         /* E off, with full fences */
+	MUTANT_WAKE_OTHER_INDEX,        /* the end of a section looks for a sleeper of the other index */
 	MUTANT_SLEEP_NO_FENCE,          /* F off: no heavy fence before the last look */
 	MUTANT_SLEEP_NO_WAKE,           /* the end of a grace period wakes nobody */
 	MUTANT_COOKIE_EARLY,            /* a cookie names the grace period under way */

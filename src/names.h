@@ -119,6 +119,6 @@
 #endif
 
 /* The number of usrcu_inline.h: a program looks for this name at once when it is loaded. */
-#pragma redefine_extname usrcu__slots usrcu__slots_1
+#pragma redefine_extname usrcu__slots usrcu__slots_2
 
 #endif /* MIRROR_NAMES_H */

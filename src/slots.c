@@ -132,8 +132,11 @@ void slots_destroy(struct slots *slots)
 
 	for (record = slots_first_record(); record; record = load_acquire(&record->next))
 		/* Pages of tables that were never used stay so. */
-		if (key <= load_relaxed(&record->highest) && load_relaxed(&record->slot[key]))
-			store_relaxed(&record->slot[key], NULL); /* the release below orders it */
+		if (key <= load_relaxed(&record->highest) && load_relaxed(&record->slot[2 * key])) {
+			/* the release below orders both */
+			store_relaxed(&record->slot[2 * key], NULL);
+			store_relaxed(&record->slot[2 * key + 1], NULL);
+		}
 	if (slots->of->used)
 		clear_chunks(slots->of);
 	store_relaxed(&slots->of->used, 0);
@@ -171,6 +174,7 @@ static char *get_chunk(struct slots_key *of, uint32_t chunk)
 	return memory;
 }
 
+/* A slot that is in no table yet; NULL: there is no memory. */
 static struct slot *new_slot(struct slots *slots, struct record *record)
 {
 	uint32_t used = load_relaxed(&slots->of->used), i, chunk;
@@ -192,24 +196,36 @@ static struct slot *new_slot(struct slots *slots, struct record *record)
 	return slot;
 }
 
-void *slots_claim(struct slots *slots)
+/* This thread's slot, entered with its first word; NULL: there is no memory. */
+static struct slot *enter_slot(struct slots *slots, struct record *record)
 {
-	struct record *record = slots_record();
 	uint32_t key = slots->key, highest;
-	void *slot, *none = NULL;
+	struct slot *slot = new_slot(slots, record);
+	void *entered = NULL;
 
-	if (!record)
-		return NULL;
-	slot = slots_mine(slots);
-	if (slot) /* a signal handler has been here since the caller looked */
-		return slot;
-	slot = new_slot(slots, record);
 	if (!slot)
 		return NULL;
 	highest = load_relaxed(&record->highest);
 	while (highest < key && !compare_exchange(&record->highest, &highest, key))
 		;
-	return compare_exchange(&record->slot[key], &none, slot) ? slot : none;
+	if (compare_exchange(&record->slot[2 * key], &entered, slot))
+		return slot;
+	return entered; /* a signal handler's came first */
+}
+
+void *slots_claim(struct slots *slots)
+{
+	struct record *record = slots_record();
+	struct slot *slot;
+
+	if (!record)
+		return NULL;
+	slot = slots_mine(slots); /* a signal handler may have been here since the caller looked */
+	if (!slot)
+		slot = enter_slot(slots, record);
+	if (slot)
+		store_relaxed(&record->slot[2 * slots->key + 1], &slot->busy[1]);
+	return slot;
 }
 
 void *slots_numbered(const struct slots *slots, uint32_t number)
@@ -248,7 +264,7 @@ static bool is_idle(const struct record *record)
 	const struct slot *slot;
 
 	for (uint32_t key = 1; key <= load_relaxed(&record->highest); key++) {
-		slot = load_relaxed(&record->slot[key]);
+		slot = load_relaxed(&record->slot[2 * key]);
 		/* C (pairs with none): zero before the owner changes. */
 		if (slot && (load_acquire(&slot->busy[0]) | load_acquire(&slot->busy[1])))
 			return false;
@@ -300,8 +316,10 @@ static bool take(struct record *record)
 		return false;
 	if (load_relaxed(&record->present) < process_generation()) {
 		/* The slots of a vanished thread stay where they are, and count no more. */
-		for (uint32_t key = 1; key <= record->highest; key++)
-			store_relaxed(&record->slot[key], NULL);
+		for (uint32_t key = 1; key <= record->highest; key++) {
+			store_relaxed(&record->slot[2 * key], NULL);
+			store_relaxed(&record->slot[2 * key + 1], NULL);
+		}
 		store_relaxed(&record->highest, 0);
 		store_relaxed(&record->gate, 0);
 		store_relaxed(&record->wait, NULL);

@@ -5,14 +5,19 @@
  * Slots: memory that one thread writes and the others read, one for each thread and object
  *
  * Terms.  An object is a domain of usrcu, which keeps its threads' counters in slots, or a mirror list, which keeps
- * its walkers' pins there.  Each object has a key, a small number.  A thread's record holds its table: its slot of each
- * object, by key.  Key 0 is nobody's: its entry is NULL in every table.
+ * its walkers' pins there.  Each object has a key, a small number.  A thread's record holds its table: two entries for
+ * each key, the addresses of busy[0] and busy[1] of its slot of that object; the first is also the slot's own, since a
+ * slot begins with busy.  So a section needs one load to find the counter that an entry's number names.  Key 0 is
+ * nobody's: its entries are NULL in every table.
  *
  *      usrcu__slots (thread-local) --+
  *                                    v
- *      first -> record -> record: owner, ..., slot[0] [1] [2] ... [SLOTS_MAX_KEYS - 1]
- *                                             NULL    |   |
- *      key 1: first:        slot  slot  slot <--------+   +-> a slot of the object with key 2
+ *      first -> record -> record: owner, ..., slot[0]  [1]  [2]  [3]  [4] ... [2 * SLOTS_MAX_KEYS - 1]
+ *                                             NULL NULL   |    |    |
+ *                                      +------------------+    |    +-> busy[0] of a slot of the object with key 2
+ *                                      |+-- busy[1] -----------+
+ *                                      vv
+ *      key 1: first:        slot  slot  slot
  *             chunk[1] ---> slot  slot  slot  slot ...
  *             chunk[2] ---> slot  ... twice as many
  *
@@ -20,7 +25,7 @@
  *   usrcu__slots      its own thread, signal handlers included; the empty table until the thread's first use
  *   record->owner     compare-and-exchange: generation (process.h), a count of claims, and the thread's number, or 0: it
  *                     is unused, or CLAIMING: a thread is about to use it
- *   record->slot[]    its owner, by compare-and-exchange; slots_destroy clears an entry
+ *   record->slot[]    its owner, a key's first entry by compare-and-exchange; slots_destroy clears both
  *   record->self, present, since    its owner: its name, its generation, and the first one whose slots count
  *   record->next      compare-and-exchange, once: records are appended, never freed
  *   key->chunk[]      compare-and-exchange, once: the memory stays the key's, whatever object has it
@@ -35,7 +40,8 @@
  *      whether their owners live.  A dead owner's record is unused, and another thread may have it with its table and
  *      slots, if none of the slots is busy.  If one is, the dead thread has left something open, and the record stays
  *      its own.  A few unused records are noted for the claims to come.
- *   3. A first use of an object takes the next slot of its key, and enters it in the table.
+ *   3. A first use of an object takes the next slot of its key, and enters it in the table: the first entry, then the
+ *      second one.  A handler may come in between; it finds the slot by the first entry.
  *   4. In the child of a fork the records of the other threads are of an older generation: what their slots show is of
  *      threads that do not exist there, and does not count (slots_vanished).  Nothing has to be done at the fork, but
  *      to give the record of the thread that forked its new thread number.
@@ -49,9 +55,9 @@
  *      is and of which generation.  While it is made ready for its new owner nobody takes it, because the word is
  *      CLAIMING.  That it was noted as unused is a hint.  (usrcu-exit)
  *   4. A handler that interrupts a claim may claim the same thing.  Both are entered by compare-and-exchange, so one
- *      wins; a record that loses is unused again, a slot that loses stays empty.  The interrupted claim's record is
- *      CLAIMING meanwhile, so the handler does not take it for a dead thread's.  (usrcu-signal-first,
- *      usrcu-signal-claims; mutant RECORD_NAMED_EARLY; t/usrcu/fork_anywhere)
+ *      wins; a record that loses is unused again, a slot that loses stays empty, and a key's second entry is of the slot
+ *      that won.  The interrupted claim's record is CLAIMING meanwhile, so the handler does not take it for a dead
+ *      thread's.  (usrcu-signal-first, usrcu-signal-claims; mutant RECORD_NAMED_EARLY; t/usrcu/fork_anywhere)
  *   5. A claim that asks about a dead thread's slots may read a slot of an object that is being destroyed.  Chunks and records
  *      are never unmapped.  What is read there does not matter, because the slot is not in the table any more when its
  *      key means another object.
@@ -61,7 +67,7 @@
  *      find more of them than they take, and no record would be mapped.  (t/usrcu/exit)
  *
  * Cost.  A first use in a thread: three system calls and three questions of 0.2 us each; a page for each thread that
- * lives at once with others (of a reservation of 128 KiB); slot_bytes for each thread and object, 700 bytes at least
+ * lives at once with others (of a reservation of 256 KiB); slot_bytes for each thread and object, 700 bytes at least
  * for each object.
  *
  * Barriers
@@ -103,7 +109,7 @@ struct record {
 	uint32_t highest;               /* no slot is above this key */
 	uint64_t gate;                  /* gate.c: how many sections of the gate the owner is in */
 	const struct wait *wait;        /* mirror_waits.c: an unregister that the owner waits in */
-	void *slot[SLOTS_MAX_KEYS];
+	void *slot[2 * SLOTS_MAX_KEYS]; /* by key: busy[0] of its slot, the slot's own address; busy[1] */
 };
 
 #ifndef SLOTS_MAX_CHUNKS
@@ -153,7 +159,7 @@ struct record *slots_record(void);
 /* This thread's slot; NULL: it has none yet. */
 static inline void *slots_mine(const struct slots *slots)
 {
-	return port_my_slots()[slots->key];
+	return port_my_slots()[2 * slots->key];
 }
 
 /* The same, claiming one; NULL: there is no memory. */

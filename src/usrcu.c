@@ -12,8 +12,9 @@
  *   slot->lent[i]     handed-over sections that this thread began, less those that it ended itself; its own
  *   slot->gone[i]     those that other threads ended; read-modify-writes
  *   d->fallback       the same for all threads without a slot; read-modify-writes
- *   d->head.index     what new sections use; a copy of GP_INDEX
- *   d->head.waiting   a sleeping grace period asks to be woken; cleared by the reader that wakes it
+ *   d->head.entry     what new sections use: the entry of open[i] in a thread's table; i is a copy of GP_INDEX
+ *   d->head.waiting   a bit for each index: a sleeping grace period asks to be woken; set by read-modify-writes, cleared
+ *                     by the reader that wakes it
  *   d->gp             the grace period, in one word, changed by compare-and-exchange:
  *
  *        63                          5     4          3            2         1 0
@@ -25,9 +26,9 @@
  *                     GP_FENCED: C has been executed since it began;  GP_FLIPPED: GP_INDEX has changed since
  *
  * Algorithm.  A section:
- *   1. i = d->head.index; open[i]++; light fence A.                           usrcu_inline.h
+ *   1. i = the index of d->head.entry; open[i]++; light fence A.             usrcu_inline.h
  *   2. ... the section ...
- *   3. open[i]-- as a release, B; light fence E; if waiting[i], wake the sleepers.
+ *   3. open[i]-- as a release, B; light fence E; if bit i of waiting is set, wake the sleepers.
  *   Handed over, 1 is lent[i]++.  3 is lent[i]-- by the thread that began it, and gone[i]++ of that thread's slot,
  *   which the token names, by any other.
  * A grace period is a state machine.  Any thread that waits or polls moves it on, without a lock:
@@ -38,7 +39,8 @@
  *      is needed, flip, once; if none is, the number rises and the rest is cleared.  If another thread has changed the
  *      word meanwhile, look at that one.
  *   7. When the number has risen, wake the sleepers.
- *   8. A sleeper says so in waiting[] of the index that it waits for, heavy fence F, looks again as in 6, and sleeps.
+ *   8. A sleeper says so in the bit of waiting for the index that it waits for, heavy fence F, looks again as in 6, and
+ *      sleeps.
  * A cookie is the number, in its place in the word, at the end of the next grace period that starts from now.
  *
  * Threads that wait at once would all execute C.  So one of them takes a lease of the grace period; the others leave it
@@ -60,7 +62,7 @@
  *      usrcu-handover-two; mutant GP_LENT_FIRST)
  *   3. A stale index is harmless: a reader that read the index before a flip and counts itself after it counts under an
  *      index that is either still needed, and is waited for though it need not be, or seen empty already, and then it
- *      began after C.  So d->head.index may even change late.  (usrcu-two-grace-periods)
+ *      began after C.  So d->head.entry may even change late.  (usrcu-two-grace-periods)
  *   4. What a section did is seen after the grace period: B and D.  (usrcu-mp)
  *   5. A cookie is over only for a grace period whose C came after the cookie's full fence: if the cookie's thread has
  *      not seen need set (G), its fence precedes every C of that grace period.  (usrcu-cookie)
@@ -68,11 +70,14 @@
  *      proposes a word has looked at the counts since it read the word before it, so each index that leaves need was
  *      seen empty in this grace period: the number is part of the word.  (usrcu-two-updaters; mutant GP_FENCED_EARLY)
  *   7. No sleeper is left behind: E and F are again two sides of a store buffering test; the reader that clears
- *      waiting[] signals the event after it.  (usrcu-sleep, usrcu-two-synchronizers)
- *   8. A reader may still be between the count of 3 and its look at waiting[] when the grace period ends and the domain
+ *      waiting signals the event after it.  It clears both bits: each sleeper whose bit it takes is woken, looks again,
+ *      and says so again.  (usrcu-sleep, usrcu-two-synchronizers; mutant WAKE_OTHER_INDEX)
+ *   8. A reader may still be between the count of 3 and its look at waiting when the grace period ends and the domain
  *      is destroyed: the memory of domains is never given back to the system, only used for later domains, which bear a
  *      stray wake.  (usrcu-destroy)
  *   9. If C or F fails, the word is as it was and the error is returned.  (usrcu-membarrier-fails)
+ *  10. A thread's two entries of a domain are not entered at once (slots.c), and a handler may come in between.  An
+ *      empty one only leads out of line, where the slot is found by the first one.  (usrcu-signal-first)
  *
  * Progress.  Sections of the index that is not current are those from before the last flip and the stale ones: both run
  * out.  After the flip the other index runs out too, so that readers that always overlap cannot hold a grace period up.
@@ -117,33 +122,46 @@ _Static_assert(offsetof(struct usrcu_slot, open) == offsetof(struct slot, busy) 
 	       offsetof(struct usrcu_slot, generation) == offsetof(struct slot, generation) &&
 	       offsetof(struct usrcu_slot, number) == offsetof(struct slot, number), "a slot begins with struct slot");
 
-enum { TOKEN_FALLBACK = 4 };    /* read_lock: counted in d->fallback */
+/* An ordinary token above all entries. */
+enum { TOKEN_FALLBACK = 1 << 16 };      /* counted in d->fallback */
+_Static_assert(2 * SLOTS_MAX_KEYS <= USRCU__TOKEN_SLOW, "an entry is a token");
+_Static_assert((uint64_t)SLOTS_MAX_NUMBER << USRCU__TOKEN_NUMBER < USRCU__TOKEN_HANDED, "so is a slot's number");
 
 /* How long one thread has the grace period to itself: many looks, but no time that a program would notice. */
 #ifndef LEASE_NS
 #define LEASE_NS 500000
 #endif
+
 /* ---- the read side where it is not inlined ---- */
 
+/* This thread's slot; if one of its entries is empty, which is why we are here, it is entered. */
 static struct usrcu_slot *my_slot(struct usrcu *d)
 {
 	struct usrcu_slot *slot = slots_mine(&d->slots);
 
-	return slot ? slot : slots_claim(&d->slots);
+	return slot && !d->membarrier ? slot : slots_claim(&d->slots);
+}
+
+/* What new sections use; either is safe: 3 above. */
+static uint32_t new_index(const struct usrcu *d)
+{
+	return load_relaxed(&d->head.entry) & 1;
 }
 
 static void look_for_sleeper(struct usrcu *d, uint32_t index)
 {
 	/* E (pairs with F): my count before the look at waiting. */
 	fence_light_unless(UNLOCK_NO_FENCE, load_relaxed(&d->membarrier));
-	if (load_relaxed(&d->head.waiting[index]))
-		usrcu__wake(d, (int)index);
+	if (load_relaxed(&d->head.waiting))
+		usrcu__wake(d, index);
 }
 
-int usrcu__read_lock_slow(struct usrcu *d)
+/* ---- ... sections of the thread ---- */
+
+/* Count a section of this thread.  Return the slot; NULL: it is counted in d->fallback. */
+static struct usrcu_slot *begin_section(struct usrcu *d, uint32_t index)
 {
 	struct usrcu_slot *slot = my_slot(d);
-	uint32_t index = load_relaxed(&d->head.index); /* either is safe: 3 above */
 
 	if (slot) {
 		own_inc(&slot->open[index]);
@@ -153,17 +171,14 @@ int usrcu__read_lock_slow(struct usrcu *d)
 	}
 	/* A (pairs with C): my count before the section.  A read-modify-write orders no later load, so it is no fence. */
 	fence_light_unless(LOCK_NO_FENCE, d->membarrier);
-	return (int)index | (slot ? d->membarrier ? 0 : USRCU__TOKEN_SLOW : USRCU__TOKEN_SLOW | TOKEN_FALLBACK);
+	return slot;
 }
 
-void usrcu__read_unlock_slow(struct usrcu *d, int token)
+static void end_section(struct usrcu *d, uint32_t index, bool in_fallback)
 {
 	struct usrcu_slot *slot = slots_mine(&d->slots);
-	uint32_t index = (uint32_t)token & 1;
 
-	if (token & USRCU__TOKEN_HANDED)
-		port_fatal("usrcu_read_unlock", "the section is one for usrcu_up_read", d);
-	if (token & TOKEN_FALLBACK) {
+	if (in_fallback) {
 		if (!*port_fallback_sections())
 			usrcu__unbalanced(d);
 		--*port_fallback_sections();
@@ -174,23 +189,62 @@ void usrcu__read_unlock_slow(struct usrcu *d, int token)
 	look_for_sleeper(d, index);
 }
 
-int usrcu__down_read_slow(struct usrcu *d)
+int usrcu__read_lock_slow(struct usrcu *d)
+{
+	uint32_t index = new_index(d);
+
+	if (!begin_section(d, index))
+		return (int)(index | TOKEN_FALLBACK);
+	return (int)(index | (d->membarrier ? d->head.first : USRCU__TOKEN_SLOW));
+}
+
+void usrcu__read_unlock_slow(struct usrcu *d, int token)
+{
+	uint32_t kind = (uint32_t)token & ~(uint32_t)1;
+
+	if (token & USRCU__TOKEN_HANDED)
+		port_fatal("usrcu_read_unlock", "the section is one for usrcu_up_read", d);
+	if (kind != TOKEN_FALLBACK && kind != (d->membarrier ? d->head.first : USRCU__TOKEN_SLOW))
+		usrcu__unbalanced(d);
+	end_section(d, (uint32_t)token & 1, kind == TOKEN_FALLBACK);
+}
+
+/* ---- ... sections that are handed over ---- */
+
+/* Count a section that any thread may end.  Return where: a slot, or d->fallback. */
+static struct usrcu_slot *begin_handed(struct usrcu *d, uint32_t index)
 {
 	struct usrcu_slot *slot = my_slot(d);
-	uint32_t index = load_relaxed(&d->head.index);
 
 	if (slot)
 		own_inc(&slot->lent[index]);
 	else
 		fetch_add(&d->fallback.lent[index], 1);
-	fence_light_unless(LOCK_NO_FENCE, d->membarrier); /* A, as in usrcu__read_lock_slow */
-	return (int)(index | USRCU__TOKEN_HANDED | (slot ? slot->number << USRCU__TOKEN_NUMBER : 0));
+	fence_light_unless(LOCK_NO_FENCE, d->membarrier); /* A, as in begin_section */
+	return slot ? slot : &d->fallback;
+}
+
+static void end_handed(struct usrcu *d, struct usrcu_slot *slot, uint32_t index)
+{
+	/* B, as in end_section */
+	if (slot == slots_mine(&d->slots))
+		(void)own_dec(&slot->lent[index]);
+	else
+		fetch_add(&slot->gone[index], 1);
+	look_for_sleeper(d, index);
+}
+
+int usrcu__down_read_slow(struct usrcu *d)
+{
+	uint32_t index = new_index(d);
+
+	return (int)(index | USRCU__TOKEN_HANDED | begin_handed(d, index)->number << USRCU__TOKEN_NUMBER);
 }
 
 void usrcu__up_read_slow(struct usrcu *d, int token)
 {
-	struct usrcu_slot *mine = slots_mine(&d->slots), *slot = &d->fallback;
-	uint32_t number = (uint32_t)token >> USRCU__TOKEN_NUMBER, index = (uint32_t)token & 1;
+	uint32_t number = ((uint32_t)token & ~(uint32_t)USRCU__TOKEN_HANDED) >> USRCU__TOKEN_NUMBER;
+	struct usrcu_slot *slot = &d->fallback;
 
 	if (token < 0 || !(token & USRCU__TOKEN_HANDED))
 		port_fatal("usrcu_up_read", "the section is one for usrcu_read_unlock", d);
@@ -198,13 +252,10 @@ void usrcu__up_read_slow(struct usrcu *d, int token)
 		slot = slots_numbered(&d->slots, number);
 	if (!slot)
 		port_fatal("usrcu_up_read", "no such section was begun in this domain", d);
-	/* B, as in usrcu__read_unlock_slow */
-	if (slot == mine)
-		(void)own_dec(&slot->lent[index]);
-	else
-		fetch_add(&slot->gone[index], 1);
-	look_for_sleeper(d, index);
+	end_handed(d, slot, (uint32_t)token & 1);
 }
+
+/* ---- ... what both need ---- */
 
 void usrcu__unbalanced(struct usrcu *d)
 {
@@ -296,11 +347,11 @@ static void begin(struct usrcu *d, uint64_t gp)
 static int step(struct usrcu *d)
 {
 	uint64_t gp = load_acquire(&d->gp), next; /* J (pairs with G, I): C before the look, if GP_FENCED */
-	uint32_t index = gp & GP_INDEX ? 1 : 0;
+	uint32_t entry = d->head.first + (gp & GP_INDEX ? 1 : 0);
 	int rc;
 
-	if (load_relaxed(&d->head.index) != index)
-		store_relaxed(&d->head.index, index); /* a stale one is harmless: 3 */
+	if (load_relaxed(&d->head.entry) != entry)
+		store_relaxed(&d->head.entry, entry); /* a stale one is harmless: 3 */
 	if (!usrcu_needed_(gp)) {
 		begin(d, gp);
 		return 1;
@@ -319,7 +370,7 @@ static int step(struct usrcu *d)
 	if (!usrcu_needed_(next))
 		unless(SLEEP_NO_WAKE, event_signal(&d->event));
 	else if ((next ^ gp) & GP_INDEX)
-		store_relaxed(&d->head.index, !index);
+		store_relaxed(&d->head.entry, entry ^ 1);
 	return !usrcu_needed_(next);
 }
 
@@ -375,10 +426,13 @@ int usrcu_advance_(struct usrcu *d, usrcu_cookie_t cookie)
 
 /*
  * A reader ends a section that a sleeper may be waiting for.  waiting is cleared before the signal: a sleeper that sets
- * it again has prepared before the signal, and does not sleep through it, or after it.
+ * it again has prepared before the signal, and does not sleep through it, or after it.  A sleeper of the other index is
+ * woken too, if there is one, and sets its bit again; it is never woken by sections of the other index alone.
  */
-void usrcu__wake(struct usrcu *d, int index)
+void usrcu__wake(struct usrcu *d, uint32_t index)
 {
-	store_relaxed(&d->head.waiting[index], 0);
+	if (!(load_relaxed(&d->head.waiting) & 1u << broken_if(WAKE_OTHER_INDEX, !index, index)))
+		return;
+	store_relaxed(&d->head.waiting, 0);
 	event_signal(&d->event);
 }

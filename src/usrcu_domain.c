@@ -60,10 +60,9 @@ int usrcu_create_(struct usrcu **domain, const struct usrcu_attr *attr, bool len
 	d->lent_vanish = lent_vanish;
 	/* What a stray reader of this memory's last domain may touch, membarrier, waiting and event, is written by atomics alone,
 	 * and event goes on from where it was. */
-	d->head.key = d->membarrier ? d->slots.key : 0;
-	store_relaxed(&d->head.index, 0);
-	store_relaxed(&d->head.waiting[0], 0);
-	store_relaxed(&d->head.waiting[1], 0);
+	d->head.first = d->membarrier ? 2 * d->slots.key : 0;
+	store_relaxed(&d->head.entry, d->head.first);
+	store_relaxed(&d->head.waiting, 0);
 	d->fallback = (struct usrcu_slot){ .lent = { (uint64_t)-2, (uint64_t)-2 }, .gone = { (uint64_t)-2, (uint64_t)-2 } };
 	d->gp = (uint64_t)-512;
 	d->lease_ns = 0;

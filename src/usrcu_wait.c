@@ -26,9 +26,7 @@ static int sleep_on_readers(struct usrcu *d, usrcu_cookie_t cookie, uint64_t dea
 
 	while (rc == 0 && !lease_ns && asked != (ask = usrcu_awaited_(load_acquire(&d->gp)))) {
 		asked = ask;
-		for (int i = 0; i < 2; i++)
-			if (asked & 1u << i)
-				store_relaxed(&d->head.waiting[i], 1);
+		fetch_or(&d->head.waiting, asked); /* another sleeper may have asked for the other index */
 		/* F (pairs with E): a reader that does not see waiting is seen to have ended. */
 		rc = fence_heavy_unless(SLEEP_NO_FENCE, d->membarrier);
 		if (rc == 0)
