@@ -14,6 +14,7 @@ enum {
 	MUTANT_NONE,
 	/* slots.c */
 	MUTANT_RECORD_NAMED_EARLY,      /* a claim says whose the record is before it is in use */
+	MUTANT_SLOT_ENTERED_TWICE,      /* a claim that lost uses its own slot, beside the one that won */
 	/* usrcu.c: the grace period */
 	MUTANT_GP_NO_FENCE,             /* C off: no heavy fence when it starts */
 	MUTANT_GP_NO_FIRST_WAIT,        /* flips without having seen the other index empty */
@@ -24,6 +25,8 @@ enum {
 	MUTANT_LOCK_NO_FENCE,           /* A off, with full fences */
 	MUTANT_UNLOCK_NO_RELEASE,       /* B off */
 	MUTANT_UNLOCK_NO_FENCE,         /* E off, with full fences */
+	MUTANT_FAST_FENCED_PLAIN,       /* with full fences the fast pair's token is the slot's counter */
+	MUTANT_UP_AS_OWNER,             /* ends the handed-over section of another thread in that thread's own count */
 	MUTANT_WAKE_OTHER_INDEX,        /* the end of a section looks for a sleeper of the other index */
 	MUTANT_SLEEP_NO_FENCE,          /* F off: no heavy fence before the last look */
 	MUTANT_SLEEP_NO_WAKE,           /* the end of a grace period wakes nobody */

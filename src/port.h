@@ -62,12 +62,12 @@ OWN_INLINE void own_inc(uint64_t *counter)
 	__asm__ volatile("addq $1, %0" : "+m"(*counter) : : "memory", "cc");
 }
 
-/* As a release; true where the counter was zero before. */
+/* As a release; true if the counter is below zero then. */
 OWN_INLINE bool own_dec(uint64_t *counter)
 {
 	bool below_zero;
 
-	__asm__ volatile("subq $1, %0" : "+m"(*counter), "=@ccb"(below_zero) : : "memory");
+	__asm__ volatile("subq $1, %0" : "+m"(*counter), "=@ccs"(below_zero) : : "memory");
 	return below_zero;
 }
 #else
@@ -78,7 +78,7 @@ OWN_INLINE void own_inc(uint64_t *counter)
 
 OWN_INLINE bool own_dec(uint64_t *counter)
 {
-	return __atomic_fetch_sub(counter, 1, __ATOMIC_RELEASE) == 0;
+	return (int64_t)__atomic_fetch_sub(counter, 1, __ATOMIC_RELEASE) <= 0;
 }
 #endif
 

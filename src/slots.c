@@ -210,7 +210,7 @@ static struct slot *enter_slot(struct slots *slots, struct record *record)
 		;
 	if (compare_exchange(&record->slot[2 * key], &entered, slot))
 		return slot;
-	return entered; /* a signal handler's came first */
+	return broken_if(SLOT_ENTERED_TWICE, slot, entered); /* a signal handler's came first */
 }
 
 void *slots_claim(struct slots *slots)

@@ -27,6 +27,7 @@
  *                     is unused, or CLAIMING: a thread is about to use it
  *   record->slot[]    its owner, a key's first entry by compare-and-exchange; slots_destroy clears both
  *   record->self, present, since    its owner: its name, its generation, and the first one whose slots count
+ *   record->fenced    its owner, as usrcu.c says
  *   record->next      compare-and-exchange, once: records are appended, never freed
  *   key->chunk[]      compare-and-exchange, once: the memory stays the key's, whatever object has it
  *   key->used         compare-and-exchange; slots [0, used) have had a thread since the object was made
@@ -57,7 +58,8 @@
  *   4. A handler that interrupts a claim may claim the same thing.  Both are entered by compare-and-exchange, so one
  *      wins; a record that loses is unused again, a slot that loses stays empty, and a key's second entry is of the slot
  *      that won.  The interrupted claim's record is CLAIMING meanwhile, so the handler does not take it for a dead
- *      thread's.  (usrcu-signal-first, usrcu-signal-claims; mutant RECORD_NAMED_EARLY; t/usrcu/fork_anywhere)
+ *      thread's.  (usrcu-signal-first, usrcu-signal-claims, usrcu-signal-entries; mutants RECORD_NAMED_EARLY,
+ *      SLOT_ENTERED_TWICE; t/usrcu/fork_anywhere)
  *   5. A claim that asks about a dead thread's slots may read a slot of an object that is being destroyed.  Chunks and records
  *      are never unmapped.  What is read there does not matter, because the slot is not in the table any more when its
  *      key means another object.
@@ -109,6 +111,7 @@ struct record {
 	uint32_t highest;               /* no slot is above this key */
 	uint64_t gate;                  /* gate.c: how many sections of the gate the owner is in */
 	const struct wait *wait;        /* mirror_waits.c: an unregister that the owner waits in */
+	uint64_t fenced[2] __attribute__((aligned(16)));        /* usrcu.c: what some fast tokens point to */
 	void *slot[2 * SLOTS_MAX_KEYS]; /* by key: busy[0] of its slot, the slot's own address; busy[1] */
 };
 

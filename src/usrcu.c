@@ -12,6 +12,8 @@
  *   slot->lent[i]     handed-over sections that this thread began, less those that it ended itself; its own
  *   slot->gone[i]     those that other threads ended; read-modify-writes
  *   d->fallback       the same for all threads without a slot; read-modify-writes
+ *   d->fallback.open  what fast tokens of such sections point to; at most 0, and nothing is counted there
+ *   record->fenced    the same for sections in a slot of a domain with full fences; its own thread
  *   d->head.entry     what new sections use: the entry of open[i] in a thread's table; i is a copy of GP_INDEX
  *   d->head.waiting   a bit for each index: a sleeping grace period asks to be woken; set by read-modify-writes, cleared
  *                     by the reader that wakes it
@@ -31,6 +33,10 @@
  *   3. open[i]-- as a release, B; light fence E; if bit i of waiting is set, wake the sleepers.
  *   Handed over, 1 is lent[i]++.  3 is lent[i]-- by the thread that began it, and gone[i]++ of that thread's slot,
  *   which the token names, by any other.
+ *   An ordinary pair's token is the entry, or the slot's number; a fast pair's is the address of open[i], or lent[i].
+ *   What does not stand in a slot, or needs a fence, is done out of line: such an ordinary token is above all entries;
+ *   such a fast one is the address of a counter that is never above 0, so that 3 finds it below zero, as it finds a
+ *   call too many.
  * A grace period is a state machine.  Any thread that waits or polls moves it on, without a lock:
  *   4. If need is 0: need becomes both indexes, G.
  *   5. If GP_FENCED is not set: heavy fence C.
@@ -71,13 +77,17 @@
  *      seen empty in this grace period: the number is part of the word.  (usrcu-two-updaters; mutant GP_FENCED_EARLY)
  *   7. No sleeper is left behind: E and F are again two sides of a store buffering test; the reader that clears
  *      waiting signals the event after it.  It clears both bits: each sleeper whose bit it takes is woken, looks again,
- *      and says so again.  (usrcu-sleep, usrcu-two-synchronizers; mutant WAKE_OTHER_INDEX)
+ *      and says so again.  (usrcu-sleep, usrcu-fast-sleep, usrcu-two-synchronizers; mutant WAKE_OTHER_INDEX)
  *   8. A reader may still be between the count of 3 and its look at waiting when the grace period ends and the domain
  *      is destroyed: the memory of domains is never given back to the system, only used for later domains, which bear a
  *      stray wake.  (usrcu-destroy)
  *   9. If C or F fails, the word is as it was and the error is returned.  (usrcu-membarrier-fails)
- *  10. A thread's two entries of a domain are not entered at once (slots.c), and a handler may come in between.  An
- *      empty one only leads out of line, where the slot is found by the first one.  (usrcu-signal-first)
+ *  10. A fast token that is no counter of a slot always leads out of line: d->fallback.open and record->fenced begin at
+ *      0 and are only ever subtracted from.  A handler in between subtracts too, and two threads may lose one of their
+ *      subtractions from d->fallback.open; neither brings it above 0.  2^63 of them would.  (usrcu-fast-sb-fenced,
+ *      usrcu-fast-first-use, usrcu-fast-first-two, usrcu-signal-fast-fenced; mutant FAST_FENCED_PLAIN)
+ *  11. A thread's two entries of a domain are not entered at once (slots.c), and a handler may come in between.  An
+ *      empty one only leads out of line, where the slot is found by the first one.  (usrcu-signal-entries)
  *
  * Progress.  Sections of the index that is not current are those from before the last flip and the stale ones: both run
  * out.  After the flip the other index runs out too, so that readers that always overlap cannot hold a grace period up.
@@ -94,11 +104,11 @@
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
- * | A | read_lock, down_read | my count before the section's accesses | light | C | freed while a section that is not counted uses it | usrcu-sb |
- * | B | read_unlock, up_read | the section's accesses before my count | release | D | freed before the section's last access | usrcu-mp |
+ * | A | read_lock, down_read and their fast forms | my count before the section's accesses | light | C | freed while a section that is not counted uses it | usrcu-sb, usrcu-fast-sb |
+ * | B | read_unlock, up_read and their fast forms | the section's accesses before my count | release | D | freed before the section's last access | usrcu-mp, usrcu-fast-mp |
  * | C | a step of a grace period that is not fenced | the callers' stores, and need, before the look at the counts | heavy | A, H | as A; a cookie that reads true early | usrcu-sb, usrcu-cookie |
  * | D | the look at the counts | the counts before what follows the grace period; gone before lent | acquire | B | as B; a handed-over section missed | usrcu-mp |
- * | E | read_unlock, up_read | my count before the look at waiting | light | F | a sleeper nobody wakes | usrcu-sleep |
+ * | E | read_unlock, up_read and their fast forms | my count before the look at waiting | light | F | a sleeper nobody wakes | usrcu-sleep, usrcu-fast-sleep |
  * | F | before sleeping | waiting before the last look at the counts | heavy | E | as E | usrcu-sleep |
  * | G | need is set | the end of the grace period before, for who sees it begin | release | J | what a section did is not seen | usrcu-poll |
  * | H | taking a cookie | the caller's stores before the load of gp | full | C | a cookie that reads true early | usrcu-cookie |
@@ -126,6 +136,8 @@ _Static_assert(offsetof(struct usrcu_slot, open) == offsetof(struct slot, busy) 
 enum { TOKEN_FALLBACK = 1 << 16 };      /* counted in d->fallback */
 _Static_assert(2 * SLOTS_MAX_KEYS <= USRCU__TOKEN_SLOW, "an entry is a token");
 _Static_assert((uint64_t)SLOTS_MAX_NUMBER << USRCU__TOKEN_NUMBER < USRCU__TOKEN_HANDED, "so is a slot's number");
+_Static_assert(offsetof(struct usrcu_slot, lent) % 16 == 0 && offsetof(struct record, fenced) % 16 == 0 &&
+	       offsetof(struct usrcu, fallback) % 16 == 0, "USRCU__INDEX_OF");
 
 /* How long one thread has the grace period to itself: many looks, but no time that a program would notice. */
 #ifndef LEASE_NS
@@ -209,6 +221,35 @@ void usrcu__read_unlock_slow(struct usrcu *d, int token)
 	end_section(d, (uint32_t)token & 1, kind == TOKEN_FALLBACK);
 }
 
+/* The fast pair's token of a section in @slot, or NULL: in d->fallback. */
+static uint64_t *fast_token(struct usrcu *d, struct usrcu_slot *slot, uint32_t index)
+{
+	const struct slot *head = (const struct slot *)(const void *)slot;
+
+	if (!slot)
+		return &d->fallback.open[index];
+	return broken_if(FAST_FENCED_PLAIN, true, d->membarrier) ? &slot->open[index] : &head->record->fenced[index];
+}
+
+struct usrcu_ctr *usrcu__read_lock_fast_slow(struct usrcu *d)
+{
+	uint32_t index = new_index(d);
+
+	return (struct usrcu_ctr *)(void *)fast_token(d, begin_section(d, index), index);
+}
+
+void usrcu__read_unlock_fast_slow(struct usrcu *d, struct usrcu_ctr *ctr)
+{
+	uint64_t *token = (uint64_t *)(void *)ctr;
+	struct usrcu_slot *slot = slots_mine(&d->slots);
+	uint32_t index = USRCU__INDEX_OF(ctr);
+	bool in_fallback = token == fast_token(d, NULL, index);
+
+	if (!in_fallback && (d->membarrier || !slot || token != fast_token(d, slot, index)))
+		usrcu__unbalanced(d);
+	end_section(d, index, in_fallback);
+}
+
 /* ---- ... sections that are handed over ---- */
 
 /* Count a section that any thread may end.  Return where: a slot, or d->fallback. */
@@ -227,7 +268,7 @@ static struct usrcu_slot *begin_handed(struct usrcu *d, uint32_t index)
 static void end_handed(struct usrcu *d, struct usrcu_slot *slot, uint32_t index)
 {
 	/* B, as in end_section */
-	if (slot == slots_mine(&d->slots))
+	if (slot == broken_if(UP_AS_OWNER, slot, slots_mine(&d->slots)))
 		(void)own_dec(&slot->lent[index]);
 	else
 		fetch_add(&slot->gone[index], 1);
@@ -253,6 +294,24 @@ void usrcu__up_read_slow(struct usrcu *d, int token)
 	if (!slot)
 		port_fatal("usrcu_up_read", "no such section was begun in this domain", d);
 	end_handed(d, slot, (uint32_t)token & 1);
+}
+
+struct usrcu_handed_ctr *usrcu__down_read_fast_slow(struct usrcu *d)
+{
+	uint32_t index = new_index(d);
+
+	return (struct usrcu_handed_ctr *)(void *)&begin_handed(d, index)->lent[index];
+}
+
+void usrcu__up_read_fast_slow(struct usrcu *d, struct usrcu_handed_ctr *ctr)
+{
+	uint32_t index = USRCU__INDEX_OF(ctr);
+	uint64_t *lent = (uint64_t *)(void *)ctr - index;
+	struct usrcu_slot *slot = (struct usrcu_slot *)(void *)((char *)lent - offsetof(struct usrcu_slot, lent));
+
+	if (slot != &d->fallback && slots_numbered(&d->slots, slot->number & ~SLOT_REPORTED) != slot)
+		port_fatal("usrcu_up_read_fast", "no such section was begun in this domain", d);
+	end_handed(d, slot, index);
 }
 
 /* ---- ... what both need ---- */

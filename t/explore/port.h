@@ -65,7 +65,7 @@ void x_fence(const struct x_site *site);
 #define own_inc(counter) \
 	((void)x_own_add(X_SITE("own_inc(" #counter ")"), counter, 1, X_OWN_ORDER))
 #define own_dec(counter) \
-	(x_own_add(X_SITE("own_dec(" #counter ")"), counter, UINT64_MAX, X_OWN_ORDER) == 0)
+	((int64_t)x_own_add(X_SITE("own_dec(" #counter ")"), counter, UINT64_MAX, X_OWN_ORDER) <= 0)
 
 #define add_if_below(mask, p, v) (2 * (mask) + (load_relaxed(p) < (v)))
 #define add_if_above(mask, p, v) (2 * (mask) + (load_relaxed(p) > (v)))
