@@ -209,20 +209,29 @@ static void limit_memory(bool on)
 /* A thread that first reads where there is no memory; the parts are told apart by gates. */
 static struct gate parts[8];
 static int fallback_down;
+static struct usrcu_handed_ctr *fallback_down_fast;
 
 static void *read_without_memory(void *unused)
 {
 	int first, second, third, fourth;
+	struct usrcu_ctr *fast, *fast_in_slot;
 
 	gate_wait(&parts[0]);
 	first = usrcu_read_lock(domain);
 	must(first >= 0 && usrcu_read_lock_held(domain) && usrcu_synchronize(domain) == -EDEADLK);
 	second = usrcu_read_lock(domain);
+	fast = usrcu_read_lock_fast(domain);
+	usrcu_read_unlock_fast(domain, usrcu_read_lock_fast(domain));
+	usrcu_up_read_fast(domain, usrcu_down_read_fast(domain));
 	fallback_down = usrcu_down_read(domain);
+	fallback_down_fast = usrcu_down_read_fast(domain);
 	gate_open(&parts[1]);
 	gate_wait(&parts[2]);
 	third = usrcu_read_lock(domain); /* there is memory again: in a slot */
 	fourth = usrcu_read_lock(domain);
+	fast_in_slot = usrcu_read_lock_fast(domain);
+	usrcu_read_unlock_fast(domain, fast);
+	usrcu_read_unlock_fast(domain, fast_in_slot);
 	usrcu_read_unlock(domain, first);
 	usrcu_read_unlock(domain, third);
 	usrcu_read_unlock(domain, second);
@@ -257,6 +266,7 @@ static void no_memory_with(unsigned flags)
 	must(synchronize_short(domain) == -ETIMEDOUT);
 	must(waiter_start(&w, domain, usrcu_synchronize));
 	usrcu_up_read(domain, fallback_down);
+	usrcu_up_read_fast(domain, fallback_down_fast);
 	must(!gate_wait_ms(&w.ended, 1));
 	gate_open(&parts[4]);
 	gate_wait(&parts[5]);
@@ -272,22 +282,29 @@ static void no_memory(void)
 	no_memory_with(USRCU_FULL_FENCE);
 }
 
-/* A sleeper must be woken by a section that stands in no slot. */
-static void *hold_without_memory(void *unused)
+/* A sleeper must be woken by a section that stands in no slot, a fast one if @fast is not NULL. */
+static void *hold_without_memory(void *fast)
 {
-	int token;
+	struct usrcu_ctr *ctr = NULL;
+	int token = 0;
 
 	gate_wait(&parts[0]);
 	limit_memory(true);
-	token = usrcu_read_lock(domain);
+	if (fast)
+		ctr = usrcu_read_lock_fast(domain);
+	else
+		token = usrcu_read_lock(domain);
 	limit_memory(false);
 	gate_open(&parts[1]);
 	gate_wait(&parts[2]);
-	usrcu_read_unlock(domain, token);
-	return unused;
+	if (fast)
+		usrcu_read_unlock_fast(domain, ctr);
+	else
+		usrcu_read_unlock(domain, token);
+	return NULL;
 }
 
-static void no_memory_wakes(void)
+static void no_memory_wakes_for(void *fast)
 {
 	struct waiter w;
 	pthread_t thread;
@@ -295,7 +312,7 @@ static void no_memory_wakes(void)
 	for (int i = 0; i < 3; i++)
 		gate_init(&parts[i]);
 	must(usrcu_create(&domain, NULL) == 0);
-	thread = start(hold_without_memory, NULL);
+	thread = start(hold_without_memory, fast);
 	gate_open(&parts[0]);
 	gate_wait(&parts[1]);
 	must(waiter_start(&w, domain, usrcu_synchronize));
@@ -303,6 +320,12 @@ static void no_memory_wakes(void)
 	must(waiter_join(&w) == 0);
 	join(thread);
 	must(usrcu_destroy(domain) == 0);
+}
+
+static void no_memory_wakes(void)
+{
+	no_memory_wakes_for(NULL);
+	no_memory_wakes_for(parts);
 }
 
 static void no_memory_for_domains(void)
@@ -354,6 +377,43 @@ static void unlock_twice_fences(void)
 
 	usrcu_read_unlock(domain, token);
 	usrcu_read_unlock(domain, token);
+}
+
+static void unlock_fast_twice(unsigned flags)
+{
+	struct usrcu_attr attr = { .size = sizeof(attr), .flags = flags };
+	struct usrcu_ctr *ctr = (must(usrcu_create(&domain, &attr) == 0), usrcu_read_lock_fast(domain));
+
+	usrcu_read_unlock_fast(domain, ctr);
+	usrcu_read_unlock_fast(domain, ctr);
+}
+
+static void fast_twice(void)
+{
+	unlock_fast_twice(0);
+}
+
+static void fast_twice_fences(void)
+{
+	unlock_fast_twice(USRCU_FULL_FENCE);
+}
+
+/* With full fences the token is the thread's, and says no domain; the domain's count does. */
+static void fast_of_another_domain(void)
+{
+	struct usrcu_attr attr = { .size = sizeof(attr), .flags = USRCU_FULL_FENCE };
+	struct usrcu *other;
+
+	must(usrcu_create(&domain, &attr) == 0 && usrcu_create(&other, NULL) == 0);
+	usrcu_read_unlock_fast(other, usrcu_read_lock_fast(domain));
+}
+
+static void up_fast_of_another_domain(void)
+{
+	struct usrcu *other;
+
+	must(usrcu_create(&domain, NULL) == 0 && usrcu_create(&other, NULL) == 0);
+	usrcu_up_read_fast(other, usrcu_down_read_fast(domain));
 }
 
 static void *unlock_elsewhere(void *arg)
@@ -413,6 +473,10 @@ static const struct fault {
 	{ "domains", no_memory_for_domains, NULL, "S11: create without memory or threads fails, takes nothing", true },
 	{ "twice", unlock_twice, "usrcu_read_unlock", "S1: an unlock too many stops the program", false },
 	{ "twice_fences", unlock_twice_fences, "usrcu_read_unlock", "S1: ... with full fences", false },
+	{ "fast_twice", fast_twice, "usrcu_read_unlock", "S13: ... of a fast section", false },
+	{ "fast_twice_fences", fast_twice_fences, "usrcu_read_unlock", "S13: ... with full fences", false },
+	{ "fast_other", fast_of_another_domain, "usrcu_read_unlock", "S13: ... in a domain that has none open", false },
+	{ "up_fast_other", up_fast_of_another_domain, "usrcu_up_read_fast", "S13: ... of a handed-over one", false },
 	{ "elsewhere", unlock_in_another_thread, "usrcu_read_unlock", "S1: ... in another thread", false },
 	{ "up_of_lock", up_of_lock, "usrcu_up_read", "S4: up_read of an ordinary section stops it", false },
 	{ "unlock_of_down", unlock_of_down, "usrcu_read_unlock", "S4: read_unlock of a handed-over one stops it", false },

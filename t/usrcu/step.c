@@ -90,10 +90,14 @@ static void flip(void)
 static void sections(void)
 {
 	int token = usrcu_read_lock(domain), handed = usrcu_down_read(domain);
+	struct usrcu_ctr *ctr = usrcu_read_lock_fast(domain);
+	struct usrcu_handed_ctr *lent = usrcu_down_read_fast(domain);
 
 	usrcu_poll_state(domain, usrcu_get_state(domain));
 	usrcu_up_read(domain, handed);
 	usrcu_read_unlock(domain, token);
+	usrcu_up_read_fast(domain, lent);
+	usrcu_read_unlock_fast(domain, ctr);
 }
 
 static void *help(void *unused)
@@ -209,6 +213,57 @@ static bool lock_at(bool inlined, int first, int second, enum work a, enum work 
 	return good && usrcu_synchronize_timeout(domain, LONG_NS) == 0 && !usrcu_read_lock_held(domain);
 }
 
+static struct usrcu_ctr *(*const volatile lock_fast_called)(struct usrcu *) = usrcu_read_lock_fast;
+static void (*const volatile unlock_fast_called)(struct usrcu *, struct usrcu_ctr *) = usrcu_read_unlock_fast;
+
+static bool lock_fast_at(bool inlined, int first, int second, enum work a, enum work b)
+{
+	struct usrcu_ctr *ctr;
+	uint64_t version;
+	bool good;
+
+	begin(first, second, a, b);
+	step(true);
+	ctr = inlined ? usrcu_read_lock_fast(domain) : lock_fast_called(domain);
+	version = get(&current);
+	step(false);
+	good = holds(version);
+	do_it(REPLACE);
+	do_it(REPLACE);
+	do_it(FLIP);
+	good &= holds(version);
+	begin(first, second, a, b);
+	step(true);
+	if (inlined)
+		usrcu_read_unlock_fast(domain, ctr);
+	else
+		unlock_fast_called(domain, ctr);
+	step(false);
+	return good && usrcu_synchronize_timeout(domain, LONG_NS) == 0 && !usrcu_read_lock_held(domain);
+}
+
+static bool up_fast_at(bool unused, int first, int second, enum work a, enum work b)
+{
+	struct usrcu_handed_ctr *ctr;
+	uint64_t version;
+	bool good;
+
+	(void)unused;
+	begin(first, second, a, b);
+	step(true);
+	ctr = usrcu_down_read_fast(domain);
+	version = get(&current);
+	step(false);
+	do_it(REPLACE);
+	do_it(REPLACE);
+	good = holds(version) && usrcu_synchronize_timeout(domain, 1) == -ETIMEDOUT;
+	begin(first, second, a, b);
+	step(true);
+	usrcu_up_read_fast(domain, ctr);
+	step(false);
+	return good && usrcu_synchronize_timeout(domain, LONG_NS) == 0;
+}
+
 static bool up_at(bool unused, int first, int second, enum work a, enum work b)
 {
 	uint64_t version;
@@ -293,7 +348,21 @@ static bool wake_at(int first)
 	return waiter_join(&w) == 0;
 }
 
-static void wake(void)
+static bool wake_fast_at(int first)
+{
+	struct waiter w;
+	struct usrcu_ctr *ctr = usrcu_read_lock_fast(domain);
+
+	if (!waiter_start(&w, domain, usrcu_synchronize))
+		return false;
+	begin(first, first, POLL, NOTHING);
+	step(true);
+	usrcu_read_unlock_fast(domain, ctr);
+	step(false);
+	return waiter_join(&w) == 0;
+}
+
+static void wake(const char *kind, bool (*end_at)(int first))
 {
 	int most, bad = 0;
 
@@ -303,8 +372,8 @@ static void wake(void)
 	step(false);
 	most = stop;
 	for (int first = 0; first <= most && bad == 0; first++)
-		bad += !wake_at(first);
-	is_int(bad, 0, "S2: %s: a poll at each of %d instructions of an unlock that ends a wait", flavour->name, most);
+		bad += !end_at(first);
+	is_int(bad, 0, "S2: %s: a poll at each of %d instructions of %s that ends a wait", flavour->name, most, kind);
 }
 
 static void walk(const char *claim, bool (*call)(bool, int, int, enum work, enum work), bool inlined,
@@ -363,10 +432,14 @@ static void tests(void)
 	helper = start(help, NULL);
 	walk("S1, S2: lock and unlock inlined", lock_at, true, FLIP);
 	walk("S1, S2: lock and unlock called", lock_at, false, FLIP);
+	walk("S13: lock_fast and unlock_fast inlined", lock_fast_at, true, FLIP);
+	walk("S13: lock_fast and unlock_fast called", lock_fast_at, false, FLIP);
 	walk("S4: down_read and up_read", up_at, true, FLIP);
+	walk("S13: down_read_fast and up_read_fast", up_fast_at, true, FLIP);
 	walk("S6: poll_state", poll_at, true, REPLACE);
 	walk("S4: poll_state beside a handed-over section", poll_handed_at, true, SECTIONS);
-	wake();
+	wake("an unlock", wake_at);
+	wake("a fast unlock", wake_fast_at);
 	set(&quit, 1);
 	join(helper);
 	ok(get(&dead) > 100, "S2: %s: grace periods did pass meanwhile", flavour->name);

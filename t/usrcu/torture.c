@@ -10,7 +10,7 @@
  * more, or an element used again under its eyes, has found a grace period that was too short.
  * Plain fields say the same to ThreadSanitizer.
  *
- * Readers run in every domain: nested, handed over, interrupted by a timer signal whose handler
+ * Readers run in every domain: by the ordinary and by the fast pairs, nested, handed over, interrupted by a timer signal whose handler
  * reads and dawdles, in threads that live long and threads that come and go.
  */
 #include "usrcu_test.h"
@@ -44,6 +44,7 @@ struct flood {
 struct letter {
 	struct element *element;
 	uint64_t life;
+	struct usrcu_handed_ctr *ctr;   /* NULL: an ordinary one */
 	int token;
 };
 
@@ -113,21 +114,58 @@ static void look_again(struct torture *t, const struct element *e, uint64_t life
 		failure(t, "an element was used again under a reader");
 }
 
+/* A section, by the ordinary or by the fast pair. */
+struct reading {
+	struct usrcu_ctr *ctr;          /* NULL: an ordinary one */
+	int token;
+};
+
+static struct reading begin(struct torture *t, struct rng *rng)
+{
+	struct reading r = { NULL, 0 };
+
+	if (rng_below(rng, 2))
+		r.ctr = usrcu_read_lock_fast(t->domain);
+	else
+		r.token = usrcu_read_lock(t->domain);
+	return r;
+}
+
+static void end(struct torture *t, struct reading r)
+{
+	if (r.ctr != NULL)
+		usrcu_read_unlock_fast(t->domain, r.ctr);
+	else
+		usrcu_read_unlock(t->domain, r.token);
+}
+
+static void end_letter(struct torture *t, struct letter *letter)
+{
+	look_again(t, letter->element, letter->life, "a handed-over section saw an old element");
+	if (letter->ctr != NULL)
+		usrcu_up_read_fast(t->domain, letter->ctr);
+	else
+		usrcu_up_read(t->domain, letter->token);
+	free(letter);
+}
+
 static void send_letter(struct torture *t, struct rng *rng)
 {
 	struct letter *letter = malloc(sizeof(*letter));
 
 	if (letter == NULL)
 		return;
-	letter->token = usrcu_down_read(t->domain);
+	letter->ctr = NULL;
+	if (rng_below(rng, 2))
+		letter->ctr = usrcu_down_read_fast(t->domain);
+	else
+		letter->token = usrcu_down_read(t->domain);
 	letter->element = look(t, &letter->life);
 	letter = __atomic_exchange_n(&t->letters[rng_below(rng, NR_LETTERS)], letter, __ATOMIC_ACQ_REL);
 	if (letter == NULL)
 		return;
 	dawdle(rng);
-	look_again(t, letter->element, letter->life, "a handed-over section saw an old element");
-	usrcu_up_read(t->domain, letter->token);
-	free(letter);
+	end_letter(t, letter);
 	add(&nr_handed, 1);
 }
 
@@ -136,11 +174,8 @@ static void take_letters(struct torture *t)
 	for (int i = 0; i < NR_LETTERS; i++) {
 		struct letter *letter = __atomic_exchange_n(&t->letters[i], NULL, __ATOMIC_ACQ_REL);
 
-		if (letter == NULL)
-			continue;
-		look_again(t, letter->element, letter->life, "a handed-over section saw an old element");
-		usrcu_up_read(t->domain, letter->token);
-		free(letter);
+		if (letter != NULL)
+			end_letter(t, letter);
 	}
 }
 
@@ -152,7 +187,7 @@ static void section(struct torture *t, struct rng *rng, int depth)
 	uint64_t life;
 	struct element *e, *later = NULL;
 	uint64_t later_life = 0;
-	int token = usrcu_read_lock(t->domain), second = -1;
+	struct reading first = begin(t, rng), second;
 
 	e = look(t, &life);
 	kind = rng_below(rng, 32);
@@ -160,7 +195,7 @@ static void section(struct torture *t, struct rng *rng, int depth)
 		cookie = kind < 2 ? usrcu_get_state(t->domain) : usrcu_start_poll(t->domain);
 	dawdle(rng);
 	if (kind >= 28) {
-		second = usrcu_read_lock(t->domain);
+		second = begin(t, rng);
 		later = look(t, &later_life);
 	}
 	if (kind < 8 && depth < 3)
@@ -171,12 +206,12 @@ static void section(struct torture *t, struct rng *rng, int depth)
 	if (kind == 9 && (usrcu_synchronize(t->domain) != -EDEADLK || !usrcu_read_lock_held(t->domain)))
 		failure(t, "S5: a section was not noticed");
 	look_again(t, e, life, "S2: a section saw an old element");
-	usrcu_read_unlock(t->domain, token);
-	if (second >= 0) {
+	end(t, first);
+	if (later != NULL) {
 		/* The inner one ends last, and protects what was seen in it. */
 		dawdle(rng);
 		look_again(t, later, later_life, "S2: a nested section saw an old element");
-		usrcu_read_unlock(t->domain, second);
+		end(t, second);
 	}
 }
 
@@ -186,17 +221,17 @@ static void handler(int signal)
 	struct torture *t;
 	uint64_t life;
 	struct element *e;
-	int token;
+	struct reading r;
 
 	(void)signal;
 	if (my_rng == NULL)
 		return;
 	t = &tortures[rng_below(my_rng, NR_DOMAINS)];
-	token = usrcu_read_lock(t->domain);
+	r = begin(t, my_rng);
 	e = look(t, &life);
 	dawdle(my_rng);
 	look_again(t, e, life, "S1: a handler's section saw an old element");
-	usrcu_read_unlock(t->domain, token);
+	end(t, r);
 	add(&nr_signals, 1);
 	errno = saved;
 }
