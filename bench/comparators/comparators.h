@@ -43,6 +43,9 @@ extern const struct bench_comparator comparator_srcu_domain;
 extern const struct bench_comparator comparator_srcu_full_fence;
 
 extern const struct bench_comparator primitive_usrcu;
+extern const struct bench_comparator primitive_usrcu_fast;
+extern const struct bench_comparator primitive_usrcu_handed;
+extern const struct bench_comparator primitive_usrcu_handed_fast;
 extern const struct bench_comparator primitive_usrcu_expedited;
 extern const struct bench_comparator primitive_usrcu_full_fence;
 extern const struct bench_comparator primitive_usrcu_worker;

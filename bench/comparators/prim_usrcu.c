@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 libmirror contributors */
 /* SPDX-License-Identifier: MIT */
 
-/* usrcu: sections of one domain, inlined; with full fences; synchronize, expedited; calls. */
+/* usrcu: sections of one domain, inlined, by each of its pairs; with full fences; synchronize, expedited; calls. */
 #include "comparators.h"
 
 #include <stdatomic.h>
@@ -61,6 +61,42 @@ static void pairs(unsigned n)
 	}
 }
 
+static void fast_pairs(unsigned n)
+{
+	struct usrcu *d = domain;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct usrcu_ctr *ctr = usrcu_read_lock_fast(d);
+
+		primitive_fence();
+		usrcu_read_unlock_fast(d, ctr);
+	}
+}
+
+static void handed_pairs(unsigned n)
+{
+	struct usrcu *d = domain;
+
+	for (unsigned i = 0; i < n; i++) {
+		int token = usrcu_down_read(d);
+
+		primitive_fence();
+		usrcu_up_read(d, token);
+	}
+}
+
+static void handed_fast_pairs(unsigned n)
+{
+	struct usrcu *d = domain;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct usrcu_handed_ctr *ctr = usrcu_down_read_fast(d);
+
+		primitive_fence();
+		usrcu_up_read_fast(d, ctr);
+	}
+}
+
 static int synchronize(void)
 {
 	return usrcu_synchronize(domain);
@@ -105,6 +141,15 @@ static void barrier(void)
 static const struct primitive plain = {
 	pairs, synchronize, open_elsewhere, close_elsewhere, call, poll_calls, barrier,
 };
+static const struct primitive fast = {
+	fast_pairs, synchronize, open_elsewhere, close_elsewhere, call, poll_calls, barrier,
+};
+static const struct primitive handed = {
+	handed_pairs, synchronize, open_elsewhere, close_elsewhere, call, poll_calls, barrier,
+};
+static const struct primitive handed_fast = {
+	handed_fast_pairs, synchronize, open_elsewhere, close_elsewhere, call, poll_calls, barrier,
+};
 static const struct primitive expedited = {
 	pairs, synchronize_expedited, open_elsewhere, close_elsewhere, call, poll_calls, barrier,
 };
@@ -118,6 +163,30 @@ const struct bench_comparator primitive_usrcu = {
 	.thread_setup = setup,
 	.thread_teardown = teardown,
 	.own = &plain,
+};
+
+const struct bench_comparator primitive_usrcu_fast = {
+	.name = "usrcu-fast",
+	.about = "the same by usrcu_read_lock_fast(), whose token is the counter's address",
+	.thread_setup = setup,
+	.thread_teardown = teardown,
+	.own = &fast,
+};
+
+const struct bench_comparator primitive_usrcu_handed = {
+	.name = "usrcu-handed",
+	.about = "usrcu's sections that any thread may end, ended by the thread that began them",
+	.thread_setup = setup,
+	.thread_teardown = teardown,
+	.own = &handed,
+};
+
+const struct bench_comparator primitive_usrcu_handed_fast = {
+	.name = "usrcu-handed-fast",
+	.about = "the same by usrcu_down_read_fast()",
+	.thread_setup = setup,
+	.thread_teardown = teardown,
+	.own = &handed_fast,
 };
 
 const struct bench_comparator primitive_usrcu_expedited = {

@@ -70,6 +70,9 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 
 static const struct bench_comparator *const comparators[] = {
 	&primitive_usrcu,
+	&primitive_usrcu_fast,
+	&primitive_usrcu_handed,
+	&primitive_usrcu_handed_fast,
 	&primitive_usrcu_full_fence,
 #ifdef HAVE_URCU
 	&primitive_urcu_memb,
