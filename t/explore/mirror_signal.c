@@ -167,7 +167,8 @@ static void come_and_go(void)
 #define SIGNAL .signal = publish, .signal_threads = 1
 
 const struct x_scenario x_scenarios[] = {
-	{ MIRROR, SIGNAL, .name = "list-signal", .claim = "M3: a handler publishes anywhere in a bracket, beside unregister",
+	{ MIRROR, SIGNAL, .name = "list-signal",
+	  .claim = "M3: a handler publishes anywhere in a bracket, beside unregister",
 	  .setup = one_counts, .thread = { publish, unregister_first }, .check = counted_and_destroyed,
 	  .quick = 3, .full = 5 },
 	{ MIRROR, SIGNAL, .name = "list-signal-fenced", .claim = "M3: the same with full fences",
@@ -179,7 +180,8 @@ const struct x_scenario x_scenarios[] = {
 	{ MIRROR, SIGNAL, .name = "list-signal-range", .claim = "M3: the same with a range mirror",
 	  .setup = range_counts, .thread = { publish, unregister_first }, .check = counted_and_destroyed,
 	  .quick = 2, .full = 4 },
-	{ MIRROR, SIGNAL, .prepare = NULL, .name = "list-signal-first", .claim = "M3: a handler in a thread's first bracket",
+	{ MIRROR, SIGNAL, .prepare = NULL, .name = "list-signal-first",
+	  .claim = "M3: a handler in a thread's first bracket",
 	  .setup = one_counts, .thread = { publish, unregister_first }, .check = counted_and_destroyed,
 	  .quick = 2, .full = 4 },
 	{ MIRROR_WITH(X_ALLOC_FAILS), SIGNAL, .prepare = NULL, .name = "list-signal-fallback",
@@ -191,11 +193,14 @@ const struct x_scenario x_scenarios[] = {
 	{ MIRROR, .signal = end_passed, .signal_threads = 1, .name = "list-signal-ends",
 	  .claim = "M3: a handler ends a bracket that its thread has started", .setup = one_counts,
 	  .thread = { start_then_publish, unregister_first }, .check = ended_and_destroyed, .quick = 2, .full = 4 },
-	{ MIRROR, SIGNAL, .name = "list-signal-async", .claim = "M8: done() once, whichever of the two brackets comes last",
+	{ MIRROR, SIGNAL, .name = "list-signal-async",
+	  .claim = "M8: done() once, whichever of the two brackets comes last",
 	  .setup = one_counts, .thread = { publish, leave }, .check = gone_once, .quick = 3, .full = 4 },
 	{ MIRROR, SIGNAL, .name = "list-signal-fill", .claim = "M12: a handler's bracket is counted, and not for ever",
 	  .setup = one_fills, .thread = { publish, publish }, .check = filled_and_destroyed, .quick = 2, .full = 4 },
-	{ MIRROR, SIGNAL, .name = "list-signal-reclaim", .claim = "M3: a handler beside memory that is retired and used again",
-	  .setup = one_counts, .thread = { publish, come_and_go }, .check = counted_and_destroyed, .quick = 2, .full = 3 },
+	{ MIRROR, SIGNAL, .name = "list-signal-reclaim",
+	  .claim = "M3: a handler beside memory that is retired and used again",
+	  .setup = one_counts, .thread = { publish, come_and_go }, .check = counted_and_destroyed,
+	  .quick = 2, .full = 3 },
 	{ .name = NULL },
 };

@@ -357,8 +357,8 @@ bool called_as_promised(const crowd &c)
 		good &= m.starts == starts && m.ends == ends && m.finishes >= least_finishes &&
 			m.finishes <= most_finishes;
 		if (m.starts != starts || m.ends != ends || m.finishes < least_finishes || m.finishes > most_finishes)
-			diag("mirror %d: %d starts, not %d; %d ends, not %d; %d finishes, not %d to %d", i, m.starts, starts,
-			     m.ends, ends, m.finishes, least_finishes, most_finishes);
+			diag("mirror %d: %d starts, not %d; %d ends, not %d; %d finishes, not %d to %d", i, m.starts,
+			     starts, m.ends, ends, m.finishes, least_finishes, most_finishes);
 	}
 	return good;
 }
@@ -371,8 +371,8 @@ void test_crowd(const char *name, const mirror_sync *sync, unsigned flags, const
 	mirror_list_stats before, after;
 	uint64_t calls = 0, seq;
 	bool thrown, fills = true, gone = true, goes_on = true;
-	std::string text = std::string(nested ? "a nested bracket, " : "") + place_names[where] + ", " + shape.name + ", " +
-			   name;
+	std::string text = std::string(nested ? "a nested bracket, " : "") + place_names[where] + ", " + shape.name +
+			   ", " + name;
 	const char *what = text.c_str();
 
 	r.end = 1;

@@ -7,8 +7,8 @@
  * The handler runs a whole bracket on the same list, starts one that the main program ends later, or ends one that the
  * main program has started before.  x86-64's trap flag stops this thread after each instruction of a bracket, of its
  * callbacks too: the handler does so at some of the stops of a pass, and in a few passes at all of them.  Then each
- * instruction that was seen becomes a breakpoint for one bracket, which is interrupted there alone.  After each pass each
- * bracket has called exactly the mirrors that it must, in order, and the statistics have grown by exactly what was
+ * instruction that was seen becomes a breakpoint for one bracket, which is interrupted there alone.  After each pass
+ * each bracket has called exactly the mirrors that it must, in order, and the statistics have grown by exactly what was
  * called.  At the end no section is left open: grace periods end, and the list can be destroyed.
  *
  * Each scene runs in a process of its own, so that a stop of the program is the failure of its scene alone.
@@ -632,10 +632,10 @@ static bool pass(unsigned prepared)
 	       after.walks - before.walks == all * walks_of_one &&
 	       after.refusals - before.refusals == (outer.range.flags ? 0 : all);
 	if (!good && nr_told++ < 4)
-		diag("%s, work %d, last interrupted at %s: calls %u %u %u, not %u %u %u; of %u inner brackets %u are wrong; "
-		     "%u wrong otherwise; fills %d; %" PRIu64 " callbacks counted, not %" PRIu64 "; %" PRIu64 " walks, not %"
-		     PRIu64 "; %" PRIu64 " refusals", scene->name, (int)work, where(), outer.got.starts, outer.got.finishes,
-		     outer.got.ends, want.starts, want.finishes, want.ends, nr_inner, bad_inner, nr_wrong, fills,
+		diag("%s, work %d, last interrupted at %s: calls %u %u %u, not %u %u %u; of %u inner brackets %u are "
+		     "wrong; %u wrong otherwise; fills %d; %" PRIu64 " callbacks counted, not %" PRIu64 "; %" PRIu64
+		     " walks, not %" PRIu64 "; %" PRIu64 " refusals", scene->name, (int)work, where(),
+		     outer.got.starts, outer.got.finishes, outer.got.ends, want.starts, want.finishes, want.ends, nr_inner, bad_inner, nr_wrong, fills,
 		     after.callbacks - before.callbacks, callbacks, after.walks - before.walks, all * walks_of_one,
 		     after.refusals - before.refusals);
 	return good;
