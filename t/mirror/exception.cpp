@@ -8,6 +8,8 @@
 #include "tap.h"
 
 #include <stdexcept>
+#include <string>
+#include <vector>
 
 #include <mirror/mirror.h>
 
@@ -169,6 +171,260 @@ void test(const char *name, const mirror_sync *sync, unsigned flags)
 	is_int(mirror_list_destroy(list), 0, "M8: ... which counts as returned (%s)", name);
 }
 
+/* ---- the same in a crowd: range mirrors, both kinds mixed, more hits than fit on the stack ---- */
+
+enum place { START, FINISH, END, DONE_IN_START, DONE_IN_END, NOWHERE };
+const char *const place_names[] = { "a start", "a finish", "an end", "done() behind a start", "done() behind an end" };
+
+struct shape {
+	const char *name;
+	int wholes, ranges;
+} const shapes[] = {
+	{ "range mirrors", 0, 5 }, { "both kinds", 3, 3 }, { "200 hits", 0, 200 }, { "200 hits and others", 4, 196 },
+};
+
+struct crowd;
+
+struct member {
+	mirror m;
+	crowd *all;
+	int number;
+	int starts, finishes, ends;
+	bool gone;
+};
+
+struct crowd {
+	mirror_list *list;
+	std::vector<member> members;
+	place where;                    /* what throws, of ... */
+	int who;                        /* ... this one */
+	int nests;                      /* this one's start publishes; -1: none */
+	int depth, throws_at_depth;     /* of nested brackets */
+	bool thrown;
+
+	explicit crowd(size_t nr) : list(), members(nr), where(NOWHERE), who(0), nests(-1), depth(0),
+				    throws_at_depth(0), thrown(false) { }
+
+	/* Whether @m is to throw, out of @here: once. */
+	bool due(const member *m, place here)
+	{
+		if (thrown || m->number != who || here != where || depth != throws_at_depth)
+			return false;
+		thrown = true;
+		return true;
+	}
+};
+
+/* Counts the nested brackets also if an exception ends one. */
+struct deeper {
+	crowd *all;
+	explicit deeper(crowd *c) : all(c) { all->depth++; }
+	~deeper() { all->depth--; }
+	deeper(const deeper &) = delete;
+	deeper &operator=(const deeper &) = delete;
+};
+
+member *member_of(mirror *m)
+{
+	return reinterpret_cast<member *>(m); /* m is its first member */
+}
+
+void member_done(mirror *m)
+{
+	member_of(m)->gone = true;
+	throw std::runtime_error("done");
+}
+
+int member_start(mirror *mirror, const mirror_range *)
+{
+	member *m = member_of(mirror);
+	crowd *all = m->all;
+
+	m->starts++;
+	if (m->number == all->nests && all->depth == 0) {
+		deeper nested(all);
+
+		mirror_invalidate_range(all->list, 0, 1);
+	}
+	if (all->due(m, DONE_IN_START))
+		mirror_unregister_async(mirror, member_done);
+	if (all->due(m, START))
+		throw std::runtime_error("start");
+	return 0;
+}
+
+void member_finish(mirror *mirror, const mirror_range *)
+{
+	member *m = member_of(mirror);
+
+	m->finishes++;
+	if (m->all->due(m, FINISH))
+		throw std::runtime_error("finish");
+}
+
+void member_end(mirror *mirror, const mirror_range *)
+{
+	member *m = member_of(mirror);
+
+	m->ends++;
+	if (m->all->due(m, DONE_IN_END))
+		mirror_unregister_async(mirror, member_done);
+	if (m->all->due(m, END))
+		throw std::runtime_error("end");
+}
+
+struct member_ops : mirror_ops {
+	member_ops() : mirror_ops()
+	{
+		size = sizeof(mirror_ops);
+		invalidate_range_start = member_start;
+		invalidate_range_end = member_end;
+		finish = member_finish;
+	}
+};
+
+const member_ops crowd_ops;
+
+mirror_list_stats stats_of(mirror_list *list)
+{
+	mirror_list_stats s = mirror_list_stats();
+
+	s.size = sizeof(s);
+	if (mirror_list_get_stats(list, &s))
+		bail_out("mirror_list_get_stats");
+	return s;
+}
+
+/* Each of them fills, and whole-list and range mirrors take turns. */
+void crowd_join(crowd *c, const shape &shape)
+{
+	int wholes = shape.wholes, ranges = shape.ranges;
+
+	for (size_t i = 0; i < c->members.size(); i++) {
+		member *m = &c->members[i];
+		int rc;
+
+		*m = member();
+		m->all = c;
+		m->number = static_cast<int>(i);
+		if (wholes && (i % 2 == 0 || !ranges)) {
+			wholes--;
+			rc = mirror_register(c->list, &m->m, &crowd_ops);
+		} else {
+			ranges--;
+			/* Not in order of address. */
+			rc = mirror_register_range(c->list, &m->m, &crowd_ops, 0, 1 + 7 * i % 100);
+		}
+		if (rc)
+			bail_out("mirror_register");
+		mirror_read_begin(&m->m);
+	}
+}
+
+/* What the contract says of one bracket that was interrupted so. */
+bool called_as_promised(const crowd &c)
+{
+	bool good = true;
+
+	for (const member &m : c.members) {
+		int i = m.number, k = c.who, starts, ends, least_finishes = 0, most_finishes;
+		bool nested = c.nests >= 0;
+
+		switch (c.where) {
+		case START:
+			starts = i <= k;
+			ends = most_finishes = i < k;
+			break;
+		case FINISH:
+			starts = ends = 1;
+			least_finishes = i <= k;
+			most_finishes = 1;
+			break;
+		case DONE_IN_START:
+			/* The others are told of what they have started, and of nothing else. */
+			starts = i <= k ? 1 : m.starts - (nested && i <= c.nests);
+			ends = i == k ? 0 : starts;
+			most_finishes = starts;
+			break;
+		default:
+			starts = ends = least_finishes = most_finishes = 1;
+			break;
+		}
+		/* The bracket around it: its start ends by the exception in that callback. */
+		starts += nested && i <= c.nests;
+		ends += nested && i < c.nests && !m.gone;
+		most_finishes += nested && i < c.nests;
+		good &= m.starts == starts && m.ends == ends && m.finishes >= least_finishes &&
+			m.finishes <= most_finishes;
+		if (m.starts != starts || m.ends != ends || m.finishes < least_finishes || m.finishes > most_finishes)
+			diag("mirror %d: %d starts, not %d; %d ends, not %d; %d finishes, not %d to %d", i, m.starts,
+			     starts, m.ends, ends, m.finishes, least_finishes, most_finishes);
+	}
+	return good;
+}
+
+/* The nested bracket, if any, is published by the mirror in front of the middle, and the middle one throws in it. */
+void test_crowd(const char *name, const mirror_sync *sync, unsigned flags, const shape &shape, place where, bool nested)
+{
+	crowd c(static_cast<size_t>(shape.wholes + shape.ranges));
+	mirror_range r = mirror_range();
+	mirror_list_stats before, after;
+	uint64_t calls = 0, seq;
+	bool thrown, fills = true, gone = true, goes_on = true;
+	std::string text = std::string(nested ? "a nested bracket, " : "") + place_names[where] + ", " + shape.name +
+			   ", " + name;
+	const char *what = text.c_str();
+
+	r.end = 1;
+	c.list = list_new(sync, flags);
+	crowd_join(&c, shape);
+	c.where = where;
+	c.who = static_cast<int>(c.members.size() / 2);
+	if (nested) {
+		c.nests = c.who - 1;
+		c.throws_at_depth = 1;
+	}
+	before = stats_of(c.list);
+	thrown = throws([&] {
+		if (!mirror_invalidate_range_start(c.list, &r))
+			mirror_invalidate_range_end(c.list, &r);
+	});
+	after = stats_of(c.list);
+	ok(thrown && c.thrown, "an exception reaches the publisher (%s)", what);
+	ok(called_as_promised(c), "... and each mirror got what the contract says (%s)", what);
+	for (const member &m : c.members)
+		calls += static_cast<uint64_t>(m.starts + m.finishes + m.ends);
+	is_int(static_cast<intmax_t>(after.callbacks - before.callbacks), static_cast<intmax_t>(calls),
+	       "... each call was counted (%s)", what);
+	for (member &m : c.members)
+		if (!m.gone) {
+			fills &= mirror_read_try_begin(&m.m, &seq);
+			fills &= !mirror_read_retry(&m.m, mirror_read_begin(&m.m));
+		}
+	ok(fills, "M12: ... no bracket counts as open (%s)", what);
+	for (member &m : c.members)
+		m.starts = m.finishes = m.ends = 0;
+	c.nests = -1;
+	goes_on = mirror_invalidate_range(c.list, 0, 1) == 0;
+	for (const member &m : c.members)
+		goes_on &= m.gone || (m.starts == 1 && m.finishes == 1 && m.ends == 1);
+	ok(goes_on, "... the next bracket calls all of them (%s)", what);
+	for (member &m : c.members)
+		gone &= m.gone || mirror_unregister_timeout(&m.m, 5000000000) == 0;
+	ok(gone, "... all can be unregistered (%s)", what);
+	is_int(mirror_list_destroy(c.list), 0, "... and the list destroyed: no section is open (%s)", what);
+}
+
+void test_crowds(const char *name, const mirror_sync *sync, unsigned flags)
+{
+	for (const shape &shape : shapes)
+		for (int where = START; where < NOWHERE; where++)
+			for (int nested = 0; nested < 2; nested++)
+				/* Over a lock no callback may unregister. */
+				if (sync->kind == MIRROR_SYNC_GRACE_PERIOD || where < DONE_IN_START)
+					test_crowd(name, sync, flags, shape, static_cast<place>(where), nested);
+}
+
 } // namespace
 
 int main()
@@ -177,5 +433,9 @@ int main()
 	test("srcu, full fences", &mirror_sync_srcu, MIRROR_LIST_FULL_FENCE);
 	test("srcu, domain drain", &mirror_sync_srcu, MIRROR_LIST_DRAIN_DOMAIN);
 	test("rwsem", &mirror_sync_rwsem, 0);
+	test_crowds("srcu", &mirror_sync_srcu, 0);
+	test_crowds("srcu, full fences", &mirror_sync_srcu, MIRROR_LIST_FULL_FENCE);
+	test_crowds("srcu, domain drain", &mirror_sync_srcu, MIRROR_LIST_DRAIN_DOMAIN);
+	test_crowds("rwsem", &mirror_sync_rwsem, 0);
 	return done_testing();
 }
