@@ -16,14 +16,11 @@
 #include <string.h>
 
 #include "../comparators/comparators.h"
+#include "../comparators/plain.h"
 #include "../measure/spin.h"
 #include "../report/summary.h"
 #include "../report/units.h"
 #include "question.h"
-
-struct object {
-	struct mirror mirror;
-} __attribute__((__aligned__(64)));
 
 static _Thread_local uint64_t nr_callbacks;
 /* Of all threads, each adding once per batch: a share of a nanosecond per bracket. */
@@ -70,7 +67,8 @@ static const struct mirror_ops ops_that_work = {
 
 static void operation(struct measure *m, unsigned index, unsigned n, bool measured)
 {
-	struct mirror_list *list = m->arg;
+	/* A copy, so that which kind of list it is stays in a register. */
+	const struct bench_list list = *(const struct bench_list *)m->arg;
 	struct mirror_range range = {
 		.start = ((uint64_t)index + 1) << 20,
 		.end = (((uint64_t)index + 1) << 20) + 4096,
@@ -79,8 +77,8 @@ static void operation(struct measure *m, unsigned index, unsigned n, bool measur
 
 	nr_callbacks = 0;
 	for (unsigned i = 0; i < n; i++) {
-		if (mirror_invalidate_range_start(list, &range) == 0)
-			mirror_invalidate_range_end(list, &range);
+		if (bench_start(&list, &range) == 0)
+			bench_end(&list, &range);
 		bench_quiescent(m->comparator);
 	}
 	if (measured)
@@ -100,7 +98,7 @@ static unsigned batch_of(const struct bench_case *c)
 }
 
 static int measure(const struct bench_case *c, const struct bench_comparator *comparator,
-		   struct mirror_list *list, json_t *metrics)
+		   struct bench_list *list, json_t *metrics)
 {
 	struct measure m = {
 		.comparator = comparator,
@@ -135,27 +133,27 @@ static int measure(const struct bench_case *c, const struct bench_comparator *co
 
 int throughput_run(const struct bench_case *c, const struct bench_comparator *comparator, json_t *metrics)
 {
-	struct object *objects = aligned_alloc(64, (size_t)c->mirrors * sizeof(*objects));
-	struct mirror_list *list;
+	struct bench_mirror *mirrors = bench_calloc((size_t)c->mirrors * sizeof(mirrors[0]));
+	struct bench_list list;
 	int err;
 
-	if (!objects)
+	if (!mirrors)
 		return -ENOMEM;
-	err = bench_list_create(&list, comparator);
+	err = bench_list_open(&list, comparator);
 	if (err)
 		goto out;
 	for (int i = 0; i < c->mirrors && !err; i++)
-		err = mirror_register(list, &objects[i].mirror, c->callback_ns ? &ops_that_work : &ops);
+		err = bench_register(&list, &mirrors[i], c->callback_ns ? &ops_that_work : &ops);
 	if (!err)
-		err = measure(c, comparator, list, metrics);
+		err = measure(c, comparator, &list, metrics);
 	/* A thread that hangs still uses all of it. */
 	if (err == -ETIMEDOUT)
 		return err;
 	for (int i = 0; i < c->mirrors; i++)
-		mirror_unregister(&objects[i].mirror);
-	mirror_list_destroy(list);
+		bench_unregister(&list, &mirrors[i]);
+	bench_list_close(&list);
 out:
-	free(objects);
+	free(mirrors);
 	return err;
 }
 
