@@ -188,7 +188,12 @@ static const struct report_goal goals[] = {
 };
 
 static const struct report_headline headline = {
-	.columns = { COLUMN(NS, "p99 behind a\n10 ms callback", "unregister_p99_ns") },
+	.columns = { COLUMN(NS, "p99 of an unregister behind\nanother's 10 ms callback", "unregister_p99_ns") },
+	.panels = {
+		{ .title = "An unregister behind another mirror's callback of 10 ms", .axis = "p99",
+		  .metric = "unregister_p99_ns" },
+		{ .title = NULL },
+	},
 };
 
 static const struct report_question report = {

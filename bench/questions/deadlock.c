@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "../comparators/comparators.h"
+#include "../comparators/families.h"
 #include "../measure/witness.h"
 #include "../report/summary.h"
 #include "../report/units.h"
@@ -284,7 +285,7 @@ static size_t name_those(const json_t *results, bool that_hang, char *text, size
 		bool hangs = summary_count(results, name, NULL, names[i], "verdict", "deadlocks") > 0;
 
 		if (all > 0 && hangs == that_hang)
-			those[n++] = names[i];
+			those[n++] = comparator_label(names[i]);
 	}
 	for (size_t i = 0; i < n; i++)
 		text_add(text, size, "%s%s", i == 0 ? "" : i + 1 == n ? " and " : ", ", those[i]);

@@ -324,9 +324,19 @@ static const struct report_table tables[] = {
 	{ .title = NULL },
 };
 
+/* The mirrors have a start callback alone, as a handler of UCX is called once. */
+static const struct report_goal goals[] = {
+	{ .cases = "scene=dispatch,publishers=1,mirrors=1", .comparator = "srcu", .metric = "publish_ns", .base = "ucm",
+	  .bound = 1.1, .words = "a publication, relative to UCX's dispatcher (the aim is 1)" },
+	{ .cases = "scene=dispatch,publishers=2,mirrors=1", .comparator = "srcu", .metric = "publish_ns", .base = "ucm",
+	  .bound = 0.5, .words = "a publication, relative to UCX's dispatcher" },
+	{ .words = NULL },
+};
+
 static const struct report_question report = {
 	.name = "outside",
 	.tables = tables,
+	.goals = goals,
 };
 
 const struct bench_question question_outside = {

@@ -160,15 +160,6 @@ static void title_of(const json_t *results, const char *case_name, char *text, s
 		text_add(text, size, "Busy: %d publisher%s", publishers, publishers == 1 ? "" : "s");
 }
 
-/* The busy case is the last. */
-static const char *headline_case(const json_t *results)
-{
-	static const char *cases[SUMMARY_MAX_CASES];
-	size_t nr_cases = summary_cases(results, name, cases);
-
-	return nr_cases > 0 ? cases[nr_cases - 1] : NULL;
-}
-
 static const struct report_table tables[] = {
 	{ .title_of = title_of, .columns = {
 		COLUMN(NS, "p50", "unregister_p50_ns"),
@@ -193,17 +184,11 @@ static const struct report_goal goals[] = {
 	{ .words = NULL },
 };
 
-static const struct report_headline headline = {
-	.case_of = headline_case,
-	.columns = { COLUMN(NS, "unregister\np50, busy", "unregister_p50_ns") },
-};
-
 static const struct report_question report = {
 	.name = name,
 	.tables = tables,
 	.figure = &figure,
 	.goals = goals,
-	.headline = &headline,
 };
 
 const struct bench_question question_unregister = {
