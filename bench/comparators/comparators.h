@@ -65,6 +65,9 @@ extern const struct bench_comparator ranges_ucs;
 
 extern const struct bench_comparator outside_srcu;
 extern const struct bench_comparator outside_rwsem;
+extern const struct bench_comparator outside_bare;
+extern const struct bench_comparator outside_list_rwlock;
+extern const struct bench_comparator outside_list_urcu;
 extern const struct bench_comparator outside_ucm;
 extern const struct bench_comparator outside_ucs_rcache;
 

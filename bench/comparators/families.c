@@ -30,7 +30,7 @@ enum family comparator_family(const char *name)
 const char *family_words(enum family family)
 {
 	static const char *const words[NR_FAMILIES] = {
-		"nothing that synchronises", "libmirror", "other RCU and epochs", "locks and shared counters", "other designs",
+		"without synchronisation", "libmirror", "other RCU and epochs", "locks and shared counters", "other designs",
 		"your own list",
 	};
 
@@ -40,11 +40,11 @@ const char *family_words(enum family family)
 static const struct {
 	const char *name, *words;
 } headline[] = {
-	{ "srcu", "libmirror (srcu)" },
-	{ "rwsem", "the design of the old HMM (rwsem)" },
-	{ "list-rwlock", "your own list, pthread rwlock (list-rwlock)" },
-	{ "list-urcu", "your own list, liburcu (list-urcu)" },
-	{ "bare", "the limit: a bare loop, no library (bare)" },
+	{ "srcu", "srcu: libmirror" },
+	{ "rwsem", "rwsem: the old HMM's design" },
+	{ "list-rwlock", "list-rwlock: your own list" },
+	{ "list-urcu", "list-urcu: your own list" },
+	{ "bare", "bare: the limit" },
 };
 
 enum { NR_HEADLINE = sizeof(headline) / sizeof(headline[0]) };

@@ -188,9 +188,9 @@ static const struct report_goal goals[] = {
 };
 
 static const struct report_headline headline = {
-	.columns = { COLUMN(NS, "p99 of an unregister behind\nanother's 10 ms callback", "unregister_p99_ns") },
+	.columns = { COLUMN(NS, "unregister behind\n10 ms call p99", "unregister_p99_ns") },
 	.panels = {
-		{ .title = "An unregister behind another mirror's callback of 10 ms", .axis = "p99",
+		{ .title = "An unregister behind a callback of 10 ms", .axis = "p99",
 		  .metric = "unregister_p99_ns" },
 		{ .title = NULL },
 	},

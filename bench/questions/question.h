@@ -63,6 +63,7 @@ extern const struct bench_question question_call;
 extern const struct bench_question question_callbacks;
 extern const struct bench_question question_counts;
 extern const struct bench_question question_deadlock;
+extern const struct bench_question question_fences;
 extern const struct bench_question question_grace_period;
 extern const struct bench_question question_memory;
 extern const struct bench_question question_noise;

@@ -8,6 +8,7 @@ const struct bench_question *const bench_questions[] = {
 	&question_throughput,
 	&question_noise,
 	&question_callbacks,
+	&question_fences,
 	&question_trap,
 	&question_unregister,
 	&question_replay,

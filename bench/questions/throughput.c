@@ -222,7 +222,7 @@ static bool note(const json_t *results, char *text, size_t size)
 {
 	text[0] = '\0';
 	if (headline_case(results))
-		text_add(text, size, "a bracket is a start and an end, with both callbacks of each mirror");
+		text_add(text, size, "M/s: millions of brackets a second, a start and an end with both callbacks of each mirror");
 	return text[0] != '\0';
 }
 
@@ -369,16 +369,16 @@ static const struct report_goal goals[] = {
 static const struct report_headline headline = {
 	.case_of = headline_case,
 	.columns = {
-		CASE_COLUMN(RATE, "M brackets/s:\n1 mirror, 1 publisher", speed, "publishers=1,mirrors=1"),
-		CASE_COLUMN(RATE, "1 mirror,\n2 publishers", speed, "publishers=2,mirrors=1"),
-		CASE_COLUMN(RATE, "16 mirrors,\n1 publisher", speed, "publishers=1,mirrors=16"),
-		CASE_COLUMN(RATE, "16 mirrors,\n2 publishers", speed, "publishers=2,mirrors=16"),
+		CASE_COLUMN(RATE, "1 mirror M/s,\n1 publisher", speed, "publishers=1,mirrors=1"),
+		CASE_COLUMN(RATE, "1 mirror M/s,\n2 publishers", speed, "publishers=2,mirrors=1"),
+		CASE_COLUMN(RATE, "16 mirrors M/s,\n1 publisher", speed, "publishers=1,mirrors=16"),
+		CASE_COLUMN(RATE, "16 mirrors M/s,\n2 publishers", speed, "publishers=2,mirrors=16"),
 	},
 	.panels = {
-		{ .title = "Speed: 1 mirror", .axis = "1 mirror", .metric = speed, .marks = {
+		{ .title = "1 mirror", .axis = "brackets", .metric = speed, .marks = {
 			{ "publishers=1,mirrors=1", "1 publisher" }, { "publishers=2,mirrors=1", "2 publishers" },
 		} },
-		{ .title = "Speed: 16 mirrors", .axis = "16 mirrors", .metric = speed, .marks = {
+		{ .title = "16 mirrors", .axis = "brackets", .metric = speed, .marks = {
 			{ "publishers=1,mirrors=16", "1 publisher" }, { "publishers=2,mirrors=16", "2 publishers" },
 		} },
 		{ .title = NULL },

@@ -263,7 +263,6 @@ static bool write_figure(const json_t *results, const struct report_question *q,
 {
 	char id[96];
 
-	set_ranges(drawing, q && q->figure && q->figure->own_axes);
 	for (size_t i = 0; i < drawing->nr_panels; i++) {
 		snprintf(id, sizeof(id), "%s-%zu", name, i);
 		drawing->svgs[drawing->nr_svgs] = panel_rows_svg(&drawing->panels[i], id);
@@ -297,6 +296,7 @@ bool figure_html(const struct report *report, const char *question, FILE *out)
 		described_panels(report->results, q, drawing);
 	else
 		any_panels(report->results, question, q ? q->less_is_better : NULL, drawing);
+	set_ranges(drawing, q && q->figure && q->figure->own_axes);
 	any = write_figure(report->results, q, question, q && q->figure ? q->figure->caption : NULL, drawing, out);
 	free(drawing);
 	return any;
@@ -310,6 +310,8 @@ bool figure_summary_html(const struct report *report, FILE *out)
 	if (!drawing)
 		return false;
 	summary_panels(report, drawing);
+	/* Its panels are of different questions. */
+	set_ranges(drawing, true);
 	any = write_figure(report->results, NULL, "summary", report->summary_caption, drawing, out);
 	free(drawing);
 	return any;
