@@ -41,9 +41,9 @@ static const struct {
 	const char *name, *words;
 } headline[] = {
 	{ "srcu", "srcu: libmirror" },
-	{ "rwsem", "rwsem: the old HMM's design" },
-	{ "list-rwlock", "list-rwlock: your own list" },
-	{ "list-urcu", "list-urcu: your own list" },
+	{ "rwsem", "rwsem: old HMM" },
+	{ "list-rwlock", "list-rwlock: your own" },
+	{ "list-urcu", "list-urcu: your own" },
 	{ "bare", "bare: the limit" },
 };
 

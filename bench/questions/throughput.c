@@ -369,10 +369,10 @@ static const struct report_goal goals[] = {
 static const struct report_headline headline = {
 	.case_of = headline_case,
 	.columns = {
-		CASE_COLUMN(RATE, "1 mirror M/s,\n1 publisher", speed, "publishers=1,mirrors=1"),
-		CASE_COLUMN(RATE, "1 mirror M/s,\n2 publishers", speed, "publishers=2,mirrors=1"),
-		CASE_COLUMN(RATE, "16 mirrors M/s,\n1 publisher", speed, "publishers=1,mirrors=16"),
-		CASE_COLUMN(RATE, "16 mirrors M/s,\n2 publishers", speed, "publishers=2,mirrors=16"),
+		CASE_COLUMN(RATE, "M/s: 1 mirror,\n1 publisher", speed, "publishers=1,mirrors=1"),
+		CASE_COLUMN(RATE, "1 mirror,\n2 publishers", speed, "publishers=2,mirrors=1"),
+		CASE_COLUMN(RATE, "16 mirrors,\n1 publisher", speed, "publishers=1,mirrors=16"),
+		CASE_COLUMN(RATE, "16 mirrors,\n2 publishers", speed, "publishers=2,mirrors=16"),
 	},
 	.panels = {
 		{ .title = "1 mirror", .axis = "brackets", .metric = speed, .marks = {
