@@ -188,7 +188,7 @@ static const struct report_goal goals[] = {
 };
 
 static const struct report_headline headline = {
-	.columns = { COLUMN(NS, "unregister\nbehind it p99", "unregister_p99_ns") },
+	.columns = { COLUMN(NS, "unregister\np99 beside it", "unregister_p99_ns") },
 	.panels = {
 		{ .title = "An unregister behind a callback of 10 ms", .axis = "p99",
 		  .metric = "unregister_p99_ns" },

@@ -370,21 +370,6 @@ static int plan_primitives(const struct bench_config *config, struct bench_plan 
 	return err ? err : bench_plan_add(plan, &question_primitive_counts, &c);
 }
 
-static const struct bench_comparator *const primitives[] = {
-	&primitive_usrcu,
-	&primitive_usrcu_full_fence,
-#ifdef HAVE_URCU
-	&primitive_urcu_memb,
-	&primitive_urcu_bp,
-#endif
-#ifdef HAVE_CK
-	&primitive_ck_epoch,
-#endif
-	&primitive_pthread_rwlock,
-	&primitive_shared_counter,
-	NULL,
-};
-
 const struct bench_question question_counts = {
 	.report = &report_counts,
 	.title = "What decides how a list scales beyond the CPUs that are here?",
@@ -411,7 +396,7 @@ const struct bench_question question_primitive_counts = {
 		"The same counts for one empty section, compared with another thread's section, and for one grace period "
 		"while no reader is in a section, compared with all that the other thread does.",
 	.exact = true,
-	.comparators = primitives,
+	.comparators = section_comparators,
 	.plan = plan_primitives,
 	.leaves_out = refused,
 	.run = run_primitive,

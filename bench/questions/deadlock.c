@@ -330,7 +330,7 @@ static const struct report_figure figure = {
 };
 
 static const struct report_headline headline = {
-	.columns = { OWN_COLUMN("three-thread\ndeadlock", "verdict", verdict_cell) },
+	.columns = { OWN_COLUMN("3-thread\ndeadlock", "verdict", verdict_cell) },
 };
 
 static const struct report_question report = {

@@ -82,6 +82,9 @@ extern const struct bench_question question_unregister;
 int throughput_run(const struct bench_case *c, const struct bench_comparator *comparator, json_t *metrics);
 uint64_t throughput_share_ns(const struct bench_config *config);
 
+/* Sections of each library: section measures them, primitive-counts counts them; ends with NULL. */
+extern const struct bench_comparator *const section_comparators[];
+
 /* ---- the plan of a run ---- */
 
 enum { BENCH_MAX_LIST = 32 };

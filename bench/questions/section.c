@@ -68,7 +68,7 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 	return bench_plan_add(plan_, &question_section, &c);
 }
 
-static const struct bench_comparator *const comparators[] = {
+const struct bench_comparator *const section_comparators[] = {
 	&primitive_usrcu,
 	&primitive_usrcu_full_fence,
 #ifdef HAVE_URCU
@@ -119,7 +119,7 @@ const struct bench_question question_section = {
 		"reader. Lower is better. With every CPU reading, what has risen over one reader is what readers do to "
 		"each other. Read sides are inlined as each library offers it; the call through a shared library that "
 		"others pay is not in it.",
-	.comparators = comparators,
+	.comparators = section_comparators,
 	.plan = plan,
 	.run = run,
 };

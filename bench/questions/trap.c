@@ -379,7 +379,7 @@ static const struct report_figure figure = {
 };
 
 static const struct report_headline headline = {
-	.columns = { COLUMN(NS, "p99.9 behind\n10 ms callback", "latency_p99_9_ns") },
+	.columns = { COLUMN(NS, "p99.9 beside\n10 ms callback", "latency_p99_9_ns") },
 	.panels = {
 		{ .title = "A publisher behind a callback of 10 ms and an unregister", .axis = "p99.9 since due",
 		  .metric = "latency_p99_9_ns" },
