@@ -2,8 +2,9 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * The comparators: of mirror lists in sync_*.c, lists without libmirror in plain_*.c, primitives in prim_*.c, indexes of
- * ranges in ranges_*.c, outside systems in outside_*.c.  comparators.c and the questions name those that this build has.
+ * The comparators: of mirror lists in sync_*.c, lists without libmirror in plain_*.c, primitives in prim_*.c, indexes
+ * of ranges in ranges_*.c, outside systems in outside_*.c.  comparators.c and the questions name those that this build
+ * has.
  */
 #ifndef BENCH_COMPARATORS_H
 #define BENCH_COMPARATORS_H
@@ -16,7 +17,10 @@ struct bench_absent {
 	const char *why;
 };
 
-/* What mirror lists are compared over and with, in the order of the report.  Both end: with NULL, and with a name of NULL. */
+/*
+ * What mirror lists are compared over and with, in the order of the report.  Both end: with NULL, and with a name of
+ * NULL.
+ */
 extern const struct bench_comparator *const bench_comparators[];
 extern const struct bench_absent bench_absent[];
 

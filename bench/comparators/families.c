@@ -30,8 +30,8 @@ enum family comparator_family(const char *name)
 const char *family_words(enum family family)
 {
 	static const char *const words[NR_FAMILIES] = {
-		"without synchronisation", "libmirror", "other RCU and epochs", "locks and shared counters", "other designs",
-		"your own list",
+		"without synchronisation", "libmirror", "other RCU and epochs", "locks and shared counters",
+		"other designs", "your own list",
 	};
 
 	return words[family];

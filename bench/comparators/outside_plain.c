@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 libmirror contributors */
 /* SPDX-License-Identifier: MIT */
 
-/* The lists without libmirror beside the outside systems, as dispatchers: a publication is a bracket of a plain list. */
+/* Lists without libmirror beside the outside systems, as dispatchers: a publication is a bracket of a plain list. */
 #include "comparators.h"
 
 #include <errno.h>

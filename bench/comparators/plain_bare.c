@@ -84,7 +84,8 @@ static const struct plain_list plain = { create, destroy, add, remove_mirror, st
 
 const struct bench_comparator comparator_bare = {
 	.name = "bare",
-	.about = "a bare loop over an array of the mirrors, without any library or lock, that does not change: the limit",
+	.about = "a bare loop over an array of the mirrors that does not change, without any library or lock: "
+		 "the limit",
 	.plain = &plain,
 	.list_is_frozen = true,
 };

@@ -103,8 +103,8 @@ static const struct plain_list plain = { create, destroy, add, remove_mirror, st
 
 const struct bench_comparator comparator_list_rwlock = {
 	.name = "list-rwlock",
-	.about = "without libmirror, as users write it: a linked list with a range check, a pthread_rwlock held from start "
-		 "to end",
+	.about = "without libmirror, as users write it: a linked list with a range check, a pthread_rwlock held from "
+		 "start to end",
 	.library = "C library",
 	.plain = &plain,
 };

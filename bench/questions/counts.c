@@ -168,7 +168,8 @@ static void work(struct asked *asked, unsigned index, bool marked)
 static void brew_storm(struct asked *asked, unsigned index)
 {
 	for (int i = 0; i < 500; i++) {
-		if (bench_register(&asked->list, &asked->comers[index], &ops) || bench_unregister(&asked->list, &asked->comers[index]))
+		if (bench_register(&asked->list, &asked->comers[index], &ops) ||
+		    bench_unregister(&asked->list, &asked->comers[index]))
 			abort();
 		for (int k = 0; k < 100; k++)
 			if (bracket(asked, index, -1))

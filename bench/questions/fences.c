@@ -118,7 +118,8 @@ static int measure(struct fences *fences, const struct bench_case *c, const stru
 	if (!err)
 		err = fences->error;
 	if (!err)
-		json_object_set_new(metrics, "ns_per_bracket", json_real((double)fences->took_ns / (double)fences->nr_brackets));
+		json_object_set_new(metrics, "ns_per_bracket",
+				    json_real((double)fences->took_ns / (double)fences->nr_brackets));
 	return err;
 }
 

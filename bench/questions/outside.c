@@ -349,9 +349,9 @@ const struct bench_question question_outside = {
 	.title = "How do systems that do this job today compare, as they are?",
 	.how_to_read =
 		"dispatch: the time that one publication takes a publisher whose subscribers all hear of everything; less "
-		"is better. libmirror's, and a list of your own, has two passes, start and end, of which the second calls nobody "
-		"here; UCX's has one. behind: how long it takes to take out a subscriber while the callback of another sleeps 10 ms. "
-		"cache: a region is looked up, which enters it, and its memory is published as gone; 'dropped on return' is "
+		"is better. libmirror's, and a list of your own, has two passes, start and end, of which the second calls "
+		"nobody here; UCX's has one. behind: how long it takes to take out a subscriber while the callback of another "
+		"sleeps 10 ms. cache: a region is looked up, which enters it, and its memory is published as gone; 'dropped on return' is "
 		"how often the region had been deregistered when the publication returned: 1 is always, 0 is never, and "
 		"then a device may still use the memory. A miss is a publication of memory that nobody caches, among 1000 "
 		"cached regions.",

@@ -404,8 +404,8 @@ const struct bench_question question_trap = {
 		"invalidation due every 20 microseconds; latency counts from when it was due, and what fell due "
 		"while one was stuck is counted too, so waiting hides nothing. Lower is better. A sync that makes "
 		"publishers queue behind the waiting unregister shows the callback's 10 ms. 'bare' and 'no-sync' run "
-		"without the unregister, since their lists may not change: they are the noise of the machine. Whenever the machine takes "
-		"the CPU from the publisher, hundreds of invalidations are late at once; 'typical worst' is free of "
+		"without the unregister, since their lists may not change: they are the noise of the machine. Whenever the machine "
+		"takes the CPU from the publisher, hundreds of invalidations are late at once; 'typical worst' is free of "
 		"that: the worst latency of each 10 ms round, and of those the median.",
 	.plan = plan,
 	.run = run,

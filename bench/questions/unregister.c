@@ -198,8 +198,8 @@ const struct bench_question question_unregister = {
 		"One thread registers a mirror and unregisters it again; the time of each unregister is taken. "
 		"Idle: nobody else uses the list (publishers=0). Busy: the other CPUs publish without a pause, to "
 		"this mirror too. Lower is better. Syncs built on membarrier(2) pay here for publishers that use "
-		"no fence. The publishers' own speed meanwhile is in the table. 'bare' and 'no-sync' are left out, since their lists "
-		"may not change.",
+		"no fence. The publishers' own speed meanwhile is in the table. 'bare' and 'no-sync' are left out, since their "
+		"lists may not change.",
 	.plan = plan,
 	.leaves_out = leaves_out,
 	.run = run,

@@ -69,7 +69,8 @@ static void name_mark(struct panel *panel, int m, const char *words)
 	static const char *const looks[PANEL_MAX_MARKS] = { "full", "open", "cross" };
 	size_t used = strlen(panel->axis);
 
-	snprintf(panel->axis + used, sizeof(panel->axis) - used, "%s%s (%s)", m ? ", " : used ? ": " : "", words, looks[m]);
+	snprintf(panel->axis + used, sizeof(panel->axis) - used, "%s%s (%s)",
+		 m ? ", " : used ? ": " : "", words, looks[m]);
 }
 
 static void described_panels(const json_t *results, const struct report_question *q, struct drawing *drawing)
@@ -148,8 +149,8 @@ static void any_panels(const json_t *results, const char *question, const char *
 	}
 }
 
-static void summary_panel(const json_t *results, const struct report_question *q, const struct report_headline_panel *shown,
-			  const char *headline_case, struct panel *panel)
+static void summary_panel(const json_t *results, const struct report_question *q,
+			  const struct report_headline_panel *shown, const char *headline_case, struct panel *panel)
 {
 	*panel = (struct panel){ .kind = metric_kind(shown->metric) };
 	snprintf(panel->title, sizeof(panel->title), "%s", shown->title);

@@ -15,7 +15,7 @@ enum { REPORT_FEW = 8 };
 /** report_tables - those of one question; the caller frees each; returns how many */
 size_t report_tables(const struct report *report, const char *question, struct table **tables);
 
-/** report_headline_rows - which of @question's comparators small tables and figures show, in their order; returns how many */
+/** report_headline_rows - the comparators of @question that small tables and figures show, in order; returns how many */
 size_t report_headline_rows(const json_t *results, const char *question, const char **names);
 
 /** report_headline_table - one small table over all questions, for README and summary; the caller frees it */

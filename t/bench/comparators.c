@@ -218,7 +218,8 @@ static void test_comparator(const struct bench_comparator *comparator)
 	if (wrong)
 		diag("%s", wrong);
 	if (!comparator->list_is_frozen)
-		ok(!returns_too_early(comparator), "%s: an unregister waits for the mirror's callback", comparator->name);
+		ok(!returns_too_early(comparator), "%s: an unregister waits for the mirror's callback",
+		   comparator->name);
 	if (comparator->thread_teardown)
 		comparator->thread_teardown();
 }
