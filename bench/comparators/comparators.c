@@ -12,7 +12,8 @@
 #include <string.h>
 
 const struct bench_comparator *const bench_comparators[] = {
-	&comparator_none,
+	&comparator_bare,
+	&comparator_no_sync,
 	&comparator_srcu,
 	&comparator_srcu_full_fence,
 	&comparator_srcu_domain,
@@ -35,12 +36,16 @@ const struct bench_comparator *const bench_comparators[] = {
 	&comparator_ck_brlock,
 	&comparator_ck_bytelock,
 #endif
+	&comparator_list_rwlock,
+#ifdef HAVE_URCU
+	&comparator_list_urcu,
+#endif
 	NULL,
 };
 
 const struct bench_absent bench_absent[] = {
 #ifndef HAVE_URCU
-	{ "urcu-memb, urcu-mb, urcu-bp, urcu-qsbr", "built without liburcu (Debian: liburcu-dev)" },
+	{ "urcu-memb, urcu-mb, urcu-bp, urcu-qsbr, list-urcu", "built without liburcu (Debian: liburcu-dev)" },
 #endif
 #ifndef HAVE_CK
 	{ "ck-epoch, ck-rwlock, ck-pflock, ck-brlock, ck-bytelock", "built without Concurrency Kit (Debian: libck-dev)" },

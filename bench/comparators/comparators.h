@@ -2,8 +2,9 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * The comparators: of mirror lists in sync_*.c, primitives in prim_*.c, indexes of ranges in ranges_*.c, outside systems
- * in outside_*.c.  comparators.c and the questions name those that this build has.
+ * The comparators: of mirror lists in sync_*.c, lists without libmirror in plain_*.c, primitives in prim_*.c, indexes
+ * of ranges in ranges_*.c, outside systems in outside_*.c.  comparators.c and the questions name those that this build
+ * has.
  */
 #ifndef BENCH_COMPARATORS_H
 #define BENCH_COMPARATORS_H
@@ -16,14 +17,21 @@ struct bench_absent {
 	const char *why;
 };
 
-/* What mirror lists are compared over, in the order of the report.  Both end: with NULL, and with a name of NULL. */
+/*
+ * What mirror lists are compared over and with, in the order of the report.  Both end: with NULL, and with a name of
+ * NULL.
+ */
 extern const struct bench_comparator *const bench_comparators[];
 extern const struct bench_absent bench_absent[];
 
 /** bench_list_create - an empty list over @comparator's sync; 0 or -errno, already reported */
 int bench_list_create(struct mirror_list **list, const struct bench_comparator *comparator);
 
-extern const struct bench_comparator comparator_none;
+extern const struct bench_comparator comparator_bare;
+extern const struct bench_comparator comparator_list_rwlock;
+extern const struct bench_comparator comparator_list_urcu;
+
+extern const struct bench_comparator comparator_no_sync;
 extern const struct bench_comparator comparator_srcu;
 extern const struct bench_comparator comparator_rwsem;
 extern const struct bench_comparator comparator_pthread_rwlock_readers;
@@ -64,6 +72,9 @@ extern const struct bench_comparator ranges_ucs;
 
 extern const struct bench_comparator outside_srcu;
 extern const struct bench_comparator outside_rwsem;
+extern const struct bench_comparator outside_bare;
+extern const struct bench_comparator outside_list_rwlock;
+extern const struct bench_comparator outside_list_urcu;
 extern const struct bench_comparator outside_ucm;
 extern const struct bench_comparator outside_ucs_rcache;
 

@@ -5,7 +5,6 @@
 #include "families.h"
 
 #include <fnmatch.h>
-#include <stddef.h>
 #include <string.h>
 
 enum family comparator_family(const char *name)
@@ -14,10 +13,11 @@ enum family comparator_family(const char *name)
 		const char *pattern;
 		enum family family;
 	} families[] = {
-		{ "none", FAMILY_NONE },
+		{ "bare", FAMILY_NONE }, { "no-sync", FAMILY_NONE }, { "none", FAMILY_NONE },
 		{ "srcu*", FAMILY_MIRROR }, { "usrcu*", FAMILY_MIRROR },
 		{ "urcu*", FAMILY_RCU }, { "ck-epoch*", FAMILY_RCU },
 		{ "ucx*", FAMILY_OTHER }, { "ucs*", FAMILY_OTHER }, { "ucm*", FAMILY_OTHER },
+		{ "list-*", FAMILY_OWN },
 		{ "*tree*", FAMILY_OTHER }, { "*array*", FAMILY_OTHER },
 	};
 
@@ -30,21 +30,40 @@ enum family comparator_family(const char *name)
 const char *family_words(enum family family)
 {
 	static const char *const words[NR_FAMILIES] = {
-		"no synchronisation", "libmirror", "other RCU and epochs", "locks and shared counters", "other designs",
+		"without synchronisation", "libmirror", "other RCU and epochs", "locks and shared counters",
+		"other designs", "your own list",
 	};
 
 	return words[family];
 }
 
-bool comparator_is_headline(const char *name)
-{
-	static const char *const headline[] = {
-		"none", "srcu", "urcu-memb", "urcu-qsbr", "ck-epoch", "rwsem", "pthread-mutex", "pthread-rwlock-readers",
-		"pthread-rwlock-writers", "ck-rwlock", "ucx", "ucm", "ucx-ucm",
-	};
+static const struct {
+	const char *name, *words;
+} headline[] = {
+	{ "srcu", "srcu: libmirror" },
+	{ "rwsem", "rwsem: old HMM" },
+	{ "list-rwlock", "list-rwlock: your own" },
+	{ "list-urcu", "list-urcu: your own" },
+	{ "bare", "bare: the limit" },
+};
 
-	for (size_t i = 0; i < sizeof(headline) / sizeof(headline[0]); i++)
-		if (strcmp(headline[i], name) == 0)
-			return true;
-	return false;
+enum { NR_HEADLINE = sizeof(headline) / sizeof(headline[0]) };
+
+const char *comparator_headline(size_t i)
+{
+	return i < NR_HEADLINE ? headline[i].name : NULL;
+}
+
+const char *comparator_words(const char *name)
+{
+	for (size_t i = 0; i < NR_HEADLINE; i++)
+		if (strcmp(headline[i].name, name) == 0)
+			return headline[i].words;
+	return name;
+}
+
+const char *comparator_label(const char *name)
+{
+	/* "faster than none" says the opposite of what it means. */
+	return strcmp(name, "none") == 0 ? "no-sync" : name;
 }

@@ -18,12 +18,15 @@
 #define NS_PER_MS 1000000ull
 #define NS_PER_S  1000000000ull
 
+struct plain_list;
+
 /** struct bench_comparator - one way of keeping walkers and changes of the list apart */
 struct bench_comparator {
 	const char *name;
 	const char *about;              /* half a sentence for the report */
 	const char *library;            /* the outside library and its version; NULL: none */
 	const struct mirror_sync *sync;
+	const struct plain_list *plain; /* a list without libmirror (comparators/plain.h); NULL: a mirror list */
 	unsigned list_flags;            /* MIRROR_LIST_... */
 	bool list_is_frozen;            /* the list must not change while others walk it */
 	const char *hangs_for_good;     /* why nothing would dissolve the three-thread deadlock; NULL: something does */

@@ -43,20 +43,14 @@ static bool sleeps(int tid)
 	return bracket && strncmp(bracket, ") S", 3) == 0;
 }
 
-const char *witness_look(struct witness *w, int round, struct mirror_list *list, struct mirror_range *range,
-			 uint64_t limit_ns)
+const char *witness_look(struct witness *w, int round, int (*probe)(void *arg), void *arg, uint64_t limit_ns)
 {
-	int err;
-
 	if (atomic_load(&w->calling) < round)
 		return NULL;
 	if (atomic_load(&w->returned) >= round)
 		return "returned";
-	err = mirror_invalidate_range_start(list, range);
-	if (err == -EAGAIN)
+	if (probe(arg) == -EAGAIN)
 		return "refused";
-	if (!err)
-		mirror_invalidate_range_end(list, range);
 	if (sleeps(atomic_load(&w->tid)) && atomic_load(&w->returned) < round)
 		return "asleep";
 	if (bench_now_ns() - atomic_load(&w->since_ns) > limit_ns)

@@ -36,12 +36,10 @@ void witness_leave(struct witness *w, int round);
 
 /**
  * witness_look - one look for a sign that the unregister of @round waits
- * @list:    what to invalidate in order to be refused
- * @range:   a range that is not blockable, and that no callback refuses
+ * @probe:   makes a bracket of a range that is not blockable and that no callback refuses; 0, or why it was refused
  * @limit_ns: the bound of the last sign
  * Return:   the sign's name, or NULL: none yet
  */
-const char *witness_look(struct witness *w, int round, struct mirror_list *list, struct mirror_range *range,
-			 uint64_t limit_ns);
+const char *witness_look(struct witness *w, int round, int (*probe)(void *arg), void *arg, uint64_t limit_ns);
 
 #endif /* BENCH_WITNESS_H */

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "../comparators/comparators.h"
+#include "../comparators/plain.h"
 #include "../comparators/primitives.h"
 #include "../measure/steps.h"
 #include "question.h"
@@ -44,9 +45,9 @@ struct asked {
 	const struct scene *scene;
 	/* Does operation @number of the scene; marked by the slot if the slot is not negative. */
 	int (*operate)(struct asked *asked, unsigned thread, unsigned number, int slot);
-	struct mirror_list *list;
-	struct mirror *standing;
-	struct mirror comers[NR_THREADS];
+	struct bench_list list;
+	struct bench_mirror *standing;
+	struct bench_mirror comers[NR_THREADS];
 	sem_t may_start[NR_THREADS], done, may_end;
 };
 
@@ -91,16 +92,16 @@ static int bracket(const struct asked *asked, unsigned thread, int slot)
 		.flags = MIRROR_RANGE_BLOCKABLE,
 	};
 	const struct bench_comparator *comparator = asked->comparator;
-	struct mirror_list *list = asked->list;
+	const struct bench_list list = asked->list;
 	int err;
 
 	/* As in the measured loops: on line while it only publishes, and quiescent after each bracket. */
 	if (comparator->thread_online)
 		comparator->thread_online();
 	begin(slot);
-	err = mirror_invalidate_range_start(list, &range);
+	err = bench_start(&list, &range);
 	if (!err)
-		mirror_invalidate_range_end(list, &range);
+		bench_end(&list, &range);
 	bench_quiescent(comparator);
 	end(slot);
 	if (comparator->thread_offline)
@@ -110,22 +111,22 @@ static int bracket(const struct asked *asked, unsigned thread, int slot)
 
 static int operate_list(struct asked *asked, unsigned thread, unsigned number, int slot)
 {
-	struct mirror *comer = &asked->comers[thread];
+	struct bench_mirror *comer = &asked->comers[thread];
 	int err;
 
 	if (number == 0)
 		return bracket(asked, thread, slot);
 	if (number == 1) {
 		begin(slot);
-		err = mirror_register(asked->list, comer, &ops);
+		err = bench_register(&asked->list, comer, &ops);
 		end(slot);
 		/* Where it is only registered, in order to be registered again. */
 		if (!err && asked->scene->nr_operations == 2)
-			err = mirror_unregister(comer);
+			err = bench_unregister(&asked->list, comer);
 		return err;
 	}
 	begin(slot);
-	err = mirror_unregister(comer);
+	err = bench_unregister(&asked->list, comer);
 	end(slot);
 	return err;
 }
@@ -167,7 +168,8 @@ static void work(struct asked *asked, unsigned index, bool marked)
 static void brew_storm(struct asked *asked, unsigned index)
 {
 	for (int i = 0; i < 500; i++) {
-		if (mirror_register(asked->list, &asked->comers[index], &ops) || mirror_unregister(&asked->comers[index]))
+		if (bench_register(&asked->list, &asked->comers[index], &ops) ||
+		    bench_unregister(&asked->list, &asked->comers[index]))
 			abort();
 		for (int k = 0; k < 100; k++)
 			if (bracket(asked, index, -1))
@@ -285,19 +287,19 @@ static int run_list(const struct bench_case *c, const struct bench_comparator *c
 	struct asked asked = { .comparator = comparator, .scene = scene_of(c), .operate = operate_list };
 	int err, nr = 0;
 
-	asked.standing = calloc((size_t)c->mirrors, sizeof(asked.standing[0]));
+	asked.standing = bench_calloc((size_t)c->mirrors * sizeof(asked.standing[0]));
 	if (!asked.standing)
 		return -ENOMEM;
-	err = bench_list_create(&asked.list, comparator);
+	err = bench_list_open(&asked.list, comparator);
 	if (err)
 		goto out;
 	for (; nr < c->mirrors && !err; nr += !err)
-		err = mirror_register(asked.list, &asked.standing[nr], &ops);
+		err = bench_register(&asked.list, &asked.standing[nr], &ops);
 	if (!err)
 		err = count(&asked, metrics);
 	while (nr > 0)
-		mirror_unregister(&asked.standing[--nr]);
-	mirror_list_destroy(asked.list);
+		bench_unregister(&asked.list, &asked.standing[--nr]);
+	bench_list_close(&asked.list);
 out:
 	free(asked.standing);
 	return err;
@@ -369,21 +371,6 @@ static int plan_primitives(const struct bench_config *config, struct bench_plan 
 	return err ? err : bench_plan_add(plan, &question_primitive_counts, &c);
 }
 
-static const struct bench_comparator *const primitives[] = {
-	&primitive_usrcu,
-	&primitive_usrcu_full_fence,
-#ifdef HAVE_URCU
-	&primitive_urcu_memb,
-	&primitive_urcu_bp,
-#endif
-#ifdef HAVE_CK
-	&primitive_ck_epoch,
-#endif
-	&primitive_pthread_rwlock,
-	&primitive_shared_counter,
-	NULL,
-};
-
 const struct bench_question question_counts = {
 	.report = &report_counts,
 	.title = "What decides how a list scales beyond the CPUs that are here?",
@@ -410,7 +397,7 @@ const struct bench_question question_primitive_counts = {
 		"The same counts for one empty section, compared with another thread's section, and for one grace period "
 		"while no reader is in a section, compared with all that the other thread does.",
 	.exact = true,
-	.comparators = primitives,
+	.comparators = section_comparators,
 	.plan = plan_primitives,
 	.leaves_out = refused,
 	.run = run_primitive,

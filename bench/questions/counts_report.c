@@ -34,10 +34,19 @@ static const struct report_figure figure = {
 	.caption = "Shared: writes to lines that another thread touches too. RMW: read-modify-writes.",
 };
 
+static const struct report_goal goals[] = {
+	{ .cases = "scene=bracket,mirrors=1", .comparator = "srcu", .metric = "instructions", .bound = 250,
+	  .unit = GOAL_NUMBER, .words = "instructions of a bracket" },
+	{ .cases = "scene=bracket,mirrors=16", .comparator = "srcu", .metric = "instructions", .bound = 1100,
+	  .unit = GOAL_NUMBER, .words = "instructions of a bracket" },
+	{ .words = NULL },
+};
+
 const struct report_question report_counts = {
 	.name = "counts",
 	.tables = tables,
 	.figure = &figure,
+	.goals = goals,
 	.less_is_better = less_is_better,
 };
 

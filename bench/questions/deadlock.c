@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "../comparators/comparators.h"
+#include "../comparators/families.h"
 #include "../measure/witness.h"
 #include "../report/summary.h"
 #include "../report/units.h"
@@ -111,15 +112,24 @@ static void thread_b(struct scene *scene)
 	scene->b_took_ns = bench_now_ns() - begun;
 }
 
+static int probe(void *arg)
+{
+	struct mirror_range range = { .start = C_START, .end = C_START + LENGTH };
+	struct scene *scene = arg;
+	int err = mirror_invalidate_range_start(scene->list, &range);
+
+	if (!err)
+		mirror_invalidate_range_end(scene->list, &range);
+	return err;
+}
+
 static void thread_c(struct scene *scene)
 {
-	struct mirror_range probe = { .start = C_START, .end = C_START + LENGTH };
-
 	pthread_mutex_lock(&scene->device_lock);
 	atomic_store(&scene->c_holds_lock, 1);
 	crew_wait(&scene->a_in_callback, 1);
 	for (unsigned turn = 0; !scene->sign; turn++) {
-		scene->sign = witness_look(&scene->witness, 1, scene->list, &probe, sign_limit_ns);
+		scene->sign = witness_look(&scene->witness, 1, probe, scene, sign_limit_ns);
 		crew_pause(turn);
 	}
 	scene->c_began_ns = bench_now_ns();
@@ -229,6 +239,8 @@ static int run(const struct bench_case *c, const struct bench_comparator *compar
 
 static const char *leaves_out(const struct bench_comparator *comparator)
 {
+	if (comparator->plain && !comparator->list_is_frozen)
+		return "its unregister has no time limit";
 	return comparator->list_is_frozen ? "its list must not change" : comparator->hangs_for_good;
 }
 
@@ -273,7 +285,7 @@ static size_t name_those(const json_t *results, bool that_hang, char *text, size
 		bool hangs = summary_count(results, name, NULL, names[i], "verdict", "deadlocks") > 0;
 
 		if (all > 0 && hangs == that_hang)
-			those[n++] = names[i];
+			those[n++] = comparator_label(names[i]);
 	}
 	for (size_t i = 0; i < n; i++)
 		text_add(text, size, "%s%s", i == 0 ? "" : i + 1 == n ? " and " : ", ", those[i]);
@@ -318,7 +330,7 @@ static const struct report_figure figure = {
 };
 
 static const struct report_headline headline = {
-	.columns = { OWN_COLUMN("three-thread\ndeadlock", "verdict", verdict_cell) },
+	.columns = { OWN_COLUMN("3-thread\ndeadlock", "verdict", verdict_cell) },
 };
 
 static const struct report_question report = {

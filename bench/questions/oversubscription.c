@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "../comparators/comparators.h"
+#include "../comparators/plain.h"
 #include "../measure/histogram.h"
 #include "../measure/topology.h"
 #include "question.h"
@@ -23,8 +24,8 @@
 enum { PER_CPU = 8, NR_STANDING = 16, BATCH = 64 };
 
 struct crowded {
-	struct mirror_list *list;
-	struct mirror standing[NR_STANDING], comer;
+	struct bench_list list;
+	struct bench_mirror standing[NR_STANDING], comer;
 	struct histogram unregisters;   /* written by thread 0 */
 	struct histogram *brackets;     /* one a publisher */
 	int error;                      /* thread 0's */
@@ -41,11 +42,11 @@ static const struct mirror_ops ops = { .size = sizeof(ops), .invalidate_range_st
 
 static void change(struct crowded *crowded, bool measured)
 {
-	int err = mirror_register(crowded->list, &crowded->comer, &ops);
+	int err = bench_register(&crowded->list, &crowded->comer, &ops);
 	uint64_t begun = bench_now_ns();
 
 	if (!err)
-		err = mirror_unregister(&crowded->comer);
+		err = bench_unregister(&crowded->list, &crowded->comer);
 	if (measured)
 		histogram_add(&crowded->unregisters, bench_now_ns() - begun);
 	if (err)
@@ -61,11 +62,12 @@ static void publish(struct measure *m, unsigned index, unsigned n, bool measured
 		.end = ((uint64_t)index << 20) + 4096,
 		.flags = MIRROR_RANGE_BLOCKABLE,
 	};
+	const struct bench_list list = crowded->list;
 	uint64_t begun = bench_now_ns(), ended;
 
 	for (unsigned i = 0; i < n; i++) {
-		if (mirror_invalidate_range_start(crowded->list, &range) == 0)
-			mirror_invalidate_range_end(crowded->list, &range);
+		if (bench_start(&list, &range) == 0)
+			bench_end(&list, &range);
 		bench_quiescent(m->comparator);
 		/* One reading of the clock ends a bracket and begins the next. */
 		ended = bench_now_ns();
@@ -118,7 +120,7 @@ static int measure(struct crowded *crowded, const struct bench_case *c, const st
 
 static int run(const struct bench_case *c, const struct bench_comparator *comparator, json_t *metrics)
 {
-	struct crowded *crowded = calloc(1, sizeof(*crowded));
+	struct crowded *crowded = bench_calloc(sizeof(*crowded));
 	int err = -ENOMEM, nr = 0;
 
 	if (!crowded)
@@ -126,19 +128,19 @@ static int run(const struct bench_case *c, const struct bench_comparator *compar
 	crowded->brackets = calloc((size_t)c->publishers, sizeof(crowded->brackets[0]));
 	if (!crowded->brackets)
 		goto out;
-	err = bench_list_create(&crowded->list, comparator);
+	err = bench_list_open(&crowded->list, comparator);
 	if (err)
 		goto out;
 	for (; nr < NR_STANDING && !err; nr += !err)
-		err = mirror_register(crowded->list, &crowded->standing[nr], &ops);
+		err = bench_register(&crowded->list, &crowded->standing[nr], &ops);
 	if (!err)
 		err = measure(crowded, c, comparator, metrics);
 	/* Threads that hang still use all of it. */
 	if (err == -ETIMEDOUT)
 		return err;
 	while (nr > 0)
-		mirror_unregister(&crowded->standing[--nr]);
-	mirror_list_destroy(crowded->list);
+		bench_unregister(&crowded->list, &crowded->standing[--nr]);
+	bench_list_close(&crowded->list);
 out:
 	free(crowded->brackets);
 	free(crowded);

@@ -63,6 +63,7 @@ extern const struct bench_question question_call;
 extern const struct bench_question question_callbacks;
 extern const struct bench_question question_counts;
 extern const struct bench_question question_deadlock;
+extern const struct bench_question question_fences;
 extern const struct bench_question question_grace_period;
 extern const struct bench_question question_memory;
 extern const struct bench_question question_noise;
@@ -80,6 +81,9 @@ extern const struct bench_question question_unregister;
 /** throughput_run, throughput_share_ns - for questions that measure the same of other cases or comparators */
 int throughput_run(const struct bench_case *c, const struct bench_comparator *comparator, json_t *metrics);
 uint64_t throughput_share_ns(const struct bench_config *config);
+
+/* Sections of each library: section measures them, primitive-counts counts them; ends with NULL. */
+extern const struct bench_comparator *const section_comparators[];
 
 /* ---- the plan of a run ---- */
 

@@ -8,6 +8,7 @@ const struct bench_question *const bench_questions[] = {
 	&question_throughput,
 	&question_noise,
 	&question_callbacks,
+	&question_fences,
 	&question_trap,
 	&question_unregister,
 	&question_replay,
@@ -39,7 +40,7 @@ const struct bench_absent_question bench_absent_questions[] = {
 
 /* The columns of the summary's table and the panels of its figure come in this order. */
 static const struct bench_question *const headlines[] = {
-	&question_throughput, &question_trap, &question_unregister, &question_behind, &question_deadlock,
+	&question_throughput, &question_trap, &question_behind, &question_deadlock,
 };
 
 enum {
@@ -62,6 +63,6 @@ struct report bench_report_of(const json_t *results)
 		of_summary[i] = headlines[i]->report;
 	return (struct report){
 		.results = results, .questions = all, .headlines = of_summary,
-		.summary_caption = "Left, or first: more is better; right, or second: less is.",
+		.summary_caption = "Brackets: more is better; times: less is.",
 	};
 }

@@ -18,7 +18,7 @@
  * operation.  What is still registered at a trace's end is unregistered unmeasured, so that the
  * next pass finds empty lists.
  *
- * 'none' may not change its list under walkers, so it replays everything in one thread: a limit for
+ * 'no-sync' may not change its list under walkers, so it replays everything in one thread: a limit for
  * traces of one thread, and for the others only a hint.
  */
 #include "../measure/crew.h"
@@ -262,6 +262,11 @@ static unsigned most_threads(const struct trace *trace)
 	return most;
 }
 
+static const char *leaves_out(const struct bench_comparator *comparator)
+{
+	return comparator->plain ? "it cannot unregister many at once" : NULL;
+}
+
 static int run(const struct bench_case *c, const struct bench_comparator *comparator, json_t *metrics)
 {
 	const struct trace *trace = c->trace_data;
@@ -432,9 +437,10 @@ const struct bench_question question_replay = {
 		"mirror of the range, unmapping invalidates the range and unregisters what was in it (in one call), madvise and "
 		"mprotect invalidate. There are as many threads as the busiest process had, up to the number of CPUs. The time in the "
 		"list is the mean of an operation, one reading of the clock included; waiting for another thread's "
-		"earlier operation is not in it. 'none' replays in one thread, since its list may not change under "
+		"earlier operation is not in it. 'no-sync' replays in one thread, since its list may not change under "
 		"others: compare with it only where the program had one thread.",
 	.plan = plan,
 	.unplan = unplan,
+	.leaves_out = leaves_out,
 	.run = run,
 };

@@ -209,6 +209,8 @@ out:
 
 static const char *leaves_out(const struct bench_comparator *comparator)
 {
+	if (comparator->plain)
+		return "it cannot unregister many at once";
 	return comparator->list_is_frozen ? "its list must not change" : NULL;
 }
 
@@ -276,7 +278,7 @@ const struct bench_question question_storm = {
 		"changes that thread got through, for a sync that starves it looks calm. scene=list: 16 mirrors of "
 		"everything and one that comes and goes. scene=ranges: that many range mirrors, of which each publication "
 		"hits one; the other thread registers 1000 elsewhere and unregisters them in one call. The loop is closed: "
-		"a late bracket makes the next start late, and that is not counted. 'none' is left out, since its list may "
+		"a late bracket makes the next start late, and that is not counted. 'no-sync' is left out, since its list may "
 		"not change.",
 	.plan = plan,
 	.leaves_out = leaves_out,

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "../comparators/comparators.h"
+#include "../comparators/plain.h"
 #include "../measure/histogram.h"
 #include "../measure/topology.h"
 #include "../report/summary.h"
@@ -25,8 +26,8 @@
 enum { NR_MIRRORS = 16 };
 
 struct churn {
-	struct mirror standing[NR_MIRRORS], leaver;
-	struct mirror_list *list;
+	struct bench_mirror standing[NR_MIRRORS], leaver;
+	struct bench_list list;
 	struct histogram latency;       /* written by thread 0 */
 	int error;                      /* the same */
 };
@@ -42,11 +43,11 @@ static const struct mirror_ops ops = { .size = sizeof(ops), .invalidate_range_st
 
 static void unregister(struct churn *churn, bool measured)
 {
-	int err = mirror_register(churn->list, &churn->leaver, &ops);
+	int err = bench_register(&churn->list, &churn->leaver, &ops);
 	uint64_t begun = bench_now_ns();
 
 	if (!err)
-		err = mirror_unregister(&churn->leaver);
+		err = bench_unregister(&churn->list, &churn->leaver);
 	if (err)
 		churn->error = err;
 	else if (measured)
@@ -65,8 +66,8 @@ static void operation(struct measure *m, unsigned index, unsigned n, bool measur
 	for (unsigned i = 0; i < n; i++) {
 		if (index == 0)
 			unregister(churn, measured);
-		else if (mirror_invalidate_range_start(churn->list, &range) == 0)
-			mirror_invalidate_range_end(churn->list, &range);
+		else if (bench_start(&churn->list, &range) == 0)
+			bench_end(&churn->list, &range);
 	}
 }
 
@@ -100,23 +101,23 @@ static int measure(const struct bench_case *c, const struct bench_comparator *co
 
 static int run(const struct bench_case *c, const struct bench_comparator *comparator, json_t *metrics)
 {
-	struct churn *churn = calloc(1, sizeof(*churn));
+	struct churn *churn = bench_calloc(sizeof(*churn));
 	int err;
 
 	if (!churn)
 		return -ENOMEM;
-	err = bench_list_create(&churn->list, comparator);
+	err = bench_list_open(&churn->list, comparator);
 	if (err)
 		goto out;
 	for (int i = 0; i < NR_MIRRORS && !err; i++)
-		err = mirror_register(churn->list, &churn->standing[i], &ops);
+		err = bench_register(&churn->list, &churn->standing[i], &ops);
 	if (!err)
 		err = measure(c, comparator, churn, metrics);
 	if (err == -ETIMEDOUT)
 		return err;
 	for (int i = 0; i < NR_MIRRORS; i++)
-		mirror_unregister(&churn->standing[i]);
-	mirror_list_destroy(churn->list);
+		bench_unregister(&churn->list, &churn->standing[i]);
+	bench_list_close(&churn->list);
 out:
 	free(churn);
 	return err;
@@ -159,15 +160,6 @@ static void title_of(const json_t *results, const char *case_name, char *text, s
 		text_add(text, size, "Busy: %d publisher%s", publishers, publishers == 1 ? "" : "s");
 }
 
-/* The busy case is the last. */
-static const char *headline_case(const json_t *results)
-{
-	static const char *cases[SUMMARY_MAX_CASES];
-	size_t nr_cases = summary_cases(results, name, cases);
-
-	return nr_cases > 0 ? cases[nr_cases - 1] : NULL;
-}
-
 static const struct report_table tables[] = {
 	{ .title_of = title_of, .columns = {
 		COLUMN(NS, "p50", "unregister_p50_ns"),
@@ -192,17 +184,11 @@ static const struct report_goal goals[] = {
 	{ .words = NULL },
 };
 
-static const struct report_headline headline = {
-	.case_of = headline_case,
-	.columns = { COLUMN(NS, "unregister\np50, busy", "unregister_p50_ns") },
-};
-
 static const struct report_question report = {
 	.name = name,
 	.tables = tables,
 	.figure = &figure,
 	.goals = goals,
-	.headline = &headline,
 };
 
 const struct bench_question question_unregister = {
@@ -212,8 +198,8 @@ const struct bench_question question_unregister = {
 		"One thread registers a mirror and unregisters it again; the time of each unregister is taken. "
 		"Idle: nobody else uses the list (publishers=0). Busy: the other CPUs publish without a pause, to "
 		"this mirror too. Lower is better. Syncs built on membarrier(2) pay here for publishers that use "
-		"no fence. The publishers' own speed meanwhile is in the table. 'none' is left out, since its list "
-		"may not change.",
+		"no fence. The publishers' own speed meanwhile is in the table. 'bare' and 'no-sync' are left out, since their "
+		"lists may not change.",
 	.plan = plan,
 	.leaves_out = leaves_out,
 	.run = run,

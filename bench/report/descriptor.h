@@ -28,12 +28,15 @@ struct report_column {
 	const char *metric;
 	const char *base;               /* of COLUMN_RATIO: a comparator */
 	void (*cell)(struct table *t, const struct cell_place *of, const char *metric); /* of COLUMN_OWN */
+	const char *case_name;          /* in the summary: of this case; NULL: of the headline's */
 };
 
 /* COLUMN(NS, "p50", "unregister_p50_ns") and so on, for all but ratios and own cells. */
 #define COLUMN(kind_, heading_, metric_) { .kind = COLUMN_ ## kind_, .heading = heading_, .metric = metric_ }
 #define RATIO_COLUMN(heading_, metric_, base_) \
 	{ .kind = COLUMN_RATIO, .heading = heading_, .metric = metric_, .base = base_ }
+#define CASE_COLUMN(kind_, heading_, metric_, case_) \
+	{ .kind = COLUMN_ ## kind_, .heading = heading_, .metric = metric_, .case_name = case_ }
 #define OWN_COLUMN(heading_, metric_, cell_) \
 	{ .kind = COLUMN_OWN, .heading = heading_, .metric = metric_, .cell = cell_ }
 
@@ -78,7 +81,7 @@ struct report_lines {
 	void (*title)(const json_t *results, char *text, size_t size);
 };
 
-enum goal_unit { GOAL_TIMES, GOAL_NS, GOAL_PER_S, GOAL_BYTES };
+enum goal_unit { GOAL_TIMES, GOAL_NS, GOAL_PER_S, GOAL_BYTES, GOAL_NUMBER };
 
 /** struct report_goal - a bound that the library set itself */
 struct report_goal {
@@ -86,23 +89,29 @@ struct report_goal {
 	const char *comparator, *metric;
 	/* The base of a ratio; NULL as question, case or metric: the same. */
 	const char *base, *base_question, *base_case, *base_metric;
+	bool beside_locks;              /* the base is the fastest lock of the case; the metric is a rate */
 	double bound;
 	bool at_least;                  /* else at most */
 	enum goal_unit unit;
 	const char *words;
 };
 
-enum { HEADLINE_MAX_COLUMNS = 6 };
+enum { HEADLINE_MAX_COLUMNS = 6, HEADLINE_MAX_PANELS = 4 };
+
+/** struct report_headline_panel - a panel of the summary's figure */
+struct report_headline_panel {
+	const char *title, *axis, *metric;
+	struct {
+		const char *case_name;  /* NULL: the headline's */
+		const char *words;      /* NULL: of a panel with one mark */
+	} marks[PANEL_MAX_MARKS];       /* the first, and more until one has neither */
+};
 
 /** struct report_headline - what of a question stands in the summary */
 struct report_headline {
 	const char *(*case_of)(const json_t *results); /* NULL, as its answer NULL: all cases */
 	struct report_column columns[HEADLINE_MAX_COLUMNS]; /* ends with COLUMN_END */
-	/* A panel of the summary's figure; its title NULL: none. With @case_of the case is added to the title. */
-	struct {
-		const char *title, *axis, *metric, *base;
-		double line;
-	} panel;
+	struct report_headline_panel panels[HEADLINE_MAX_PANELS]; /* ends with one without a title */
 	/* What the line below the table in the README says of the case; false: nothing. */
 	bool (*note)(const json_t *results, char *text, size_t size);
 };

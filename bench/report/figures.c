@@ -31,37 +31,25 @@ struct drawing {
 	int better;                     /* as metric_better; 0 if the panels differ */
 };
 
-/* If there are many comparators, only the few of the headline. */
-static size_t rows_of(const json_t *results, const char *question, bool headline, const char **names)
-{
-	size_t nr = summary_comparators(results, question, names), n = 0;
-
-	if (!headline || nr <= REPORT_FEW)
-		return nr;
-	for (size_t i = 0; i < nr; i++)
-		if (comparator_is_headline(names[i]))
-			names[n++] = names[i];
-	return n;
-}
-
 /* The rows of @panel that have the metric; @mark 0 makes them. */
 static void fill_mark(struct panel *panel, int mark, const json_t *results, const char *question,
-		      const char *case_name, const char *metric, const char *base, bool headline)
+		      const char *case_name, const char *metric, bool headline)
 {
 	const char *names[SUMMARY_MAX_COMPARATORS];
-	size_t nr_names = rows_of(results, question, headline, names), row;
+	size_t nr_names = headline ? report_headline_rows(results, question, names) :
+				     summary_comparators(results, question, names), row;
 	struct estimate e;
 
 	for (size_t k = 0; k < nr_names; k++) {
-		bool known = base ? summary_ratio(results, question, case_name, names[k], base, metric, &e) :
-				    summary_value(results, question, case_name, names[k], metric, &e);
+		bool known = summary_value(results, question, case_name, names[k], metric, &e);
+		const char *label = comparator_label(names[k]);
 
-		for (row = 0; row < panel->nr_rows && strcmp(panel->rows[row].name, names[k]) != 0; row++)
+		for (row = 0; row < panel->nr_rows && strcmp(panel->rows[row].name, label) != 0; row++)
 			;
 		if (!known || row == PANEL_MAX_ROWS || (row == panel->nr_rows && mark > 0))
 			continue;
 		if (row == panel->nr_rows)
-			panel->rows[panel->nr_rows++] = (struct panel_row){ .name = names[k] };
+			panel->rows[panel->nr_rows++] = (struct panel_row){ .name = label };
 		panel->rows[row].known[mark] = true;
 		panel->rows[row].marks[mark] = e;
 	}
@@ -75,15 +63,14 @@ static struct panel *next_panel(struct drawing *drawing)
 	return NULL;
 }
 
-/* "p50 (full), p99 (open)" */
-static void name_marks(struct panel *panel, const struct report_figure *figure)
+/* Adds "p50 (full), p99 (open)" to the axis. */
+static void name_mark(struct panel *panel, int m, const char *words)
 {
 	static const char *const looks[PANEL_MAX_MARKS] = { "full", "open", "cross" };
-	size_t used = (size_t)snprintf(panel->axis, sizeof(panel->axis), "%s", figure->axis);
+	size_t used = strlen(panel->axis);
 
-	for (int m = 0; m < PANEL_MAX_MARKS && figure->marks[m].metric && figure->marks[m].words[0]; m++)
-		used += (size_t)snprintf(panel->axis + used, sizeof(panel->axis) - used, "%s%s (%s)", m ? ", " : figure->axis[0] ? ": " : "",
-					 figure->marks[m].words, looks[m]);
+	snprintf(panel->axis + used, sizeof(panel->axis) - used, "%s%s (%s)",
+		 m ? ", " : used ? ": " : "", words, looks[m]);
 }
 
 static void described_panels(const json_t *results, const struct report_question *q, struct drawing *drawing)
@@ -101,9 +88,11 @@ static void described_panels(const json_t *results, const struct report_question
 			continue;
 		*panel = (struct panel){ .kind = metric_kind(figure->marks[0].metric), .line = figure->line };
 		case_words(cases[i], panel->title, sizeof(panel->title));
-		name_marks(panel, figure);
+		snprintf(panel->axis, sizeof(panel->axis), "%s", figure->axis);
+		for (int m = 0; m < PANEL_MAX_MARKS && figure->marks[m].metric && figure->marks[m].words[0]; m++)
+			name_mark(panel, m, figure->marks[m].words);
 		for (int m = 0; m < PANEL_MAX_MARKS && figure->marks[m].metric; m++)
-			fill_mark(panel, m, results, q->name, cases[i], figure->marks[m].metric, NULL, false);
+			fill_mark(panel, m, results, q->name, cases[i], figure->marks[m].metric, false);
 		drawing->nr_panels += panel->nr_rows > 0;
 	}
 	drawing->better = metric_better(figure->marks[0].metric, q->less_is_better);
@@ -149,9 +138,9 @@ static void any_panels(const json_t *results, const char *question, const char *
 			case_words(cases[i], panel->title, sizeof(panel->title));
 			snprintf(panel->axis, sizeof(panel->axis), "%s%s",
 				 metric_words(metrics[k], words, sizeof(words)), p50 >= 0 ? " (full), p99 (open)" : "");
-			fill_mark(panel, 0, results, question, cases[i], metrics[k], NULL, false);
+			fill_mark(panel, 0, results, question, cases[i], metrics[k], false);
 			if (p50 >= 0)
-				fill_mark(panel, 1, results, question, cases[i], upper, NULL, false);
+				fill_mark(panel, 1, results, question, cases[i], upper, false);
 			if (panel->nr_rows > 0)
 				drawing->nr_panels++;
 			better = metric_better(metrics[k], less_is_better);
@@ -160,24 +149,35 @@ static void any_panels(const json_t *results, const char *question, const char *
 	}
 }
 
+static void summary_panel(const json_t *results, const struct report_question *q,
+			  const struct report_headline_panel *shown, const char *headline_case, struct panel *panel)
+{
+	*panel = (struct panel){ .kind = metric_kind(shown->metric) };
+	snprintf(panel->title, sizeof(panel->title), "%s", shown->title);
+	snprintf(panel->axis, sizeof(panel->axis), "%s", shown->axis);
+	for (int m = 0; m < PANEL_MAX_MARKS; m++) {
+		const char *case_name = shown->marks[m].case_name;
+
+		if (m > 0 && !case_name)
+			break;
+		if (shown->marks[m].words)
+			name_mark(panel, m, shown->marks[m].words);
+		fill_mark(panel, m, results, q->name, case_name ? case_name : headline_case, shown->metric, true);
+	}
+}
+
 static void summary_panels(const struct report *report, struct drawing *drawing)
 {
 	for (size_t i = 0; report->headlines[i]; i++) {
 		const struct report_question *q = report->headlines[i];
-		const struct report_headline *h = q->headline;
-		const char *case_name = report_headline_case(report, q);
-		struct panel *panel = &drawing->panels[drawing->nr_panels];
-		char words[96];
+		const struct report_headline_panel *shown = q->headline->panels;
 
-		if (!h->panel.title || (h->case_of && !case_name) || drawing->nr_panels == MAX_PANELS)
-			continue;
-		*panel = (struct panel){ .line = h->panel.line };
-		panel->kind = h->panel.base ? METRIC_NUMBER : metric_kind(h->panel.metric);
-		snprintf(panel->axis, sizeof(panel->axis), "%s", h->panel.axis);
-		snprintf(panel->title, sizeof(panel->title), "%s%s%s", h->panel.title, case_name ? ": " : "",
-			 case_name ? case_words(case_name, words, sizeof(words)) : "");
-		fill_mark(panel, 0, report->results, q->name, case_name, h->panel.metric, h->panel.base, true);
-		drawing->nr_panels += panel->nr_rows > 0;
+		for (; shown->title && drawing->nr_panels < MAX_PANELS; shown++) {
+			struct panel *panel = &drawing->panels[drawing->nr_panels];
+
+			summary_panel(report->results, q, shown, report_headline_case(report, q), panel);
+			drawing->nr_panels += panel->nr_rows > 0;
+		}
 	}
 }
 
@@ -201,13 +201,15 @@ static bool add_lines(const json_t *results, const char *question, const struct 
 {
 	const char *cases[SUMMARY_MAX_CASES], *names[SUMMARY_MAX_COMPARATORS];
 	size_t nr_cases = summary_cases(results, question, cases);
-	size_t nr_names = rows_of(results, question, true, names), longest = 0;
+	size_t nr_names = summary_comparators(results, question, names), longest = 0;
 	struct estimate e;
 
+	if (nr_names > REPORT_FEW)
+		nr_names = report_headline_rows(results, question, names);
 	for (size_t k = 0; k < nr_names; k++) {
 		struct panel_line *line = &lines->lines[lines->nr_lines];
 
-		*line = (struct panel_line){ .name = names[k] };
+		*line = (struct panel_line){ .name = comparator_label(names[k]) };
 		for (size_t i = 0; i < nr_cases && line->nr_points < PANEL_MAX_POINTS; i++) {
 			if (!described->shows(results, cases[i]) ||
 			    !summary_value(results, question, cases[i], names[k], described->metric, &e))
@@ -262,7 +264,6 @@ static bool write_figure(const json_t *results, const struct report_question *q,
 {
 	char id[96];
 
-	set_ranges(drawing, q && q->figure && q->figure->own_axes);
 	for (size_t i = 0; i < drawing->nr_panels; i++) {
 		snprintf(id, sizeof(id), "%s-%zu", name, i);
 		drawing->svgs[drawing->nr_svgs] = panel_rows_svg(&drawing->panels[i], id);
@@ -296,6 +297,7 @@ bool figure_html(const struct report *report, const char *question, FILE *out)
 		described_panels(report->results, q, drawing);
 	else
 		any_panels(report->results, question, q ? q->less_is_better : NULL, drawing);
+	set_ranges(drawing, q && q->figure && q->figure->own_axes);
 	any = write_figure(report->results, q, question, q && q->figure ? q->figure->caption : NULL, drawing, out);
 	free(drawing);
 	return any;
@@ -309,6 +311,8 @@ bool figure_summary_html(const struct report *report, FILE *out)
 	if (!drawing)
 		return false;
 	summary_panels(report, drawing);
+	/* Its panels are of different questions. */
+	set_ranges(drawing, true);
 	any = write_figure(report->results, NULL, "summary", report->summary_caption, drawing, out);
 	free(drawing);
 	return any;

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../comparators/families.h"
 #include "metrics.h"
 #include "summary.h"
 #include "units.h"
@@ -25,6 +26,9 @@ static const char *format(double value, enum goal_unit unit, char *text, size_t 
 	case GOAL_PER_S:
 		snprintf(text, size, "%.2f million a second", value / 1e6);
 		return text;
+	case GOAL_NUMBER:
+		snprintf(text, size, "%.0f", value);
+		return text;
 	case GOAL_BYTES:
 		snprintf(text, size, "%.0f bytes", value);
 		return text;
@@ -34,12 +38,35 @@ static const char *format(double value, enum goal_unit unit, char *text, size_t 
 	}
 }
 
+/* NULL: no lock was measured. */
+static const char *fastest_lock(const json_t *results, const char *question, const char *case_name, const char *metric)
+{
+	const char *names[SUMMARY_MAX_COMPARATORS], *fastest = NULL;
+	size_t nr = summary_comparators(results, question, names);
+	struct estimate e;
+	double most = 0;
+
+	for (size_t i = 0; i < nr; i++) {
+		if (comparator_family(names[i]) != FAMILY_LOCK ||
+		    !summary_value(results, question, case_name, names[i], metric, &e) || e.median <= most)
+			continue;
+		most = e.median;
+		fastest = names[i];
+	}
+	return fastest;
+}
+
 /* Within one case: ratios within a repeat. Of two cases: of the medians, with the widest interval that both allow. */
 static bool measured(const json_t *results, const char *question, const struct report_goal *goal, const char *case_name,
 		     struct estimate *e)
 {
 	struct estimate base;
+	const char *lock;
 
+	if (goal->beside_locks) {
+		lock = fastest_lock(results, question, case_name, goal->metric);
+		return lock && summary_ratio(results, question, case_name, goal->comparator, lock, goal->metric, e);
+	}
 	if (!goal->base)
 		return summary_value(results, question, case_name, goal->comparator, goal->metric, e);
 	if (!goal->base_question && !goal->base_case && !goal->base_metric)

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "../comparators/families.h"
 #include "summary.h"
 #include "usl.h"
 
@@ -120,7 +121,7 @@ struct table *projection_table(const json_t *results, const char *question, cons
 	for (size_t k = 0; k < nr_names; k++) {
 		if (!project(&points, names[k], &p))
 			continue;
-		table_row(t, names[k]);
+		table_row(t, comparator_label(names[k]));
 		table_cell(t, "%.2f", p.lambda.median / 1e6);
 		interval_cell(t, 3, &p.sigma);
 		if (points.nr > 2)

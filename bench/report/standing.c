@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../comparators/families.h"
 #include "summary.h"
 
 struct names {
@@ -42,9 +43,9 @@ static bool stand(const json_t *results, const char *question, const char *speed
 			continue;
 		n++;
 		if (!estimates_differ(&srcu, &other))
-			add_name(&level, comparators[i]);
+			add_name(&level, comparator_label(comparators[i]));
 		else
-			add_name(srcu.median > other.median ? &ahead : &behind, comparators[i]);
+			add_name(srcu.median > other.median ? &ahead : &behind, comparator_label(comparators[i]));
 	}
 	snprintf(text->text, sizeof(text->text), "%s: srcu is ahead of %s; behind %s; not told apart from %s.", case_name,
 		 ahead.text[0] ? ahead.text : "nobody", behind.text[0] ? behind.text : "nobody",

@@ -20,10 +20,10 @@ enum { NR_SERIES = NR_FAMILIES, NR_MARKS = 8 };
 
 /*
  * By family, after Okabe and Ito, whose palette colour-blind readers can tell apart: grey, blue, green, vermilion,
- * purple.  Each has three times the contrast with its page that large shapes need.
+ * purple, ochre.  Each has three times the contrast with its page that large shapes need.
  */
-static const char *const light[NR_SERIES] = { "#767676", "#0072b2", "#00875f", "#d05a00", "#a8559a" };
-static const char *const dark[NR_SERIES] = { "#a8a8a8", "#56b4e9", "#2fd0a0", "#ff8a4c", "#e79ac8" };
+static const char *const light[NR_SERIES] = { "#767676", "#0072b2", "#00875f", "#d05a00", "#a8559a", "#8a6d00" };
+static const char *const dark[NR_SERIES] = { "#a8a8a8", "#56b4e9", "#2fd0a0", "#ff8a4c", "#e79ac8", "#f0e442" };
 
 const char *svg_colour(int index)
 {

@@ -192,7 +192,7 @@ void table_html(const struct table *t, FILE *out)
 	bool across = t->nr_rows <= 4 && t->nr_columns > 8;
 	size_t nr = across ? t->nr_columns : t->nr_rows;
 
-	fprintf(out, "<div class=\"wide\"><table%s>\n", !across && t->nr_columns > 8 ? " class=\"dense\"" : "");
+	fprintf(out, "<div class=\"wide\"><table%s>\n", !across && t->nr_columns > 7 ? " class=\"dense\"" : "");
 	if (t->title[0]) {
 		fputs("<caption>", out);
 		html_escaped(t->title, out);

@@ -124,7 +124,7 @@ static struct table *make(const struct making *making)
 	for (size_t k = 0; k < nr_names; k++) {
 		if (!has_any(making, names[k]))
 			continue;
-		table_row(t, names[k]);
+		table_row(t, comparator_label(names[k]));
 		of.comparator = names[k];
 		for (size_t i = 0; i < making->nr_cases; i++) {
 			of.case_name = making->cases[i];
@@ -192,7 +192,7 @@ static struct table *make_any(const json_t *results, const char *question, const
 		table_column(t, "%s%s", words, metric_kind(metrics[i]) == METRIC_PER_S ? "\nM/s" : "");
 	}
 	for (size_t k = 0; k < nr_names; k++) {
-		table_row(t, names[k]);
+		table_row(t, comparator_label(names[k]));
 		for (size_t i = 0; i < nr_metrics; i++)
 			cell(t, &(struct report_column){ .kind = kinds[metric_kind(metrics[i])], .metric = metrics[i] },
 			     &(struct cell_place){ results, question, case_name, names[k] });
@@ -217,26 +217,42 @@ size_t report_tables(const struct report *report, const char *question, struct t
 	return n;
 }
 
+/* A run without any of the headline's comparators has other things to show. */
+size_t report_headline_rows(const json_t *results, const char *question, const char **names)
+{
+	const char *all[SUMMARY_MAX_COMPARATORS];
+	size_t nr = summary_comparators(results, question, all), n = 0;
+
+	for (size_t i = 0; comparator_headline(i); i++)
+		for (size_t k = 0; k < nr; k++)
+			if (strcmp(all[k], comparator_headline(i)) == 0)
+				names[n++] = all[k];
+	if (n > 0)
+		return n;
+	memcpy(names, all, nr * sizeof(all[0]));
+	return nr;
+}
+
 struct table *report_headline_table(const struct report *report)
 {
 	struct table *t = table_create("%s", "");
 	const char *names[SUMMARY_MAX_COMPARATORS];
-	size_t nr_names = summary_comparators(report->results, NULL, names);
+	size_t nr_names = report_headline_rows(report->results, NULL, names);
 
 	table_column(t, "comparator");
 	for (size_t i = 0; report->headlines[i]; i++)
 		for (const struct report_column *c = report->headlines[i]->headline->columns; c->kind; c++)
 			table_column(t, "%s", c->heading);
 	for (size_t k = 0; k < nr_names; k++) {
-		if (nr_names > REPORT_FEW && !comparator_is_headline(names[k]))
-			continue;
-		table_row(t, names[k]);
+		table_row(t, comparator_words(names[k]));
 		for (size_t i = 0; report->headlines[i]; i++) {
 			const struct report_question *q = report->headlines[i];
-			struct cell_place of = { report->results, q->name, report_headline_case(report, q), names[k] };
+			struct cell_place of = { report->results, q->name, NULL, names[k] };
 
-			for (const struct report_column *c = q->headline->columns; c->kind; c++)
+			for (const struct report_column *c = q->headline->columns; c->kind; c++) {
+				of.case_name = c->case_name ? c->case_name : report_headline_case(report, q);
 				cell(t, c, &of);
+			}
 		}
 	}
 	return t;

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 
 #include "measure/bench.h"
+#include "report/goals.h"
 #include "report/standing.h"
 #include "report/summary.h"
 #include "tap.h"
@@ -172,6 +173,62 @@ static void test_standing(void)
 	json_decref(results);
 }
 
+static void test_old_name(void)
+{
+	json_t *records = json_array(), *results;
+	struct standing_text text;
+
+	for (int i = 0; i < 5; i++) {
+		add_record(records, "srcu", i, 50 + i);
+		add_record(records, "none", i, 100 + i);
+	}
+	results = json_pack("{s:[{s:s}, {s:s}], s:o}", "comparators", "name", "srcu", "name", "none", "records", records);
+	ok(report_standing(results, "throughput", "invalidations_per_s", &text, 1) == 1 &&
+	   strcmp(text.text, "publishers=2: srcu is ahead of nobody; behind no-sync; not told apart from nobody.") == 0,
+	   "old records of \"none\" are shown as no-sync: %s", text.text);
+	json_decref(results);
+}
+
+/* ---- goals ---- */
+
+static void test_goals(void)
+{
+#define RATE .cases = "publishers=2", .comparator = "srcu", .metric = "invalidations_per_s"
+	static const struct report_goal goals[] = {
+		{ RATE, .base = "ck-rwlock", .bound = 3, .at_least = true, .words = "twice one lock" },
+		{ RATE, .base = "ck-rwlock", .bound = 1.5, .at_least = true, .words = "twice one lock" },
+		{ RATE, .beside_locks = true, .bound = 1, .at_least = true, .words = "beside the locks" },
+		{ RATE, .bound = 102, .unit = GOAL_NUMBER, .words = "a number" },
+		{ RATE, .base = "not-measured", .bound = 1, .words = "beside what there are no records of" },
+		{ .words = NULL },
+	};
+	static const struct report_question question = { .name = "throughput", .goals = goals };
+	static const struct report_question *const questions[] = { &question, NULL };
+	json_t *records = json_array(), *results;
+	struct goal_text texts[REPORT_MAX_GOALS];
+	struct report report = { .questions = questions };
+
+	for (int i = 0; i < 5; i++) {
+		add_record(records, "srcu", i, 100 + i);
+		add_record(records, "ck-rwlock", i, 50);
+		add_record(records, "rwsem", i, 200);
+		add_record(records, "urcu-memb", i, 400); /* faster, and no lock */
+		add_record(records, "list-rwlock", i, 500); /* the same: a list of one's own */
+	}
+	results = json_pack("{s:[{s:s}, {s:s}, {s:s}, {s:s}, {s:s}], s:o}", "comparators", "name", "srcu", "name",
+			    "ck-rwlock", "name", "rwsem", "name", "urcu-memb", "name", "list-rwlock", "records", records);
+	report.results = results;
+	is_int((int)report_goals(&report, "throughput", texts), 4, "a goal beside what was not measured is not shown");
+	ok(texts[0].verdict == REPORT_MISSED && strstr(texts[0].text, ": 2.04 (2.00 to 2.08); goal: at least 3.00: MISSED."),
+	   "%s", texts[0].text);
+	ok(texts[1].verdict == REPORT_REACHED, "%s", texts[1].text);
+	ok(texts[2].verdict == REPORT_MISSED && strstr(texts[2].text, ": 0.51 ("), "the fastest of the locks counts: %s",
+	   texts[2].text);
+	ok(texts[3].verdict == REPORT_UNDECIDED && strstr(texts[3].text, ": 102 (100 to 104); goal: at most 102:"), "%s",
+	   texts[3].text);
+	json_decref(results);
+}
+
 int main(void)
 {
 	rng_init(&rng, 1);
@@ -180,5 +237,7 @@ int main(void)
 	test_law();
 	test_few_points();
 	test_standing();
+	test_old_name();
+	test_goals();
 	return done_testing();
 }

@@ -2,7 +2,10 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * none: the same walk without any synchronisation, the limit of what a sync can reach
+ * no-sync: the library's own walk with a sync that does nothing
+ *
+ * It shows what the sync costs beside the walk, and is the limit of a sync; the limit of the walk is a bare loop
+ * (plain_bare.c).
  *
  * Nothing keeps a walker and a change apart, so the list is frozen while it is measured: the
  * questions that change it under walkers leave this comparator out, or leave the change out.
@@ -39,7 +42,7 @@ static void write_unlock(void *state)
  */
 static const struct mirror_sync sync_table = {
 	.size = sizeof(sync_table),
-	.name = "none",
+	.name = "no-sync",
 	.kind = MIRROR_SYNC_LOCK,
 	.read_lock = read_lock,
 	.read_trylock = read_lock,
@@ -48,9 +51,9 @@ static const struct mirror_sync sync_table = {
 	.write_unlock = write_unlock,
 };
 
-const struct bench_comparator comparator_none = {
-	.name = "none",
-	.about = "the same walk with no synchronisation, over a list that does not change: the limit",
+const struct bench_comparator comparator_no_sync = {
+	.name = "no-sync",
+	.about = "libmirror's own walk with a sync that does nothing, over a list that does not change",
 	.sync = &sync_table,
 	.list_is_frozen = true,
 };
