@@ -2,7 +2,6 @@
 /* SPDX-License-Identifier: MIT */
 
 /* The report page: one file, no script, no request to anywhere; light, dark, phone and print. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -380,7 +379,7 @@ static void write_records(const json_t *results, FILE *out)
 	free(text);
 }
 
-int report_html_file(const struct report *report, const char *path, bool figures)
+int report_page(const struct report *report, struct output *output, bool figures)
 {
 	const json_t *results = report->results;
 	const char *why_none = NULL;
@@ -393,9 +392,9 @@ int report_html_file(const struct report *report, const char *path, bool figures
 		bench_complain("note: gnuplot is not here (Debian: gnuplot-nox): the report has no figures");
 		figures = false;
 	}
-	out = fopen(path, "we");
+	out = output_begin(output);
 	if (!out)
-		goto failed;
+		return 1;
 	fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
 	      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
 	      "<link rel=\"icon\" href=\"data:,\">\n"
@@ -410,9 +409,5 @@ int report_html_file(const struct report *report, const char *path, bool figures
 	fputs("</main>\n", out);
 	write_records(results, out);
 	fputs("</body>\n</html>\n", out);
-	if (fclose(out) == 0)
-		return 0;
-failed:
-	bench_complain("cannot write %s: %s", path, strerror(errno));
-	return 1;
+	return output_end(output, out) || (figures && svg_has_failed());
 }

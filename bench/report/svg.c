@@ -58,7 +58,11 @@ static char *run_gnuplot(const char *script)
 	int fd = mkstemp(path);
 
 	if (fd < 0 || write(fd, script, strlen(script)) != (ssize_t)strlen(script)) {
-		bench_complain("cannot write %s: %s", path, strerror(errno));
+		bench_complain("cannot write %s: %s: a figure is missing; make room there", path, strerror(errno));
+		if (fd >= 0) {
+			close(fd);
+			unlink(path);
+		}
 		return NULL;
 	}
 	close(fd);
@@ -159,14 +163,23 @@ static void adapt(const char *svg, const char *name, const char *title, FILE *ou
 	}
 }
 
+static bool failed;
+
+bool svg_has_failed(void)
+{
+	return failed;
+}
+
 char *svg_draw(const char *script, const char *name, const char *title)
 {
 	char *raw = run_gnuplot(script), *adapted = NULL;
 	size_t size;
 	FILE *out;
 
-	if (!raw)
+	if (!raw) {
+		failed = true;
 		return NULL;
+	}
 	out = open_memstream(&adapted, &size);
 	if (out) {
 		adapt(raw, name, title, out);

@@ -5,6 +5,8 @@
 #ifndef BENCH_SVG_H
 #define BENCH_SVG_H
 
+#include <stdbool.h>
+
 /* Stands for the page's faint line colour. */
 #define SVG_GRID "#c0ffee"
 
@@ -24,6 +26,9 @@ const char *svg_css(int dark);
  * Return:   the svg element; the caller frees it; NULL with a message if gnuplot fails
  */
 char *svg_draw(const char *script, const char *name, const char *title);
+
+/** svg_has_failed - whether any svg_draw has, so that a figure is missing */
+bool svg_has_failed(void);
 
 /** svg_program_version - gnuplot's, or NULL if it is not found; static */
 const char *svg_program_version(void);
