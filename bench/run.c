@@ -330,6 +330,7 @@ static int run_plan(const struct bench_config *config, const struct bench_plan *
 	struct expected expected = { 0 };
 	struct outputs outputs;
 	uint64_t begun;
+	double percent;
 	int err, status;
 
 	for_each_run(config, plan, add_expected, &expected);
@@ -353,6 +354,8 @@ static int run_plan(const struct bench_config *config, const struct bench_plan *
 	if (err == -EINTR)
 		bench_complain("interrupted: writing what was measured so far");
 	machine_describe_use(&use, json_object_get(results, "machine"));
+	if (machine_is_busy(json_object_get(results, "machine"), &percent))
+		bench_complain("note: others used %.0f%% of the CPUs during the run: the figures are noisy", percent);
 	json_object_set_new(results, "partial", json_boolean(err != 0));
 	json_object_set_new(results, "took_s", json_real((double)(bench_now_ns() - begun) / 1e9));
 	json_object_set_new(results, "records", running.records);
@@ -373,7 +376,6 @@ int bench_command_run(int argc, char **argv)
 {
 	struct bench_config config;
 	struct bench_plan plan = { 0 };
-	double load;
 	int status, err = topology_load();
 
 	if (err) {
@@ -389,9 +391,6 @@ int bench_command_run(int argc, char **argv)
 		status = 2;
 		goto out;
 	}
-	if (machine_is_busy(&load))
-		bench_complain("note: the machine is busy (load %.1f on %u CPUs): the figures will be noisy", load,
-			       topology_nr_places());
 	status = run_plan(&config, &plan, argc, argv);
 out:
 	for (int i = 0; bench_questions[i]; i++)

@@ -7,6 +7,7 @@
 
 #include "../comparators/families.h"
 #include "../measure/bench.h"
+#include "../measure/machine.h"
 #include "figures.h"
 #include "goals.h"
 #include "report.h"
@@ -82,15 +83,12 @@ static void paragraph(const char *class, const char *text, FILE *out)
 /* A reader of the page has not seen the note on the terminal. */
 static void write_noise_warning(const json_t *results, FILE *out)
 {
-	const json_t *machine = json_object_get(results, "machine");
-	double load = json_number_value(json_object_get(machine, "load_at_start"));
-	double cpus = json_number_value(json_object_get(machine, "cpus"));
 	char text[160];
+	double percent;
 
-	if (load <= 0.25 * cpus)
+	if (!machine_is_busy(json_object_get(results, "machine"), &percent))
 		return;
-	snprintf(text, sizeof(text), "The machine was busy when this run began (load %.1f on %.0f CPUs): the figures are noisy.",
-		 load, cpus);
+	snprintf(text, sizeof(text), "Others used %.0f%% of the CPUs while this was measured: the figures are noisy.", percent);
 	paragraph("warn", text, out);
 }
 
