@@ -61,6 +61,7 @@ struct together {
 static void judge_together(struct change *rows, const struct together *t, double others, bool disturbed)
 {
 	double between = -log(1 - fmin(others, 0.99)), centre = 0, least_variance;
+	unsigned freedom = 1000;        /* of what others took: known */
 
 	for (size_t i = 0; i < t->nr; i++)
 		t->scratch[i] = rows[t->places[i]].variance;
@@ -72,16 +73,17 @@ static void judge_together(struct change *rows, const struct together *t, double
 		for (size_t i = 0; i < t->nr; i++)
 			t->scratch[i] = fabs(rows[t->places[i]].log_worse - centre);
 		between = median(t->scratch, t->nr) / MIDDLE_OF_NORMAL;
+		freedom = (unsigned)t->nr - 1;
 	}
 	if (!disturbed)
 		centre = 0;
 	for (size_t i = 0; i < t->nr; i++) {
 		struct change *row = &rows[t->places[i]];
-		/* The scatter of the rows holds that of the repeats already. */
-		double variance = fmax(fmax(row->variance, least_variance) + CHANGE_LEAST * CHANGE_LEAST, between * between);
+		double within = fmax(row->variance, least_variance) + CHANGE_LEAST * CHANGE_LEAST;
 
 		row->together = centre;
-		row->half_width = student_99(row->freedom) * sqrt(variance);
+		/* The scatter of the rows holds that of the repeats already, and is known from more values. */
+		row->half_width = fmax(student_99(row->freedom) * sqrt(within), student_99(freedom) * between);
 		row->changed = fabs(row->log_worse) > row->half_width &&
 			       (centre == 0 || (fabs(row->log_worse - centre) > row->half_width &&
 						(row->log_worse > 0) == (row->log_worse > centre)));

@@ -15,8 +15,8 @@
  *    distances, which up to half of the rows may change without moving it much. Rows of metrics with fewer than
  *    CHANGE_MIN_ROWS are taken together. If all together are fewer, it is what others took of the CPUs.
  *    It is at least CHANGE_LEAST.
- * 4. The larger of both gives the interval, by Student's distribution at 99%: of a hundred rows that did not change, one
- *    is expected to be called changed.
+ * 4. Each gives an interval by Student's distribution at 99%, and the wider one counts: of a hundred rows that did not
+ *    change, one is expected to be called changed.
  * 5. A row has changed if its interval does not hold 0. If a run was disturbed, it must not hold the median of its
  *    metric's rows either: a busy machine moves all of them together.
  */

@@ -107,10 +107,14 @@ static void write_legend(FILE *out)
 /* How many goals were reached, and which questions have one that was not. */
 static void write_goals(const struct report *report, FILE *out)
 {
-	size_t nr[REPORT_NR_VERDICTS] = { 0 }, i, n;
+	size_t nr[REPORT_NR_VERDICTS] = { 0 }, least, most, i, n;
 	struct goal_text goals[REPORT_MAX_GOALS];
 	const json_t *question;
 
+	/* Without an interval no goal is decided. */
+	summary_repeats(report->results, &least, &most);
+	if (most < 2)
+		return;
 	json_array_foreach(json_object_get(report->results, "questions"), i, question) {
 		n = report_goals(report, json_string_value(json_object_get(question, "name")), goals);
 		for (size_t k = 0; k < n; k++)
@@ -167,6 +171,11 @@ static void write_summary(const struct report *report, bool figures, const char 
 	fprintf(out, ", measured %.10s on ", started);
 	html_escaped(summary_string(results, "machine", "cpu"), out);
 	fputs("</p>\n", out);
+	paragraph(NULL,
+		  "A mirror is a subscriber that has cached something about a range of memory, such as a device's page table, and "
+		  "is called back before and after each change of the range. When Linux's HMM kept its list of mirrors under a "
+		  "reader-writer semaphore, three threads deadlocked: an unregister waited for a publisher's callback, a second "
+		  "publisher queued behind the unregister, and the callback needed a lock that the second publisher held.", out);
 	if (json_is_true(json_object_get(results, "partial")))
 		paragraph("warn", "Partial: the run ended early, and this is what was measured until then.", out);
 	write_noise_warning(results, out);
@@ -189,9 +198,9 @@ static void write_left_out(const json_t *question, FILE *out)
 	json_t *why;
 
 	json_object_foreach(json_object_get(question, "left_out"), name, why) {
-		fputs("<p class=\"soft\">Left out: ", out);
+		fputs("<p class=\"soft\">Left out: '", out);
 		html_escaped(name, out);
-		fputs(", since ", out);
+		fputs("', since ", out);
 		html_escaped(json_string_value(why), out);
 		fputs(".</p>\n", out);
 	}
@@ -209,9 +218,9 @@ static void write_errors(const json_t *results, const char *question, FILE *out)
 
 		if (!asked || !error || strcmp(asked, question) != 0)
 			continue;
-		fputs("<p class=\"warn\">Not measured: ", out);
+		fputs("<p class=\"warn\">Not measured: '", out);
 		html_escaped(json_string_value(json_object_get(record, "comparator")), out);
-		fputs(", ", out);
+		fputs("', ", out);
 		html_escaped(json_string_value(json_object_get(record, "case")), out);
 		fputs(": ", out);
 		html_escaped(error, out);
@@ -333,20 +342,27 @@ static void write_machine(const json_t *results, FILE *out)
 static void write_method(const struct report *report, FILE *out)
 {
 	const json_t *results = report->results, *word;
+	size_t least, most, i;
 	char sentence[512];
-	size_t i;
 
 	fputs("<section id=\"method\">\n<h2>Method</h2>\n", out);
 	paragraph(NULL,
 		  "Where mirror lists are compared, every comparator walks the same list through the same code, libmirror's "
 		  "struct mirror_sync; only the sync differs. Threads are pinned, one to a core before hardware threads are used, warmed up, "
 		  "and started together. Each repeat measures every comparator in turn before the next repeat begins, so "
-		  "that a noisy moment hurts all alike. Figures are medians over repeats with the 95% interval of a "
-		  "bootstrap; ratios are taken within a repeat. Latencies go into a log-linear histogram whose buckets are "
+		  "that a noisy moment hurts all alike. Latencies go into a log-linear histogram whose buckets are "
 		  "at most 3.2% wide. The clock is CLOCK_MONOTONIC. All runs in one process, so that address space randomisation "
-		  "gives every comparator the same layout; another run has another. A difference is called one only where the "
-		  "intervals part.", out);
-	for (i = 0; report->questions[i]; i++)
+		  "gives every comparator the same layout; another run has another.", out);
+	summary_repeats(results, &least, &most);
+	if (most > 1)
+		paragraph(NULL, "Figures are medians over repeats with the 95% interval of a bootstrap; ratios are taken within a "
+				"repeat.", out);
+	if (most >= SUMMARY_MIN_REPEATS)
+		paragraph(NULL, "A difference is called one only where the intervals part.", out);
+	else
+		paragraph(NULL, "This run has too few repeats to tell a difference from noise.", out);
+	/* What a run can tell at all it shows by its intervals. */
+	for (i = 0; most > 1 && report->questions[i]; i++)
 		if (report->questions[i]->method && report->questions[i]->method(results, sentence, sizeof(sentence)))
 			paragraph(NULL, sentence, out);
 	fprintf(out, "<h3>To repeat it</h3>\n<pre>./bootstrap &amp;&amp; ./configure &amp;&amp; make compare%s</pre>\n",

@@ -60,6 +60,9 @@ bool summary_repeat(const json_t *results, const char *question, const char *cas
 bool summary_ratio(const json_t *results, const char *question, const char *case_name, const char *comparator,
 		   const char *base, const char *metric, struct estimate *estimate);
 
+/** summary_repeats - how often the cases of the run were repeated, at least and at most; 0 and 0: all were counted, once */
+void summary_repeats(const json_t *results, size_t *least, size_t *most);
+
 /** summary_text - a metric that is text: what all repeats say, "x or y" if they differ, or NULL */
 const char *summary_text(const json_t *results, const char *question, const char *case_name,
 			 const char *comparator, const char *metric);
