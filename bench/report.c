@@ -18,7 +18,7 @@ const struct cli_command cli_report = {
 	.arguments = "RESULTS.json",
 	.about = "Prints the tables of a run.",
 	.options = {
-		[HTML] = { "html", "FILE", "also write the page with figures there" },
+		[HTML] = { "html", "FILE", "also write the page with figures there; - is standard output" },
 		[NO_FIGURES] = { "no-figures", NULL, "leave the figures out of it" },
 		[MARKDOWN] = { "markdown", NULL, "print one table in Markdown in place of the tables" },
 	},

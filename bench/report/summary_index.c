@@ -94,9 +94,13 @@ void summary_repeats(const json_t *results, size_t *least, size_t *most)
 
 	*least = *most = 0;
 	json_object_foreach(index_of(results), key, same) {
-		size_t n = json_array_size(same);
+		const json_t *record;
+		size_t n = 0, i;
 
-		if (is_exact(results, json_array_get(same, 0)))
+		/* What could not be measured has a record too, with the reason. */
+		json_array_foreach(same, i, record)
+			n += !json_object_get(record, "error");
+		if (n == 0 || is_exact(results, json_array_get(same, 0)))
 			continue;
 		*least = *least == 0 || n < *least ? n : *least;
 		*most = n > *most ? n : *most;
