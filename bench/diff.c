@@ -126,9 +126,12 @@ static void add_row(struct comparison *c, const char *question, const char *case
 	row = &c->rows[c->nr_rows];
 	change = &c->changes[c->nr_rows];
 	*change = (struct change){ .group = group_of(c, question, metric) };
-	*row = (struct row){ question, case_name, comparator, metric, summary_median(values, n),
-			     summary_median(others, nr_others), .exact = n == 1 && nr_others == 1 && metric_kind(metric) == METRIC_NUMBER,
-			     .more_is_better = metric_better(metric, c->less_is_better) > 0 };
+	*row = (struct row){
+		question, case_name, comparator, metric,
+		.before = summary_median(values, n), .after = summary_median(others, nr_others),
+		.exact = n == 1 && nr_others == 1 && metric_kind(metric) == METRIC_NUMBER,
+		.more_is_better = metric_better(metric, c->less_is_better) > 0,
+	};
 	c->nr_rows++;
 	before = not_zero(row->before, row->after);
 	after = not_zero(row->after, row->before);
@@ -156,13 +159,15 @@ static void print_row(struct comparison *c, const struct row *row, const struct 
 		return;
 	c->nr_worse += worse;
 	c->nr_better += !worse;
-	printf("%s  %s %s %s %s: ", worse ? "worse " : "better", row->question, row->case_name, row->comparator, row->metric);
+	printf("%s  %s %s %s %s: ", worse ? "worse " : "better", row->question, row->case_name, row->comparator,
+	       row->metric);
 	if (row->before <= 0)
 		printf("was 0");
 	else
 		printf("%+.1f%%", 100 * (row->after / row->before - 1));
 	if (!row->exact)
-		printf(" [%+.1f%%, %+.1f%%]", percent(log_ratio - change->half_width), percent(log_ratio + change->half_width));
+		printf(" [%+.1f%%, %+.1f%%]", percent(log_ratio - change->half_width),
+		       percent(log_ratio + change->half_width));
 	printf(": %.4g -> %.4g\n", row->before, row->after);
 }
 
@@ -245,8 +250,8 @@ static void note_others(struct comparison *c)
 	for (size_t i = 0; i < 2; i++) {
 		if (machine_is_busy(json_object_get(runs[i], "machine"), &others)) {
 			c->disturbed = true;
-			bench_complain("note: others used %.0f%% of the CPUs during the %s run: only large changes stand out", others,
-				       i == 0 ? "first" : "second");
+			bench_complain("note: others used %.0f%% of the CPUs during the %s run: only large changes stand out",
+				       others, i == 0 ? "first" : "second");
 		}
 		c->others = fmax(c->others, others / 100);
 	}

@@ -45,7 +45,7 @@ FILE *output_begin(struct output *output);
 /** output_end - complete it; 0, or 1 with a message if anything since output_begin has failed */
 int output_end(struct output *output, FILE *file);
 
-/** output_check - whether all that was printed to @file (standard output, standard error) was written; 0, or 1 with a message */
+/** output_check - whether all that was printed to @file, such as standard output, was written; 0, or 1 with a message */
 int output_check(FILE *file, const char *name);
 
 #endif /* BENCH_OUTPUT_H */
