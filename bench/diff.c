@@ -4,10 +4,9 @@
 /*
  * `mirror-bench diff`: what got better or worse from one run to another by more than the noise
  *
- * What is compared goes by the names of metrics (metrics.h): times, rates, bytes and counts.  A change is reported
- * if all of this holds: the 95% intervals of the two medians part; so does the interval of their ratio, by a
- * bootstrap over both runs, from 1; and the ratio is beyond the threshold.  What is counted exactly, once, has no
- * interval: there the threshold alone decides.
+ * What is compared goes by the names of metrics (metrics.h): times, rates, bytes and counts.  report/change.h says when
+ * a row has changed by more than two runs of one program differ; a threshold is put on top of that.  What is counted
+ * exactly, once, has no noise: there the threshold alone decides.
  */
 #include <fnmatch.h>
 #include <getopt.h>
@@ -17,7 +16,9 @@
 
 #include "cli.h"
 #include "measure/bench.h"
+#include "measure/machine.h"
 #include "questions/question.h"
+#include "report/change.h"
 #include "report/metrics.h"
 #include "report/summary.h"
 
@@ -26,13 +27,21 @@ enum { FILTER, THRESHOLD };
 const struct cli_command cli_diff = {
 	.name = "diff",
 	.arguments = "A.json B.json",
-	.about = "Prints what differs from A to B by more than the noise of both.",
+	.about = "Prints what differs from A to B by more than two runs of one program do.",
 	.options = {
 		[FILTER] = { "filter", "PATTERN", "only what matches QUESTION/CASE/COMPARATOR, as run has it" },
 		[THRESHOLD] = { "threshold", "PERCENT", "pass over smaller changes, 0 to 1000 (default 5)" },
 	},
-	.remarks = "Each line gives the change with the 95% interval of its bootstrap, and the medians with theirs.\n"
+	.remarks = "Each line gives the change with its 99% interval, in which the noise between runs is, and the medians.\n"
 		   "Exit status: 0: nothing got worse; 1: something did; 2: wrong usage or unreadable input.",
+};
+
+/** struct row - a figure that both runs have */
+struct row {
+	const char *question, *case_name, *comparator, *metric;
+	double before, after;           /* medians */
+	bool exact;                     /* counted, once */
+	bool more_is_better;
 };
 
 /** struct comparison - two runs, what of them is compared, and what was found */
@@ -41,7 +50,11 @@ struct comparison {
 	const char *filter;
 	const char *const *less_is_better; /* of the question that is looked at */
 	double threshold;               /* of the ratio: 0.05 */
-	size_t nr_compared, nr_better, nr_worse, nr_gone;
+	double others;                  /* the larger share of the CPUs that others used during a run, 0 to 1 */
+	bool disturbed;
+	struct row *rows;
+	struct change *changes;         /* as many */
+	size_t nr_rows, room, nr_better, nr_worse, nr_gone;
 };
 
 static bool is_wanted(const struct comparison *c, const char *question, const char *case_name, const char *comparator)
@@ -55,52 +68,145 @@ static bool is_wanted(const struct comparison *c, const char *question, const ch
 	return fnmatch(pattern, id, 0) == 0;
 }
 
-/* Whether it is more than the noise; @exact: there is no noise. */
-static bool is_change(const struct comparison *c, const struct estimate *before, const struct estimate *after,
-		      const struct estimate *ratio, bool exact)
+/* Rows of one metric of one question are judged together. */
+static unsigned group_of(const struct comparison *c, const char *question, const char *metric)
 {
-	if (ratio->median < 1 + c->threshold && ratio->median > 1 / (1 + c->threshold))
-		return false;
-	return exact || (estimates_differ(before, after) && (ratio->low > 1 || ratio->high < 1));
+	unsigned next = 0;
+
+	for (size_t i = c->nr_rows; i-- > 0;) {
+		if (strcmp(c->rows[i].question, question) == 0 && strcmp(c->rows[i].metric, metric) == 0)
+			return c->changes[i].group;
+		if (c->changes[i].group >= next)
+			next = c->changes[i].group + 1;
+	}
+	return next;
 }
 
-static void compare_metric(struct comparison *c, const char *question, const char *case_name, const char *comparator,
-			   const char *metric)
+static bool make_room(struct comparison *c)
 {
-	double values[SUMMARY_MAX_VALUES], others[SUMMARY_MAX_VALUES];
+	size_t room = c->room ? 2 * c->room : 256;
+	struct row *rows;
+	struct change *changes;
+
+	if (c->nr_rows < c->room)
+		return true;
+	rows = realloc(c->rows, room * sizeof(rows[0]));
+	c->rows = rows ? rows : c->rows;
+	changes = realloc(c->changes, room * sizeof(changes[0]));
+	c->changes = changes ? changes : c->changes;
+	if (!rows || !changes)
+		return false;
+	c->room = room;
+	return true;
+}
+
+/* What is 0 has no logarithm: it counts as a thousandth of what the other run has. */
+static double not_zero(double value, double other)
+{
+	return value > 0 ? value : other / 1000;
+}
+
+static void add_row(struct comparison *c, const char *question, const char *case_name, const char *comparator,
+		    const char *metric)
+{
+	double values[SUMMARY_MAX_VALUES], others[SUMMARY_MAX_VALUES], before, after, least;
 	size_t n = summary_values(c->before, question, case_name, comparator, metric, values, NULL);
 	size_t nr_others = summary_values(c->after, question, case_name, comparator, metric, others, NULL);
-	struct estimate before, after, ratio;
-	bool exact = n == 1 && nr_others == 1 && metric_kind(metric) == METRIC_NUMBER, better;
+	struct change *change;
+	struct row *row;
 
 	if (n > 0 && nr_others == 0)
 		c->nr_gone++;
 	if (n == 0 || nr_others == 0)
 		return;
-	c->nr_compared++;
-	before = estimate_of(values, n);
-	after = estimate_of(others, nr_others);
-	/* A count that was 0 has no ratio, and any other is a change. */
-	if (before.median <= 0 && (after.median <= 0 || !exact))
+	if (!make_room(c)) {
+		bench_complain("out of memory");
+		exit(2);
+	}
+	row = &c->rows[c->nr_rows];
+	change = &c->changes[c->nr_rows];
+	*change = (struct change){ .group = group_of(c, question, metric) };
+	*row = (struct row){
+		question, case_name, comparator, metric,
+		.before = summary_median(values, n), .after = summary_median(others, nr_others),
+		.exact = n == 1 && nr_others == 1 && metric_kind(metric) == METRIC_NUMBER,
+		.more_is_better = metric_better(metric, c->less_is_better) > 0,
+	};
+	c->nr_rows++;
+	before = not_zero(row->before, row->after);
+	after = not_zero(row->after, row->before);
+	if (before <= 0 || after <= 0)
 		return;
-	ratio = before.median > 0 ? estimate_ratio(others, nr_others, values, n) :
-				    (struct estimate){ .n = 1, .median = HUGE_VAL, .low = HUGE_VAL, .high = HUGE_VAL };
-	if (!is_change(c, &before, &after, &ratio, exact))
+	least = fmin(before, after) / 1000;
+	change->log_worse = log(after / before) * (row->more_is_better ? -1 : 1);
+	change->variance = change_variance(values, n, least) + change_variance(others, nr_others, least);
+	/* One repeat has no scatter: nothing can be said of it. */
+	change->freedom = n > 1 && nr_others > 1 ? (unsigned)(n + nr_others - 2) : 0;
+}
+
+static double percent(double log_ratio)
+{
+	return 100 * (exp(log_ratio) - 1);
+}
+
+static void print_row(struct comparison *c, const struct row *row, const struct change *change)
+{
+	double log_ratio = change->log_worse * (row->more_is_better ? -1 : 1);
+	bool beyond = fabs(change->log_worse) >= log(1 + c->threshold);
+	bool worse = change->log_worse > 0;
+
+	if (!beyond || !(row->exact ? row->before != row->after : change->changed))
 		return;
-	better = (after.median > before.median) == (metric_better(metric, c->less_is_better) > 0);
-	c->nr_better += better;
-	c->nr_worse += !better;
-	printf("%s  %s %s %s %s: %+.1f%%", better ? "better" : "worse ", question, case_name, comparator, metric,
-	       100 * (ratio.median - 1));
-	if (!exact)
-		printf(" [%+.1f%%, %+.1f%%]", 100 * (ratio.low - 1), 100 * (ratio.high - 1));
-	printf(": %.4g", before.median);
-	if (!exact)
-		printf(" [%.4g, %.4g]", before.low, before.high);
-	printf(" -> %.4g", after.median);
-	if (!exact)
-		printf(" [%.4g, %.4g]", after.low, after.high);
-	putchar('\n');
+	c->nr_worse += worse;
+	c->nr_better += !worse;
+	printf("%s  %s %s %s %s: ", worse ? "worse " : "better", row->question, row->case_name, row->comparator,
+	       row->metric);
+	if (row->before <= 0)
+		printf("was 0");
+	else
+		printf("%+.1f%%", 100 * (row->after / row->before - 1));
+	if (!row->exact)
+		printf(" [%+.1f%%, %+.1f%%]", percent(log_ratio - change->half_width),
+		       percent(log_ratio + change->half_width));
+	printf(": %.4g -> %.4g\n", row->before, row->after);
+}
+
+/* Exact counts have no part in the noise of the others, and keep their places. */
+static void judge(struct comparison *c)
+{
+	struct change *noisy = calloc(c->nr_rows + 1, sizeof(noisy[0]));
+	size_t n = 0;
+
+	if (!noisy) {
+		bench_complain("out of memory");
+		exit(2);
+	}
+	for (size_t i = 0; i < c->nr_rows; i++)
+		if (c->changes[i].freedom > 0)
+			noisy[n++] = c->changes[i];
+	changes_judge(noisy, n, c->others, c->disturbed);
+	for (size_t i = c->nr_rows; i-- > 0;)
+		if (c->changes[i].freedom > 0)
+			c->changes[i] = noisy[--n];
+	free(noisy);
+}
+
+/* What a busy machine moves as one is not told of each row; it may also be the program. */
+static void print_together(const struct comparison *c)
+{
+	bool said[256] = { false };
+
+	for (size_t i = 0; i < c->nr_rows; i++) {
+		const struct change *change = &c->changes[i];
+		unsigned group = change->group % 256;
+
+		if (fabs(change->together) < log(1 + c->threshold) || said[group])
+			continue;
+		said[group] = true;
+		printf("all     %s %s: %s together, by %.0f%% in the middle: the machine, or the program everywhere\n",
+		       c->rows[i].question, c->rows[i].metric, change->together > 0 ? "got worse" : "got better",
+		       percent(fabs(change->together)));
+	}
 }
 
 static void compare_question(struct comparison *c, const char *question)
@@ -118,7 +224,7 @@ static void compare_question(struct comparison *c, const char *question)
 		for (size_t k = 0; k < nr_names; k++)
 			for (size_t m = 0; m < nr_metrics && is_wanted(c, question, cases[i], names[k]); m++)
 				if (metric_better(metrics[m], c->less_is_better))
-					compare_metric(c, question, cases[i], names[k], metrics[m]);
+					add_row(c, question, cases[i], names[k], metrics[m]);
 	}
 }
 
@@ -135,6 +241,22 @@ static void note_machines(const json_t *a, const json_t *b)
 	}
 }
 
+/* On a busy machine less can be said, and a user should know why. */
+static void note_others(struct comparison *c)
+{
+	const json_t *runs[] = { c->before, c->after };
+	double others;
+
+	for (size_t i = 0; i < 2; i++) {
+		if (machine_is_busy(json_object_get(runs[i], "machine"), &others)) {
+			c->disturbed = true;
+			bench_complain("note: others used %.0f%% of the CPUs during the %s run: only large changes stand out",
+				       others, i == 0 ? "first" : "second");
+		}
+		c->others = fmax(c->others, others / 100);
+	}
+}
+
 static int compare_runs(struct comparison *c)
 {
 	const json_t *question;
@@ -143,12 +265,17 @@ static int compare_runs(struct comparison *c)
 	note_machines(c->before, c->after);
 	json_array_foreach(json_object_get(c->before, "questions"), i, question)
 		compare_question(c, json_string_value(json_object_get(question, "name")));
-	if (c->nr_compared == 0) {
+	if (c->nr_rows == 0) {
 		bench_complain("nothing to compare: %s", c->filter ? "no filter matches" : "the runs have no figure in common");
 		return 2;
 	}
+	note_others(c);
+	judge(c);
+	for (i = 0; i < c->nr_rows; i++)
+		print_row(c, &c->rows[i], &c->changes[i]);
+	print_together(c);
 	printf("%zu figures compared from %s to %s: %zu got worse, %zu better, by more than the noise and %.4g%%\n",
-	       c->nr_compared, summary_string(c->before, NULL, "commit"), summary_string(c->after, NULL, "commit"),
+	       c->nr_rows, summary_string(c->before, NULL, "commit"), summary_string(c->after, NULL, "commit"),
 	       c->nr_worse, c->nr_better, 100 * c->threshold);
 	if (c->nr_gone > 0)
 		printf("%zu figures are in the first run only\n", c->nr_gone);
@@ -200,6 +327,8 @@ int bench_command_diff(int argc, char **argv)
 		c.after = b;
 		status = compare_runs(&c);
 	}
+	free(c.rows);
+	free(c.changes);
 	json_decref(a);
 	json_decref(b);
 	return status;

@@ -18,7 +18,7 @@ const struct cli_command cli_report = {
 	.arguments = "RESULTS.json",
 	.about = "Prints the tables of a run.",
 	.options = {
-		[HTML] = { "html", "FILE", "also write the page with figures there" },
+		[HTML] = { "html", "FILE", "also write the page with figures there; - is standard output" },
 		[NO_FIGURES] = { "no-figures", NULL, "leave the figures out of it" },
 		[MARKDOWN] = { "markdown", NULL, "print one table in Markdown in place of the tables" },
 	},
@@ -30,8 +30,10 @@ int bench_command_report(int argc, char **argv)
 	bool figures = true, as_markdown = false;
 	const char *html = NULL;
 	int option, status = 0;
+	struct output output;
 	struct report report;
 	json_t *results;
+	FILE *text = stdout;
 
 	while ((option = cli_next(&cli_report, argc, argv)) != CLI_END) {
 		switch (option) {
@@ -57,15 +59,22 @@ int bench_command_report(int argc, char **argv)
 	results = summary_load(argv[optind]);
 	if (!results)
 		return 2;
+	if (html) {
+		if (output_prepare(&output, html, 0)) {
+			json_decref(results);
+			return 1;
+		}
+		text = output_is_stdout(&output) ? stderr : stdout;
+	}
 	report = bench_report_of(results);
 	if (as_markdown)
-		report_markdown(&report, stdout);
+		report_markdown(&report, text);
 	else
-		report_text(&report, stdout);
+		report_text(&report, text);
 	if (html) {
-		status = report_html_file(&report, html, figures);
+		status = report_page(&report, &output, figures);
 		if (!status && !as_markdown)
-			printf("report:  %s\n", html);
+			fprintf(text, "report:  %s\n", output.name);
 	}
 	json_decref(results);
 	return status;

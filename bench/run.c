@@ -8,6 +8,7 @@
  * the machine hurts all comparators alike, and an early end leaves something of everything.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include "measure/progress.h"
 #include "measure/topology.h"
 #include "questions/question.h"
+#include "report/output.h"
 #include "report/projection.h"
 #include "report/report.h"
 
@@ -95,16 +97,53 @@ static int for_each_run(const struct bench_config *config, const struct bench_pl
 	return 0;
 }
 
+struct expected {
+	size_t nr_records;
+	uint64_t ns;
+};
+
 static int add_expected(void *arg, const struct bench_planned *planned, const struct bench_comparator *comparator,
 			const char *name, int repeat)
 {
-	uint64_t *total = arg;
+	struct expected *expected = arg;
 
 	(void)comparator;
 	(void)name;
 	(void)repeat;
-	*total += planned->c.expected_ns;
+	expected->nr_records++;
+	expected->ns += planned->c.expected_ns;
 	return 0;
+}
+
+struct counted {
+	const struct bench_planned *planned;
+	const struct bench_comparator *comparator;
+	json_t *records;
+	int err;
+};
+
+static void *run_counted(void *arg)
+{
+	struct counted *counted = arg;
+
+	counted->err = measure_one(counted->planned, counted->comparator, 0, counted->records);
+	return NULL;
+}
+
+/*
+ * The kernel puts the first thread's stack at a random place in its cache line, and what lies on it decides which lines
+ * are shared: on a thread of its own, whose stack begins with a page, two runs count the same.
+ */
+static int count_one(const struct bench_planned *planned, const struct bench_comparator *comparator, json_t *records)
+{
+	struct counted counted = { planned, comparator, records, 0 };
+	pthread_t thread;
+	int err = pthread_create(&thread, NULL, run_counted, &counted);
+
+	if (err)
+		return -err;
+	pthread_join(thread, NULL);
+	return counted.err;
 }
 
 struct running {
@@ -123,7 +162,8 @@ static int run_one(void *arg, const struct bench_planned *planned, const struct 
 		return -EINTR;
 	snprintf(what, sizeof(what), "%s %s %s", planned->question->report->name, name, comparator->name);
 	progress_step(what, planned->c.expected_ns);
-	err = measure_one(planned, comparator, repeat, running->records);
+	err = planned->question->exact ? count_one(planned, comparator, running->records) :
+					 measure_one(planned, comparator, repeat, running->records);
 	if (err == -EINTR)
 		return err;
 	if (err)
@@ -243,18 +283,28 @@ static json_t *describe_projections(const json_t *results)
 	return all;
 }
 
-/* Whole or not at all: an older file stays until the new one is complete. */
-static int write_json(const json_t *results, const char *path)
+static int write_json(const json_t *results, struct output *output)
 {
-	char partial[4096];
+	FILE *file = output_begin(output);
 
-	if ((size_t)snprintf(partial, sizeof(partial), "%s.partial", path) >= sizeof(partial) ||
-	    json_dump_file(results, partial, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) < 0 ||
-	    rename(partial, path) < 0) {
-		bench_complain("cannot write %s: %s", path, strerror(errno));
+	if (!file)
 		return 1;
-	}
-	return 0;
+	/* An error stays with the file. */
+	json_dumpf(results, file, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+	fputc('\n', file);
+	return output_end(output, file);
+}
+
+/* Minutes of measurement are not thrown away because a disk filled up meanwhile. */
+static void rescue_json(const json_t *results)
+{
+	const char *folder = getenv("TMPDIR");
+	struct output output;
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/mirror-bench-%ld.json", folder ? folder : "/tmp", (long)getpid());
+	if (output_prepare(&output, path, 0) == 0 && write_json(results, &output) == 0)
+		bench_complain("the records are in %s instead", path);
 }
 
 static void on_interrupt(int signal)
@@ -263,18 +313,43 @@ static void on_interrupt(int signal)
 	bench_interrupted = 1;
 }
 
-static int write_results(const struct bench_config *config, json_t *results)
-{
-	struct report report = bench_report_of(results);
-	int status = write_json(results, config->json_path);
+/** struct outputs - where the records go, and the page */
+struct outputs {
+	struct output json, page;
+};
 
-	report_text(&report, stdout);
-	if (config->report_path && report_html_file(&report, config->report_path, config->figures))
+/* Before anything is measured: what cannot be written is said now. */
+static int prepare_outputs(const struct bench_config *config, size_t nr_records, struct outputs *outputs)
+{
+	/* Of a full run a record takes some 400 bytes; the page has them too, and figures. */
+	enum { RECORD_BYTES = 1024, PAGE_BYTES = 1024 * 1024 };
+
+	if (config->report_path && strcmp(config->json_path, config->report_path) == 0) {
+		bench_complain("--json and --report name the same file: \"%s\"", config->json_path);
+		return cli_wrong(&cli_run);
+	}
+	if (output_prepare(&outputs->json, config->json_path, nr_records * RECORD_BYTES))
+		return 1;
+	return config->report_path &&
+	       output_prepare(&outputs->page, config->report_path, PAGE_BYTES + nr_records * RECORD_BYTES);
+}
+
+static int write_results(const struct bench_config *config, const json_t *results, struct outputs *outputs)
+{
+	bool page = config->report_path != NULL;
+	FILE *text = output_is_stdout(&outputs->json) || (page && output_is_stdout(&outputs->page)) ? stderr : stdout;
+	struct report report = bench_report_of(results);
+	int status = write_json(results, &outputs->json);
+
+	if (status)
+		rescue_json(results);
+	report_text(&report, text);
+	if (page && report_page(&report, &outputs->page, config->figures))
 		status = 1;
 	if (!status) {
-		printf("\nrecords: %s\n", config->json_path);
-		if (config->report_path)
-			printf("report:  %s\n", config->report_path);
+		fprintf(text, "\nrecords: %s\n", outputs->json.name);
+		if (page)
+			fprintf(text, "report:  %s\n", outputs->page.name);
 	}
 	return status;
 }
@@ -285,38 +360,47 @@ static int run_plan(const struct bench_config *config, const struct bench_plan *
 	struct running running = { 0 };
 	struct machine_use use;
 	json_t *results;
-	uint64_t begun = bench_now_ns(), expected_ns = 0;
+	struct expected expected = { 0 };
+	struct outputs outputs;
+	uint64_t begun;
+	double percent;
 	int err, status;
 
-	for_each_run(config, plan, add_expected, &expected_ns);
-	if (expected_ns == 0) {
+	for_each_run(config, plan, add_expected, &expected);
+	if (expected.nr_records == 0) {
 		bench_complain("nothing to measure: no filter matches; see mirror-bench list");
 		return 2;
 	}
+	status = prepare_outputs(config, expected.nr_records, &outputs);
+	if (status)
+		return status;
+	begun = bench_now_ns();
 	results = describe_run(config, plan, argc, argv);
 	running.records = json_array();
 	/* A second Ctrl-C ends the program at once. */
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	machine_look(&use);
-	progress_begin(expected_ns);
+	progress_begin(expected.ns);
 	err = for_each_run(config, plan, run_one, &running);
 	progress_clear();
 	if (err == -EINTR)
 		bench_complain("interrupted: writing what was measured so far");
 	machine_describe_use(&use, json_object_get(results, "machine"));
+	if (machine_is_busy(json_object_get(results, "machine"), &percent))
+		bench_complain("note: others used %.0f%% of the CPUs during the run: the figures are noisy", percent);
 	json_object_set_new(results, "partial", json_boolean(err != 0));
 	json_object_set_new(results, "took_s", json_real((double)(bench_now_ns() - begun) / 1e9));
 	json_object_set_new(results, "records", running.records);
 	json_object_set_new(results, "projections", describe_projections(results));
-	status = write_results(config, results);
+	status = write_results(config, results, &outputs);
 	if (err == -ETIMEDOUT) {
 		/* The memory of the threads that hang must stay. */
-		fflush(NULL);
+		output_check(stdout, "standard output");
 		_exit(1);
 	}
 	json_decref(results);
-	if (err == -EINTR)
+	if (err == -EINTR && !status)
 		return 130;
 	return status || running.nr_failed ? 1 : 0;
 }
@@ -325,7 +409,6 @@ int bench_command_run(int argc, char **argv)
 {
 	struct bench_config config;
 	struct bench_plan plan = { 0 };
-	double load;
 	int status, err = topology_load();
 
 	if (err) {
@@ -341,9 +424,6 @@ int bench_command_run(int argc, char **argv)
 		status = 2;
 		goto out;
 	}
-	if (machine_is_busy(&load))
-		bench_complain("note: the machine is busy (load %.1f on %u CPUs): the figures will be noisy", load,
-			       topology_nr_places());
 	status = run_plan(&config, &plan, argc, argv);
 out:
 	for (int i = 0; bench_questions[i]; i++)

@@ -75,8 +75,9 @@ static void describe_settings(json_t *machine)
 		/* That a virtual machine hides its frequency is worth knowing too. */
 		json_object_set_new(machine, files[i].name, json_string(there ? line : "not shown here"));
 	}
-	machine_is_busy(&load);
-	json_object_set_new(machine, "load_at_start", json_real(load));
+	/* A build that ended a moment ago is in it: it is shown, and decides nothing. */
+	if (getloadavg(&load, 1) == 1)
+		json_object_set_new(machine, "load_at_start", json_real(load));
 }
 
 /* The least of many readings is what a reading costs when nothing interrupts it. */
@@ -121,14 +122,6 @@ json_t *machine_describe(void)
 	return machine;
 }
 
-int machine_is_busy(double *load)
-{
-	*load = 0;
-	if (getloadavg(load, 1) != 1)
-		return 0;
-	return *load > 0.25 * topology_nr_places();
-}
-
 static double seconds(struct timeval tv)
 {
 	return (double)tv.tv_sec + (double)tv.tv_usec / 1e6;
@@ -140,7 +133,7 @@ void machine_look(struct machine_use *use)
 	unsigned long long ticks[8] = { 0 };
 	double hz = (double)sysconf(_SC_CLK_TCK);
 	FILE *file = fopen("/proc/stat", "re");
-	struct rusage own;
+	struct rusage own, children;
 
 	*use = (struct machine_use){ 0 };
 	if (file && fscanf(file, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &ticks[0], &ticks[1], &ticks[2], &ticks[3],
@@ -152,8 +145,9 @@ void machine_look(struct machine_use *use)
 	}
 	if (file)
 		fclose(file);
-	if (getrusage(RUSAGE_SELF, &own) == 0)
-		use->own_s = seconds(own.ru_utime) + seconds(own.ru_stime);
+	if (getrusage(RUSAGE_SELF, &own) == 0 && getrusage(RUSAGE_CHILDREN, &children) == 0)
+		use->own_s = seconds(own.ru_utime) + seconds(own.ru_stime) + seconds(children.ru_utime) +
+			     seconds(children.ru_stime);
 }
 
 void machine_describe_use(const struct machine_use *begin, json_t *machine)
@@ -168,4 +162,13 @@ void machine_describe_use(const struct machine_use *begin, json_t *machine)
 	others = end.busy_s - begin->busy_s - (end.own_s - begin->own_s);
 	json_object_set_new(machine, "used_by_others_percent", json_real(others > 0 ? 100 * others / all : 0));
 	json_object_set_new(machine, "stolen_by_host_percent", json_real(100 * (end.steal_s - begin->steal_s) / all));
+}
+
+bool machine_is_busy(const json_t *machine, double *percent)
+{
+	enum { BUSY_PERCENT = 10 };
+
+	*percent = json_number_value(json_object_get(machine, "used_by_others_percent")) +
+		   json_number_value(json_object_get(machine, "stolen_by_host_percent"));
+	return *percent > BUSY_PERCENT;
 }

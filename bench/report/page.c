@@ -2,12 +2,12 @@
 /* SPDX-License-Identifier: MIT */
 
 /* The report page: one file, no script, no request to anywhere; light, dark, phone and print. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../comparators/families.h"
 #include "../measure/bench.h"
+#include "../measure/machine.h"
 #include "figures.h"
 #include "goals.h"
 #include "report.h"
@@ -83,15 +83,12 @@ static void paragraph(const char *class, const char *text, FILE *out)
 /* A reader of the page has not seen the note on the terminal. */
 static void write_noise_warning(const json_t *results, FILE *out)
 {
-	const json_t *machine = json_object_get(results, "machine");
-	double load = json_number_value(json_object_get(machine, "load_at_start"));
-	double cpus = json_number_value(json_object_get(machine, "cpus"));
 	char text[160];
+	double percent;
 
-	if (load <= 0.25 * cpus)
+	if (!machine_is_busy(json_object_get(results, "machine"), &percent))
 		return;
-	snprintf(text, sizeof(text), "The machine was busy when this run began (load %.1f on %.0f CPUs): the figures are noisy.",
-		 load, cpus);
+	snprintf(text, sizeof(text), "Others used %.0f%% of the CPUs while this was measured: the figures are noisy.", percent);
 	paragraph("warn", text, out);
 }
 
@@ -110,10 +107,14 @@ static void write_legend(FILE *out)
 /* How many goals were reached, and which questions have one that was not. */
 static void write_goals(const struct report *report, FILE *out)
 {
-	size_t nr[REPORT_NR_VERDICTS] = { 0 }, i, n;
+	size_t nr[REPORT_NR_VERDICTS] = { 0 }, least, most, i, n;
 	struct goal_text goals[REPORT_MAX_GOALS];
 	const json_t *question;
 
+	/* Without an interval no goal is decided. */
+	summary_repeats(report->results, &least, &most);
+	if (most < 2)
+		return;
 	json_array_foreach(json_object_get(report->results, "questions"), i, question) {
 		n = report_goals(report, json_string_value(json_object_get(question, "name")), goals);
 		for (size_t k = 0; k < n; k++)
@@ -170,6 +171,11 @@ static void write_summary(const struct report *report, bool figures, const char 
 	fprintf(out, ", measured %.10s on ", started);
 	html_escaped(summary_string(results, "machine", "cpu"), out);
 	fputs("</p>\n", out);
+	paragraph(NULL,
+		  "A mirror is a subscriber that has cached something about a range of memory, such as a device's page table, and "
+		  "is called back before and after each change of the range. When Linux's HMM kept its list of mirrors under a "
+		  "reader-writer semaphore, three threads deadlocked: an unregister waited for a publisher's callback, a second "
+		  "publisher queued behind the unregister, and the callback needed a lock that the second publisher held.", out);
 	if (json_is_true(json_object_get(results, "partial")))
 		paragraph("warn", "Partial: the run ended early, and this is what was measured until then.", out);
 	write_noise_warning(results, out);
@@ -192,9 +198,9 @@ static void write_left_out(const json_t *question, FILE *out)
 	json_t *why;
 
 	json_object_foreach(json_object_get(question, "left_out"), name, why) {
-		fputs("<p class=\"soft\">Left out: ", out);
+		fputs("<p class=\"soft\">Left out: '", out);
 		html_escaped(name, out);
-		fputs(", since ", out);
+		fputs("', since ", out);
 		html_escaped(json_string_value(why), out);
 		fputs(".</p>\n", out);
 	}
@@ -212,9 +218,9 @@ static void write_errors(const json_t *results, const char *question, FILE *out)
 
 		if (!asked || !error || strcmp(asked, question) != 0)
 			continue;
-		fputs("<p class=\"warn\">Not measured: ", out);
+		fputs("<p class=\"warn\">Not measured: '", out);
 		html_escaped(json_string_value(json_object_get(record, "comparator")), out);
-		fputs(", ", out);
+		fputs("', ", out);
 		html_escaped(json_string_value(json_object_get(record, "case")), out);
 		fputs(": ", out);
 		html_escaped(error, out);
@@ -336,20 +342,27 @@ static void write_machine(const json_t *results, FILE *out)
 static void write_method(const struct report *report, FILE *out)
 {
 	const json_t *results = report->results, *word;
+	size_t least, most, i;
 	char sentence[512];
-	size_t i;
 
 	fputs("<section id=\"method\">\n<h2>Method</h2>\n", out);
 	paragraph(NULL,
 		  "Where mirror lists are compared, every comparator walks the same list through the same code, libmirror's "
 		  "struct mirror_sync; only the sync differs. Threads are pinned, one to a core before hardware threads are used, warmed up, "
 		  "and started together. Each repeat measures every comparator in turn before the next repeat begins, so "
-		  "that a noisy moment hurts all alike. Figures are medians over repeats with the 95% interval of a "
-		  "bootstrap; ratios are taken within a repeat. Latencies go into a log-linear histogram whose buckets are "
+		  "that a noisy moment hurts all alike. Latencies go into a log-linear histogram whose buckets are "
 		  "at most 3.2% wide. The clock is CLOCK_MONOTONIC. All runs in one process, so that address space randomisation "
-		  "gives every comparator the same layout; another run has another. A difference is called one only where the "
-		  "intervals part.", out);
-	for (i = 0; report->questions[i]; i++)
+		  "gives every comparator the same layout; another run has another.", out);
+	summary_repeats(results, &least, &most);
+	if (most > 1)
+		paragraph(NULL, "Figures are medians over repeats with the 95% interval of a bootstrap; ratios are taken within a "
+				"repeat.", out);
+	if (most >= SUMMARY_MIN_REPEATS)
+		paragraph(NULL, "A difference is called one only where the intervals part.", out);
+	else
+		paragraph(NULL, "This run has too few repeats to tell a difference from noise.", out);
+	/* What a run can tell at all it shows by its intervals. */
+	for (i = 0; most > 1 && report->questions[i]; i++)
 		if (report->questions[i]->method && report->questions[i]->method(results, sentence, sizeof(sentence)))
 			paragraph(NULL, sentence, out);
 	fprintf(out, "<h3>To repeat it</h3>\n<pre>./bootstrap &amp;&amp; ./configure &amp;&amp; make compare%s</pre>\n",
@@ -380,7 +393,7 @@ static void write_records(const json_t *results, FILE *out)
 	free(text);
 }
 
-int report_html_file(const struct report *report, const char *path, bool figures)
+int report_page(const struct report *report, struct output *output, bool figures)
 {
 	const json_t *results = report->results;
 	const char *why_none = NULL;
@@ -393,9 +406,9 @@ int report_html_file(const struct report *report, const char *path, bool figures
 		bench_complain("note: gnuplot is not here (Debian: gnuplot-nox): the report has no figures");
 		figures = false;
 	}
-	out = fopen(path, "we");
+	out = output_begin(output);
 	if (!out)
-		goto failed;
+		return 1;
 	fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
 	      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
 	      "<link rel=\"icon\" href=\"data:,\">\n"
@@ -410,9 +423,5 @@ int report_html_file(const struct report *report, const char *path, bool figures
 	fputs("</main>\n", out);
 	write_records(results, out);
 	fputs("</body>\n</html>\n", out);
-	if (fclose(out) == 0)
-		return 0;
-failed:
-	bench_complain("cannot write %s: %s", path, strerror(errno));
-	return 1;
+	return output_end(output, out) || (figures && svg_has_failed());
 }

@@ -17,6 +17,7 @@
 
 #include "../comparators/families.h"
 #include "svg.h"
+#include "table.h"
 #include "units.h"
 
 /* Values further apart than this are shown on a logarithmic axis. */
@@ -218,12 +219,98 @@ static bool any_known(const struct panel *panel, int m)
 	return false;
 }
 
+static const char *value_words(enum metric_kind kind, double value, char *text, size_t size)
+{
+	char number[32];
+
+	switch (kind) {
+	case METRIC_NS:
+		return format_ns(value, text, size);
+	case METRIC_PER_S:
+		if (value < 1e4)
+			snprintf(text, size, "%.0f a second", value);
+		else
+			snprintf(text, size, "%s million a second", format_millions(value, number, sizeof(number)));
+		return text;
+	case METRIC_BYTES:
+		return format_number(value, true, text, size);
+	default:
+		snprintf(text, size, "%.3g", value);
+		return text;
+	}
+}
+
+/* "9.02 million a second (95% interval 8.41 million a second to ...)"; one repeat has no interval. */
+static void write_estimate(enum metric_kind kind, const struct estimate *e, FILE *out)
+{
+	char value[64], low[64], high[64];
+
+	fputs(value_words(kind, e->median, value, sizeof(value)), out);
+	if (e->n > 1)
+		fprintf(out, " (95%% interval %s to %s)", value_words(kind, e->low, low, sizeof(low)),
+			value_words(kind, e->high, high, sizeof(high)));
+}
+
+/* An area over each row that shows nothing, but says what the marks mean. */
+static char *row_areas(const struct panel *panel, int top)
+{
+	static const char *const marks[PANEL_MAX_MARKS] = { "full", "open", "crossed" };
+	char *areas = NULL, *words = NULL;
+	size_t size, words_size;
+	FILE *out = open_memstream(&areas, &size), *text;
+
+	for (size_t i = 0; out && i < panel->nr_rows; i++) {
+		const struct panel_row *row = &panel->rows[i];
+		int nr_known = 0, nr_said = 0;
+
+		text = open_memstream(&words, &words_size);
+		if (!text)
+			break;
+		for (int m = 0; m < PANEL_MAX_MARKS; m++)
+			nr_known += row->known[m];
+		fprintf(text, "%s: ", row->name);
+		for (int m = 0; m < PANEL_MAX_MARKS; m++) {
+			if (!row->known[m])
+				continue;
+			fprintf(text, "%s%s%s", nr_said++ ? "; " : "", nr_known > 1 ? marks[m] : "", nr_known > 1 ? " mark " : "");
+			write_estimate(panel->kind, &row->marks[m], text);
+		}
+		fclose(text);
+		fprintf(out, "<rect x=\"0\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"none\" pointer-events=\"all\"><title>",
+			top + (int)i * ROW_HEIGHT, WIDTH, ROW_HEIGHT);
+		html_escaped(words, out);
+		fputs("</title></rect>\n", out);
+		free(words);
+	}
+	if (out)
+		fclose(out);
+	return areas;
+}
+
+/* "srcu: publishers 1: 5.03 million a second (...); publishers 2: ...". */
+static char *line_words(const struct panel_lines *panel, const struct panel_line *line)
+{
+	char *words = NULL;
+	size_t size;
+	FILE *out = open_memstream(&words, &size);
+
+	if (!out)
+		return NULL;
+	fprintf(out, "%s:", line->name);
+	for (size_t i = 0; i < line->nr_points; i++) {
+		fprintf(out, "%s %s %g: ", i ? ";" : "", panel->x_axis, line->points[i].x);
+		write_estimate(panel->kind, &line->points[i].y, out);
+	}
+	fclose(out);
+	return words;
+}
+
 char *panel_rows_svg(const struct panel *panel, const char *id)
 {
 	static const int points[PANEL_MAX_MARKS] = { 7, 6, 2 };
 	int top = panel->title[0] ? 30 : 8, bottom = 58;
 	int height = top + (int)panel->nr_rows * ROW_HEIGHT + bottom;
-	char *text = NULL, *svg;
+	char *text = NULL, *areas, *svg;
 	double unit;
 	size_t size;
 	FILE *script = open_memstream(&text, &size);
@@ -263,7 +350,9 @@ char *panel_rows_svg(const struct panel *panel, const char *id)
 	}
 	fputs("1/0\n", script);
 	fclose(script);
-	svg = svg_draw(text, id, panel->title[0] ? panel->title : panel->axis);
+	areas = row_areas(panel, top);
+	svg = svg_draw(text, id, &(struct svg_words){ .title = panel->title[0] ? panel->title : panel->axis, .areas = areas });
+	free(areas);
 	free(text);
 	return svg;
 }
@@ -313,6 +402,8 @@ char *panel_lines_svg(const struct panel_lines *panel, const char *id)
 	int key_rows = (int)(panel->nr_lines + 1) / 2, key_height = key_rows * 20, bottom = 64 + key_height;
 	int height = 300 + bottom;
 	int in_family[NR_FAMILIES] = { 0 };
+	struct svg_words words = { .nr_plots = 0 };
+	char *plots[PANEL_MAX_ROWS];
 	char *text = NULL, *svg;
 	double unit;
 	size_t size;
@@ -344,7 +435,14 @@ char *panel_lines_svg(const struct panel_lines *panel, const char *id)
 	}
 	fputc('\n', script);
 	fclose(script);
-	svg = svg_draw(text, id, panel->title[0] ? panel->title : panel->y_axis);
+	words.title = panel->title[0] ? panel->title : panel->y_axis;
+	for (; words.nr_plots < panel->nr_lines; words.nr_plots++)
+		if (!(plots[words.nr_plots] = line_words(panel, &panel->lines[words.nr_plots])))
+			break;
+	words.plots = (const char *const *)plots;
+	svg = svg_draw(text, id, &words);
+	for (size_t i = 0; i < words.nr_plots; i++)
+		free(plots[i]);
 	free(text);
 	return svg;
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "descriptor.h"
+#include "output.h"
 
 /** report_text - all tables, for a terminal */
 void report_text(const struct report *report, FILE *out);
@@ -15,7 +16,7 @@ void report_text(const struct report *report, FILE *out);
 /** report_markdown - the table of the summary, with a line that says how it was measured */
 void report_markdown(const struct report *report, FILE *out);
 
-/** report_html_file - the page; 0, or 1 with a message; without gnuplot it has no figures and says so */
-int report_html_file(const struct report *report, const char *path, bool figures);
+/** report_page - the page, to @output; 0, or 1 with a message; without gnuplot it has no figures and says so */
+int report_page(const struct report *report, struct output *output, bool figures);
 
 #endif /* BENCH_REPORT_H */

@@ -12,7 +12,7 @@ enum { STANDING_MAX = 40 };
 
 /** struct standing_text - a sentence */
 struct standing_text {
-	char text[1024];
+	char text[2200];
 };
 
 /** report_standing - one for each case of a question, by the rate @speed, @room at most; returns how many */

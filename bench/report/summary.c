@@ -63,6 +63,12 @@ static double resampled_median(const double *values, size_t n, uint64_t *state)
 	return median_of_sorted(resample, n);
 }
 
+double summary_median(double *values, size_t n)
+{
+	qsort(values, n, sizeof(values[0]), compare);
+	return median_of_sorted(values, n);
+}
+
 struct estimate estimate_of(double *values, size_t n)
 {
 	struct estimate e = { .n = n };
@@ -83,25 +89,9 @@ struct estimate estimate_of(double *values, size_t n)
 	return e;
 }
 
-struct estimate estimate_ratio(const double *values, size_t n, const double *bases, size_t nr_bases)
-{
-	struct estimate e = { .n = n < nr_bases ? n : nr_bases };
-	double ratios[RESAMPLES];
-	uint64_t state = 0x9e3779b97f4a7c15ull;
-
-	e.median = median_of_sorted(values, n) / median_of_sorted(bases, nr_bases);
-	for (size_t i = 0; i < RESAMPLES; i++)
-		ratios[i] = resampled_median(values, n, &state) / resampled_median(bases, nr_bases, &state);
-	qsort(ratios, RESAMPLES, sizeof(ratios[0]), compare);
-	e.low = ratios[RESAMPLES / 40];
-	e.high = ratios[RESAMPLES - 1 - RESAMPLES / 40];
-	return e;
-}
-
 bool estimates_differ(const struct estimate *a, const struct estimate *b)
 {
-	/* One repeat has no interval. */
-	return a->n > 1 && b->n > 1 && (a->high < b->low || b->high < a->low);
+	return a->n >= SUMMARY_MIN_REPEATS && b->n >= SUMMARY_MIN_REPEATS && (a->high < b->low || b->high < a->low);
 }
 
 static const char *text_of(const json_t *object, const char *key)

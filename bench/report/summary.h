@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { SUMMARY_MAX_CASES = 256, SUMMARY_MAX_COMPARATORS = 64, SUMMARY_MAX_VALUES = 1000 };
+enum { SUMMARY_MAX_CASES = 256, SUMMARY_MAX_COMPARATORS = 64, SUMMARY_MAX_VALUES = 1000, SUMMARY_MIN_REPEATS = 4 };
 
 /**
  * struct estimate - a median over repeats
@@ -30,10 +30,14 @@ struct estimate {
 /** estimate_of - over @n values, which are sorted in place; n of 0 gives zeroes */
 struct estimate estimate_of(double *values, size_t n);
 
-/** estimate_ratio - of the medians of two sorted samples, with the interval of a bootstrap over both */
-struct estimate estimate_ratio(const double *values, size_t n, const double *bases, size_t nr_bases);
+/** summary_median - of @n values, at least one, which are sorted in place */
+double summary_median(double *values, size_t n);
 
-/** estimates_differ - whether the intervals part; only then is a difference called one */
+/**
+ * estimates_differ - whether the intervals part; only then is a difference called one
+ *
+ * Of fewer than SUMMARY_MIN_REPEATS they say nothing: three values and three more of the same part in a tenth of all cases.
+ */
 bool estimates_differ(const struct estimate *a, const struct estimate *b);
 
 /** summary_values - of one metric, with their repeats unless @repeats is NULL; returns how many, SUMMARY_MAX_VALUES at most */
@@ -55,6 +59,9 @@ bool summary_repeat(const json_t *results, const char *question, const char *cas
 /** summary_ratio - @comparator to @base, of the same repeat each, which takes slow drifts out */
 bool summary_ratio(const json_t *results, const char *question, const char *case_name, const char *comparator,
 		   const char *base, const char *metric, struct estimate *estimate);
+
+/** summary_repeats - how often the cases of the run were repeated, at least and at most; 0 and 0: all were counted, once */
+void summary_repeats(const json_t *results, size_t *least, size_t *most);
 
 /** summary_text - a metric that is text: what all repeats say, "x or y" if they differ, or NULL */
 const char *summary_text(const json_t *results, const char *question, const char *case_name,

@@ -50,24 +50,59 @@ static json_t *make_index(json_t *records)
 	return by_key;
 }
 
-const json_t *summary_records(const json_t *results, const char *question, const char *case_name,
-			      const char *comparator)
+static json_t *index_of(const json_t *results)
 {
 	static unsigned next;
 	json_t *records = json_object_get(results, "records");
-	char key[512];
 	size_t i;
 
 	for (i = 0; i < 2; i++)
 		if (indexed[i].records == records && indexed[i].nr == json_array_size(records))
-			break;
-	if (i == 2) {
-		i = next++ % 2;
-		json_decref(indexed[i].by_key);
-		indexed[i].records = records;
-		indexed[i].nr = json_array_size(records);
-		indexed[i].by_key = make_index(records);
-	}
+			return indexed[i].by_key;
+	i = next++ % 2;
+	json_decref(indexed[i].by_key);
+	indexed[i].records = records;
+	indexed[i].nr = json_array_size(records);
+	indexed[i].by_key = make_index(records);
+	return indexed[i].by_key;
+}
+
+const json_t *summary_records(const json_t *results, const char *question, const char *case_name,
+			      const char *comparator)
+{
+	char key[512];
+
 	key_of(question, case_name, comparator, key, sizeof(key));
-	return json_object_get(indexed[i].by_key, key);
+	return json_object_get(index_of(results), key);
+}
+
+static bool is_exact(const json_t *results, const json_t *record)
+{
+	const json_t *question;
+	size_t i;
+
+	json_array_foreach(json_object_get(results, "questions"), i, question)
+		if (strcmp(text_of(question, "name"), text_of(record, "question")) == 0)
+			return json_is_true(json_object_get(question, "exact"));
+	return false;
+}
+
+void summary_repeats(const json_t *results, size_t *least, size_t *most)
+{
+	const char *key;
+	json_t *same;
+
+	*least = *most = 0;
+	json_object_foreach(index_of(results), key, same) {
+		const json_t *record;
+		size_t n = 0, i;
+
+		/* What could not be measured has a record too, with the reason. */
+		json_array_foreach(same, i, record)
+			n += !json_object_get(record, "error");
+		if (n == 0 || is_exact(results, json_array_get(same, 0)))
+			continue;
+		*least = *least == 0 || n < *least ? n : *least;
+		*most = n > *most ? n : *most;
+	}
 }

@@ -58,7 +58,11 @@ static char *run_gnuplot(const char *script)
 	int fd = mkstemp(path);
 
 	if (fd < 0 || write(fd, script, strlen(script)) != (ssize_t)strlen(script)) {
-		bench_complain("cannot write %s: %s", path, strerror(errno));
+		bench_complain("cannot write %s: %s: a figure is missing; make room there", path, strerror(errno));
+		if (fd >= 0) {
+			close(fd);
+			unlink(path);
+		}
 		return NULL;
 	}
 	close(fd);
@@ -120,24 +124,36 @@ static void write_colour(int red, int green, int blue, FILE *out)
 	fprintf(out, "rgb(%d,%d,%d)", red, green, blue);
 }
 
+static void write_title(const char *title, FILE *out)
+{
+	fputs("<title>", out);
+	html_escaped(title, out);
+	fputs("</title>", out);
+}
+
 /*
  * gnuplot writes colours as "black" and as rgb( r, g, b); ids begin with "gp" or "gnuplot", and are
- * referred to by "#gp...".  What stands before the svg element is not for HTML.  The title is what a screen reader
- * says, and what a browser shows under the pointer.
+ * referred to by "#gp...".  What stands before the svg element is not for HTML.  A title is what a screen reader says,
+ * and what a browser shows under the pointer: the first is gnuplot's name, the others what it was told to plot.
  */
-static void adapt(const char *svg, const char *name, const char *title, FILE *out)
+static void adapt(const char *svg, const struct svg_words *words, const char *name, FILE *out)
 {
-	static const char gnuplots_title[] = "<title>Gnuplot</title>";
+	size_t nr_titles = 0;
 	int red, green, blue, used;
 	const char *start = strstr(svg, "<svg");
 
 	for (const char *p = start ? start : svg; *p;) {
 		used = 0;
-		if (strncmp(p, gnuplots_title, sizeof(gnuplots_title) - 1) == 0) {
-			fputs("<title>", out);
-			html_escaped(title, out);
-			fputs("</title>", out);
-			p += sizeof(gnuplots_title) - 1;
+		if (strncmp(p, "<title>", 7) == 0 && strstr(p, "</title>")) {
+			if (nr_titles == 0)
+				write_title(words->title, out);
+			else if (nr_titles <= words->nr_plots)
+				write_title(words->plots[nr_titles - 1], out);
+			nr_titles++;
+			p = strstr(p, "</title>") + strlen("</title>");
+		} else if (words->areas && strncmp(p, "</svg>", 6) == 0) {
+			fprintf(out, "%s</svg>", words->areas);
+			p += 6;
 		} else if (sscanf(p, "rgb(%d,%d,%d)%n", &red, &green, &blue, &used) == 3 && used > 0) {
 			write_colour(red, green, blue, out);
 			p += used;
@@ -159,17 +175,26 @@ static void adapt(const char *svg, const char *name, const char *title, FILE *ou
 	}
 }
 
-char *svg_draw(const char *script, const char *name, const char *title)
+static bool failed;
+
+bool svg_has_failed(void)
+{
+	return failed;
+}
+
+char *svg_draw(const char *script, const char *name, const struct svg_words *words)
 {
 	char *raw = run_gnuplot(script), *adapted = NULL;
 	size_t size;
 	FILE *out;
 
-	if (!raw)
+	if (!raw) {
+		failed = true;
 		return NULL;
+	}
 	out = open_memstream(&adapted, &size);
 	if (out) {
-		adapt(raw, name, title, out);
+		adapt(raw, words, name, out);
 		fclose(out);
 	}
 	free(raw);

@@ -33,24 +33,47 @@ static void question_text(const struct report *report, const json_t *question, F
 		fprintf(out, "%s\n%s", standing[k].text, k + 1 == n ? "\n" : "");
 }
 
+/* What the numbers are, and no more than this run has: "medians of 5 repeats, ... half the 95% interval". */
+static void write_repeats(const json_t *results, FILE *out)
+{
+	size_t least, most;
+
+	summary_repeats(results, &least, &most);
+	if (most == 0)
+		fputs("counted, once each", out);
+	else if (most == 1)
+		fputs("one repeat each, which has no interval", out);
+	else if (least == most)
+		fprintf(out, "medians of %zu repeats", most);
+	else
+		fprintf(out, "medians of %zu to %zu repeats", least, most);
+	if (most > 1)
+		fputs(", \302\261 half the 95% interval", out);
+	if (most > 0 && most < SUMMARY_MIN_REPEATS)
+		fputs("; too few to tell a difference from noise", out);
+}
+
 void report_text(const struct report *report, FILE *out)
 {
 	const json_t *results = report->results, *question;
+	size_t least, most, i;
 	char sentence[512];
-	size_t i;
 
 	fputc('\n', out);
 	json_array_foreach(json_object_get(results, "questions"), i, question)
 		question_text(report, question, out);
-	for (i = 0; report->questions[i]; i++)
+	/* What a run can tell at all it shows by its intervals. */
+	summary_repeats(results, &least, &most);
+	for (i = 0; most > 1 && report->questions[i]; i++)
 		if (report->questions[i]->method && report->questions[i]->method(results, sentence, sizeof(sentence)))
 			fprintf(out, "%s\n", sentence);
 	for (i = 0; report->questions[i]; i++)
 		if (report->questions[i]->sentence && report->questions[i]->sentence(results, sentence, sizeof(sentence)))
 			fprintf(out, "%s\n", sentence);
-	fprintf(out, "Medians of %d repeats; \302\261 is half the 95%% bootstrap interval.%s\n",
-		(int)json_integer_value(json_object_get(results, "repeats")),
-		json_is_true(json_object_get(results, "partial")) ? " PARTIAL: the run ended early, with fewer repeats." : "");
+	fputs("The figures: ", out);
+	write_repeats(results, out);
+	fprintf(out, ".%s\n",
+		json_is_true(json_object_get(results, "partial")) ? " PARTIAL: the run ended early." : "");
 }
 
 void report_markdown(const struct report *report, FILE *out)
@@ -71,6 +94,6 @@ void report_markdown(const struct report *report, FILE *out)
 		if (h->note && h->note(results, note, sizeof(note)))
 			fprintf(out, "%s; ", note);
 	}
-	fprintf(out, "medians of %lld repeats, \302\261 half the 95%% interval.\n",
-		(long long)json_integer_value(json_object_get(results, "repeats")));
+	write_repeats(results, out);
+	fputs(".\n", out);
 }

@@ -55,6 +55,8 @@ static void test_estimates(void)
 	ok(!differ(low, low, 5), "a run and itself: none");
 	ok(!differ(low, wide, 5), "medians apart, intervals not: none");
 	ok(!differ(low, high, 1), "one repeat has no interval: none");
+	ok(!differ(low, high, 3), "three repeats part by chance: none");
+	ok(differ(low, high, 4), "four do not");
 }
 
 static struct rng rng;
@@ -153,6 +155,21 @@ static void add_record(json_t *records, const char *comparator, int repeat, doub
 						 "metrics", "invalidations_per_s", value));
 }
 
+static void test_few_repeats(void)
+{
+	json_t *records = json_array(), *results;
+	struct standing_text text;
+
+	for (int i = 0; i < 3; i++) {
+		add_record(records, "srcu", i, 100 + i);
+		add_record(records, "slow", i, 50 + i);
+	}
+	results = json_pack("{s:[{s:s}, {s:s}], s:o}", "comparators", "name", "srcu", "name", "slow", "records", records);
+	ok(report_standing(results, "throughput", "invalidations_per_s", &text, 1) == 0,
+	   "three repeats compare with nothing, and nothing is said");
+	json_decref(results);
+}
+
 static void test_standing(void)
 {
 	json_t *records = json_array(), *results;
@@ -162,12 +179,13 @@ static void test_standing(void)
 		add_record(records, "srcu", i, 100 + i);
 		add_record(records, "slow", i, 50 + i);
 		add_record(records, "fast", i, 200 + i);
+		add_record(records, "none", i, 100 + i);
 		add_record(records, "alike", i, 90 + 5 * i);
 	}
-	results = json_pack("{s:[{s:s}, {s:s}, {s:s}, {s:s}], s:o}", "comparators", "name", "srcu", "name", "slow", "name",
-			    "fast", "name", "alike", "records", records);
+	results = json_pack("{s:[{s:s}, {s:s}, {s:s}, {s:s}, {s:s}], s:o}", "comparators", "name", "srcu", "name", "slow",
+			    "name", "fast", "name", "none", "name", "alike", "records", records);
 	ok(report_standing(results, "throughput", "invalidations_per_s", &text, 1) == 1 &&
-	   strcmp(text.text, "publishers=2: srcu is ahead of slow; behind fast; not told apart from alike.") == 0, "%s",
+	   strcmp(text.text, "publishers=2: 'srcu' is ahead of 'slow'; behind 'fast'; not told apart from 'none', 'alike'.") == 0, "%s",
 	   text.text);
 	ok(report_standing(results, "trap", "invalidations_per_s", &text, 1) == 0, "of other questions nothing is said");
 	json_decref(results);
@@ -234,6 +252,7 @@ int main(void)
 	rng_init(&rng, 1);
 	test_estimates();
 	test_false_alarms();
+	test_few_repeats();
 	test_law();
 	test_few_points();
 	test_standing();
