@@ -305,7 +305,7 @@ static bool sentence(const json_t *results, char *text, size_t size)
 		text_add(text, size, "The three-thread deadlock stops none of those measured: %s.", pass);
 	else
 		text_add(text, size, "The three threads that hung HMM deadlock over %s; they pass over %s.", hang,
-			 nr_pass ? pass : "none");
+			 nr_pass ? pass : "nobody");
 	return true;
 }
 

@@ -242,9 +242,9 @@ static void draw_lines(const json_t *results, const struct report_question *q, c
 	free(lines);
 }
 
-static void write_caption(const struct drawing *drawing, const char *extra, FILE *out)
+static void write_caption(const json_t *results, const struct drawing *drawing, const char *extra, FILE *out)
 {
-	size_t nr_log = 0;
+	size_t nr_log = 0, least, most;
 
 	for (size_t i = 0; i < drawing->nr_panels; i++)
 		nr_log += panel_is_log(&drawing->panels[i]);
@@ -252,8 +252,11 @@ static void write_caption(const struct drawing *drawing, const char *extra, FILE
 		fprintf(out, "%s is better. ", drawing->better > 0 ? "More" : "Less");
 	if (extra)
 		fprintf(out, "%s ", extra);
-	fprintf(out, "%sThin lines: 95%% interval.",
-		nr_log == 0 ? "" : nr_log == drawing->nr_panels ? "Logarithmic. " : "Logarithmic where there are no bars. ");
+	if (nr_log > 0)
+		fputs(nr_log == drawing->nr_panels ? "Logarithmic. " : "Logarithmic where there are no bars. ", out);
+	summary_repeats(results, &least, &most);
+	if (most > 1)
+		fputs("Thin lines: 95% interval.", out);
 	if (drawing->nr_more > 0)
 		fprintf(out, " The tables have %zu more.", drawing->nr_more);
 }
@@ -280,7 +283,7 @@ static bool write_figure(const json_t *results, const struct report_question *q,
 		free(drawing->svgs[i]);
 	}
 	fputs("</div>\n<figcaption>", out);
-	write_caption(drawing, caption, out);
+	write_caption(results, drawing, caption, out);
 	fputs("</figcaption>\n</figure>\n", out);
 	return true;
 }

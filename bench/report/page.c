@@ -347,8 +347,9 @@ static void write_method(const struct report *report, FILE *out)
 
 	fputs("<section id=\"method\">\n<h2>Method</h2>\n", out);
 	paragraph(NULL,
-		  "Where mirror lists are compared, every comparator walks the same list through the same code, libmirror's "
-		  "struct mirror_sync; only the sync differs. Threads are pinned, one to a core before hardware threads are used, warmed up, "
+		  "Where mirror lists are compared, every comparator that names a sync walks the same list through the same "
+		  "code, libmirror's struct mirror_sync; only the sync differs. \"bare\", \"list-rwlock\" and \"list-urcu\" do "
+		  "without libmirror. Threads are pinned, one to a core before hardware threads are used, warmed up, "
 		  "and started together. Each repeat measures every comparator in turn before the next repeat begins, so "
 		  "that a noisy moment hurts all alike. Latencies go into a log-linear histogram whose buckets are "
 		  "at most 3.2% wide. The clock is CLOCK_MONOTONIC. All runs in one process, so that address space randomisation "
