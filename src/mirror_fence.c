@@ -7,27 +7,51 @@
  * A drain marks entries dead and then looks at pins; a walk pins and then looks at the mark.  Both sides need a full
  * fence between the two (A and E of mirror_pin.c, C of mirror_unregister.c).  There are two ways.  With membarrier(2)
  * walks execute no fence, and each drain makes all running threads of the process execute one, by an interrupt that
- * costs each of them microseconds.  Or walks fence: a few nanoseconds for each mirror called, and a drain interrupts
- * no thread.  The first is right while drains are rare, the second while they are frequent.
+ * costs each of them microseconds.  Or each walk begins with a fence, a few nanoseconds, and a drain waits until the
+ * walks that it finds under way are over; it interrupts them only if that takes longer than the interrupt would.  The
+ * first is right while drains are rare, the second while they are frequent.
  *
  * State
  *   list->fencing         written under list->lock (mirror_list.h says by which thread); each walk reads it once, in
  *                         its section
  *   list->fencing_cookie  under list->lock
  *   list->nr_fences       written under list->lock; walkers read it
+ *   walker->depth         its thread's; 0: it is in no walk
+ *   walker->fences        its thread's: how many it has executed
  *   walker->fences_before, looks_at, window_ends    its thread's own
  *
  * Algorithm
  *   1. Drains interrupt publishers, so publishers choose the mode: each counts drains, and looks now and then.  A few
  *      drains within some thousand walks: fencing has BEGUN.  None: it is OFF again.  So if no thread publishes,
  *      nothing changes.
- *   2. Walks that read anything but OFF fence.  Walks that read OFF before may still run.  So drains go on to interrupt
- *      until a grace period of the list's sync is over, whose cookie the first of them takes; then ALL walks fence.
- *      Publishers ask the sync for nothing.
- *   3. A drain decides under the lock under which it marks its entries dead: if ALL walks fence, it interrupts none.
+ *   2. A walk that reads anything but OFF begins with a fence: depth, fences, fence B.  Walks that read OFF before may
+ *      still run.  So drains go on to interrupt until a grace period of the list's sync is over, whose cookie the first
+ *      of them takes; then ALL walks that run have begun with a fence.  Publishers ask the sync for nothing.
+ *   3. A drain decides under the lock under which it marks its entries dead: if ALL walks fence, it asks.  After its
+ *      full fence it looks at each walker until depth is 0 or fences has changed, C, but not more than FENCE_LOOKS
+ *      times; if one stays in its walk, in a slow callback or without a CPU, the drain interrupts.
  *
- * Why it is safe.  A walk that does not fence has read OFF in its section.  That OFF was one of these:
- *   1. The OFF from before the last BEGUN.  Then the walk's section began before the cookie of 2, which was taken after
+ * Why it is safe to ask.  The drain has marked, and has executed a full fence.  Of each walker it has then seen one of:
+ *   1. depth == 0.  Walks before that have shown their last pins, all empty.  A walk after it stores depth before its
+ *      fence B, so B comes after the drain's look, and its looks at the marks see them.
+ *   2. fences has changed.  The fence B that follows the new number comes after the drain's fence, so all that the
+ *      thread looks at from there on is marked.  All that it looked at before, it had pinned before, and the pin came
+ *      before the number.
+ *
+ *          a drain                            a walker
+ *          e->state |= DEAD                   pin = e; e is alive: its callback
+ *          full fence                         pin = NULL; the walk ends
+ *          n = fences                         depth = 1; fences = n + 1
+ *          until fences != n                  fence B
+ *          look at the pins                   pin = e; e->state is DEAD
+ *
+ *      (fence-asked; mutant WALK_NO_FENCE)
+ *   In both cases what the walker shows from then on is what it has seen alive, and its looks after an unpin see DEAD:
+ *   as after a membarrier.
+ *
+ * Why every walk that runs has begun with a fence, if a drain finds ALL.  A walk that does not fence has read OFF in
+ * its section.  That OFF was one of these:
+ *   3. The OFF from before the last BEGUN.  Then the walk's section began before the cookie of 2, which was taken after
  *      BEGUN was stored.  The walk is over when fencing is ALL.
  *
  *          a publisher         drains                        a walk
@@ -37,30 +61,32 @@
  *                              interrupt
  *                                                            section ends
  *                              the cookie is over: ALL
- *                              interrupt none
+ *                              ask
  *
  *      (fence-begin; mutant FENCING_UNSETTLED)
- *   2. An OFF that was stored after a drain found ALL.  It was stored under the lock, after the drain's marks, so that
+ *   4. An OFF that was stored after a drain found ALL.  It was stored under the lock, after the drain's marks, so that
  *      the walk sees the marks, A.
  *
  *          a drain                       a publisher         a walk
  *          lock, mark dead
- *          ALL: interrupt none, unlock
+ *          ALL: ask, unlock
  *                                        lock
  *                                        A: fencing = OFF
  *                                                            reads OFF: no fence
  *                                                            pin, sees the mark: does not call
  *
  *      (fence-end; mutant FENCING_DECIDED_EARLY)
- *   3. An OFF that was stored before the drain took the lock.  Then the drain sees OFF, or a later mode, and
- *      interrupts, or is in case 1.
+ *   5. An OFF that was stored before the drain took the lock.  Then the drain sees OFF, or a later mode, and
+ *      interrupts, or is in case 3.
  *
- * Cost.  A walk: one load of a line that it reads anyway.  A drain: nothing.
+ * Cost.  A walk: one load of a line that it reads anyway; a fence if fencing is on.  A drain: a look at each walker.
  *
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
  * | A | end_fencing | marks of earlier drains before OFF | release, and the lock | mirror_pin.c:J | a callback runs on a freed mirror | fence-end |
+ * | B | the beginning of a walk | depth, fences and all pins before, before the look at the state of entries | full | C | as A | fence-asked |
+ * | C | a drain's look at a walker | depth or fences before its pins | acquire | B | as A | fence-asked |
  */
 
 #include "mirror_fence.h"
@@ -70,6 +96,11 @@
  * and delays every thread that waits behind it.
  */
 #define FREQUENT 2
+
+/* How often a drain looks whether a walk has fenced: about what a membarrier(2) costs. */
+#ifndef FENCE_LOOKS
+#define FENCE_LOOKS 100
+#endif
 
 void begin_fencing_(struct mirror_list *list)
 {
@@ -87,6 +118,7 @@ void choose_fence_mode_(struct mirror_list *list, struct walker *w)
 	uint64_t fences = load_relaxed(&list->nr_fences), drains = fences - w->fences_before;
 	bool fencing = load_relaxed(&list->fencing) != FENCING_OFF;
 	/* The first time, the count is that of the list's whole life. */
+	port_signals signals;
 	bool is_first = !w->window_ends, over = w->walks >= w->window_ends;
 	bool wrong = !is_first && (fencing ? over && !drains : drains >= FREQUENT);
 
@@ -97,17 +129,19 @@ void choose_fence_mode_(struct mirror_list *list, struct walker *w)
 	}
 	if (!wrong || !list->membarrier || !is_targeted_(list))
 		return;
+	port_signals_block(&signals);
 	/* Never block a publisher; retry at the next look. */
-	if (!gate_trylock(&list->lock))
-		return;
-	if (fencing)
-		end_fencing_(list);
-	else if (list->fencing == FENCING_OFF)
-		begin_fencing_(list);
-	gate_unlock(&list->lock);
+	if (gate_trylock(&list->lock)) {
+		if (fencing)
+			end_fencing_(list);
+		else if (list->fencing == FENCING_OFF)
+			begin_fencing_(list);
+		gate_unlock(&list->lock);
+	}
+	port_signals_restore(&signals);
 }
 
-bool advance_fence_mode_(struct mirror_list *list)
+enum drain_fence advance_fence_mode_(struct mirror_list *list)
 {
 	const struct mirror_sync *sync = list->sync;
 
@@ -120,10 +154,43 @@ bool advance_fence_mode_(struct mirror_list *list)
 	if (list->fencing == FENCING_SETTLES &&
 	    broken_if(FENCING_UNSETTLED, true, sync->poll_state(list->sync_state, list->fencing_cookie)))
 		store_relaxed(&list->fencing, FENCING_ALL);
-	return list->membarrier && list->grace_period && list->fencing != FENCING_ALL;
+	if (!list->membarrier || !list->grace_period)
+		return DRAIN_FENCES;
+	return list->fencing == FENCING_ALL ? DRAIN_ASKS : DRAIN_INTERRUPTS;
 }
 
-int fence_drain_(bool interrupt)
+/* True if @w's thread has come to the end of a walk, or to the fence of another, since the caller's full fence. */
+static bool has_fenced(const struct mirror_list *list, const struct walker *w)
 {
-	return fence_heavy_unless(DRAIN_NO_FENCE, interrupt);
+	uint64_t fences = load_acquire(&w->fences);
+
+	for (int looks = 0; depth_of_(w); looks++) {
+		if (load_acquire(&w->fences) != fences) /* C (pairs with B): what it shows is what it has looked at */
+			return true;
+		if (looks == FENCE_LOOKS || vanished_(list, w))
+			return vanished_(list, w);
+		port_relax();
+	}
+	return true;
+}
+
+static bool have_fenced(const struct mirror_list *list)
+{
+	const struct walker *mine = slots_mine(&list->walkers);
+	struct walker *w;
+
+	for (struct slots_walk i = slots_first(&list->walkers); (w = slots_next(&i)); )
+		if (w != mine && !has_fenced(list, w))
+			return false;
+	return has_fenced(list, &list->fallback);
+}
+
+int fence_drain_(struct mirror_list *list, enum drain_fence fence)
+{
+	if (fence == DRAIN_ASKS && !MUTANT(DRAIN_NO_FENCE)) {
+		fence_full(); /* C of mirror_unregister.c */
+		if (have_fenced(list))
+			return 0;
+	}
+	return fence_heavy_unless(DRAIN_NO_FENCE, fence != DRAIN_FENCES);
 }

@@ -5,18 +5,18 @@
  * Fills: a mirror that copies what a range holds, while brackets come and go
  *
  * Terms.  A fill is the code between mirror_read_begin and mirror_read_retry.  A mirror takes part once it has begun
- * its first fill: only then do brackets count themselves in its entry.  It is settled once every bracket from before
+ * its first fill: only then do brackets count themselves in it.  It is settled once every bracket from before
  * that is over.
  *
  * State
- *   entry->fill         brackets open on it, and brackets ever started on it, in one word (mirror_fill.h);
+ *   m->mirror__fill     brackets open on it, and brackets ever started on it, in one word (mirror_fill.h);
  *                       read-modify-writes of the walks that hit it
- *   entry->fills_from   the seq since which they count; set under list->lock, once
+ *   m->mirror__fills_from   the seq since which they count; set under list->lock, once; then the entry is ENTRY_FILLS
  *   m->mirror__settle   UNSETTLED, then a cookie of list->brackets, under list->lock; then SETTLED
  *
  * Algorithm
- *   1. First fill: fills_from becomes the next seq, and seq that number; then a cookie of the domain whose sections are
- *      the open brackets.
+ *   1. First fill: fills_from becomes the next seq, the entry is ENTRY_FILLS, and seq becomes that number; then a cookie
+ *      of the domain whose sections are the open brackets.
  *   2. Begin: wait for the cookie, once; wait until no bracket is open in fill; keep the count of started ones.
  *   3. A bracket with fills_from <= S counts itself open and started before it calls the mirror, and no longer open
  *      after its end.  (mirror_walk.c)
@@ -79,7 +79,9 @@ static usrcu_cookie_t take_part(struct mirror *m, struct mirror__entry *e)
 	gate_lock(&list->lock);
 	cookie = load_relaxed(&m->mirror__settle);
 	if (cookie == UNSETTLED) {
-		store_relaxed(&e->fills_from, list->seq + 1); /* next_seq_ makes it visible */
+		/* next_seq_ makes both visible */
+		store_relaxed(&m->mirror__fills_from, list->seq + 1);
+		fetch_or(&e->state, ENTRY_FILLS);
 		next_seq_(list);
 		cookie = usrcu_start_poll(list->brackets);
 		store_release(&m->mirror__settle, cookie);
@@ -109,13 +111,28 @@ static bool settle(struct mirror *m, struct mirror__entry *e, bool wait)
 	return true;
 }
 
-void fill_ended_(struct mirror__entry *e)
+static bool is_counted(const struct mirror *m, uint64_t seq)
 {
-	/* B (pairs with A): the change that the bracket announced comes before the count. */
-	uint64_t fill = fetch_add(&e->fill, -(uint64_t)1);
+	return load_relaxed(&m->mirror__fills_from) <= seq;
+}
 
+void fill_started_(struct mirror__entry *e, uint64_t seq)
+{
+	if (is_counted(e->mirror, seq))
+		fetch_add(&e->mirror->mirror__fill, FILL_STARTED + 1);
+}
+
+void fill_ended_(struct mirror__entry *e, uint64_t seq)
+{
+	struct mirror *m = e->mirror;
+	uint64_t fill;
+
+	if (!is_counted(m, seq))
+		return;
+	/* B (pairs with A): the change that the bracket announced comes before the count. */
+	fill = fetch_add(&m->mirror__fill, -(uint64_t)1);
 	if ((fill & FILL_OPEN) == 1 && fill & FILL_SLEEPER) {
-		fetch_and(&e->fill, ~FILL_SLEEPER);
+		fetch_and(&m->mirror__fill, ~FILL_SLEEPER);
 		fetch_add(&e->wakes, 1);
 		port_futex_wake(&e->wakes, INT_MAX);
 	}
@@ -139,10 +156,12 @@ uint64_t mirror_read_begin(struct mirror *m)
 		return STALE_SEQ; /* membarrier is refused: the fill retries for ever, and installs nothing stale */
 	for (;;) {
 		seen = load_acquire(&e->wakes);
-		fill = load_acquire(&e->fill); /* A (pairs with B): no bracket before the copy */
+		fill = load_acquire(&m->mirror__fill); /* A (pairs with B): no bracket before the copy */
 		if (!(fill & FILL_OPEN))
 			return started(fill);
-		if (fetch_or(&e->fill, FILL_SLEEPER) & FILL_OPEN)
+		if (load_acquire(&e->state) & ENTRY_DEAD)
+			return STALE_SEQ; /* brackets that were open count no end any more */
+		if (fetch_or(&m->mirror__fill, FILL_SLEEPER) & FILL_OPEN)
 			port_futex_wait(&e->wakes, seen, PORT_FOREVER);
 	}
 }
@@ -154,7 +173,7 @@ bool mirror_read_try_begin(struct mirror *m, uint64_t *seq)
 
 	if (!settle(m, e, false))
 		return false;
-	fill = load_acquire(&e->fill); /* A, as in mirror_read_begin */
+	fill = load_acquire(&m->mirror__fill); /* A, as in mirror_read_begin */
 	*seq = started(fill);
 	return !(fill & FILL_OPEN);
 }
@@ -162,5 +181,5 @@ bool mirror_read_try_begin(struct mirror *m, uint64_t *seq)
 bool mirror_read_retry(struct mirror *m, uint64_t seq)
 {
 	/* Exact under the lock that the mirror's callback takes, which orders it. */
-	return broken_if(FILL_NO_RECHECK, false, started(load_acquire(&load_relaxed(&m->mirror__entry)->fill)) != seq);
+	return broken_if(FILL_NO_RECHECK, false, started(load_acquire(&m->mirror__fill)) != seq);
 }

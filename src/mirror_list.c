@@ -21,8 +21,6 @@
 #include "mirror_order.h"
 #include "mirror_pin.h"
 #include "mirror_report.h"
-#include "sync.h"
-#include "usrcu_impl.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -61,7 +59,9 @@ int mirror_list_get_stats(struct mirror_list *list, struct mirror_list_stats *st
 static void set_released(struct mirror_list *list, struct mirror__entry *e)
 {
 	gate_lock(&list->lock);
-	store_relaxed(&e->released, list->seq + 1); /* next_seq_ makes it visible */
+	/* next_seq_ makes both visible */
+	store_relaxed(&e->released, list->seq + 1);
+	fetch_or(&e->state, ENTRY_RELEASED);
 	next_seq_(list);
 	gate_unlock(&list->lock);
 }
@@ -72,46 +72,67 @@ static void call_release(struct mirror *m)
 		m->ops->release(m);
 }
 
-static void release_one(const struct walk *walk, struct mirror__entry *e)
+static void release_one(struct walk *walk, struct mirror__entry *e)
 {
 	struct mirror *m;
 
-	if (!pin_(walk, e))
-		return;
-	m = e->mirror;
-	also_if(UNLINK_BEFORE_RELEASE, set_released(walk->list, e));
-	call_release(m);
-	also_if(RELEASE_TWICE, call_release(m));
-	set_released(walk->list, e);
-	unpin_(walk, e);
+	if (!(pin_(walk, e) & ENTRY_DEAD)) {
+		m = e->mirror;
+		also_if(UNLINK_BEFORE_RELEASE, set_released(walk->list, e));
+		call_release(m);
+		also_if(RELEASE_TWICE, call_release(m));
+		set_released(walk->list, e);
+		end_timing_(walk, e);
+	}
+	unpin_(walk, walk->pin, e);
+}
+
+/* Also run when an exception passes: then the pin shows who threw. */
+static void end_release_of(struct walk **begun)
+{
+	struct walk *walk = *begun;
+	struct mirror__entry *pinned = load_relaxed(walk->pin);
+
+	if (pinned)
+		unpin_(walk, walk->pin, pinned);
+	leave_(walk);
+}
+
+/* In a walk: whether the list had not been released before. */
+static bool release_all(struct walk *begun)
+{
+	struct walk *walk __attribute__((cleanup(end_release_of))) = begun;
+	struct order order __attribute__((cleanup(order_end))) = { .pages = NULL };
+	struct view all = { .last = UINT64_MAX, .before = NEVER };
+	struct mirror_list *list = walk->list;
+	struct mirror__entry *e;
+	bool again;
+
+	gate_lock(&list->lock);
+	again = list->released;
+	list->released = true; /* no mirror registers any more */
+	gate_unlock(&list->lock);
+	if (again)
+		return false;
+	order_begin(&order, list, &all, false);
+	while ((e = order_next(&order)))
+		release_one(walk, e);
+	return true;
 }
 
 int mirror_list_release(struct mirror_list *list)
 {
-	struct walk walk __attribute__((cleanup(leave_))) = { .walker = NULL };
-	struct order order __attribute__((cleanup(order_end))) = { .pages = NULL };
-	struct view all = { .seq = NEVER - 1, .last = UINT64_MAX, .before = NEVER };
-	struct mirror__entry *e;
-	bool again;
+	struct walk walk;
 	int rc;
 
 	if (!list)
 		return -EINVAL;
 	if (in_callback_(list))
 		return -EDEADLK;
-	rc = enter_(&walk, list, "release", MIRROR_MAX_DEPTH, true);
+	rc = enter_(&walk, list, my_walker_(list), RELEASE, MIRROR_MAX_DEPTH, true);
 	if (rc)
 		return rc;
-	gate_lock(&list->lock);
-	again = list->released;
-	list->released = true; /* no mirror registers any more */
-	gate_unlock(&list->lock);
-	if (again)
-		return -EALREADY;
-	order_begin(&order, list, &all, false);
-	while ((e = order_next(&order)))
-		release_one(&walk, e);
-	return 0;
+	return release_all(&walk) ? 0 : -EALREADY;
 }
 
 /* ---- create and destroy ---- */
@@ -142,10 +163,15 @@ static int build(struct mirror_list *list)
 	rc = slots_init(&list->walkers, sizeof(struct walker));
 	if (rc)
 		goto destroy_memory;
-	rc = usrcu_create_(&list->brackets, &attr, true);
+	rc = usrcu_create_part_(&list->brackets, &attr, &list->walkers, USRCU_HANDED_OVER);
 	if (rc)
 		goto destroy_walkers;
-	rc = list->sync->create ? list->sync->create(&list->sync_state) : 0;
+	if (list->sync == &mirror_sync_srcu) {
+		rc = usrcu_create_part_(&list->sections, &attr, &list->walkers, USRCU_SECTIONS);
+		list->sync_state = list->sections;
+	} else if (list->sync->create) {
+		rc = list->sync->create(&list->sync_state);
+	}
 	if (rc)
 		goto destroy_brackets;
 	return 0;
@@ -184,20 +210,20 @@ int mirror_list_create(struct mirror_list **list, const struct mirror_list_attr 
 	    attr->flags & ~(unsigned)(MIRROR_LIST_DRAIN_DOMAIN | MIRROR_LIST_FULL_FENCE))
 		return -EINVAL;
 	sync = attr->sync ? attr->sync : &mirror_sync_srcu;
-	if (sync == &mirror_sync_srcu && attr->flags & MIRROR_LIST_FULL_FENCE)
-		sync = &sync_srcu_fenced_;
 	allocator = attr->allocator ? attr->allocator : &from_malloc;
 	if (!is_complete(sync) || !allocator->alloc != !allocator->free)
 		return -EINVAL;
 	l = allocator->alloc ? allocator->alloc(allocator->arg, sizeof(*l)) : port_alloc(sizeof(*l));
 	if (!l)
 		return -ENOMEM;
+	process_begin();
 	port_mutex_init(&l->lock);
 	l->pending_generation = process_generation();
 	l->sync = sync;
 	l->grace_period = sync->kind == MIRROR_SYNC_GRACE_PERIOD;
 	l->targeted = sync->poll_state && !(attr->flags & MIRROR_LIST_DRAIN_DOMAIN);
 	l->membarrier = !(attr->flags & MIRROR_LIST_FULL_FENCE) && port_membarrier_register() == 0;
+	l->fencing = l->membarrier ? FENCING_OFF : FENCING_ALL; /* then for good */
 	l->allocator = *allocator;
 	l->stall_ns = attr->stall_ns;
 	l->stall = attr->stall;

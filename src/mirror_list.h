@@ -27,13 +27,13 @@
  *      struct mirror (the caller's)             struct mirror__entry (the library's): 64 bytes, a cache line
  *      +---------------+                     0  +------------+---------------------------------+
  *      | mirror__entry |----------------------->| mirror     | the caller's mirror             |
- *      | mirror__list  |                     8  | first      | bytes, both inclusive           |
- *      | mirror__place |  in array->place[], 16 | last       |                                 |
+ *      | mirror__list  |                     8  | start      | its callbacks                   |
+ *      | mirror__place |  in array->place[], 16 | end        |                                 |
  *      |               |  or IN_INDEX        24 | joined     | numbers of list->seq            |
  *      | mirror__state |  see below          32 | released   |                                 |
- *      +---------------+                     40 | fills_from |                                 |
- *                                            48 | fill       | brackets open, and ever started |
- *                                            56 | state      | DEAD, ASYNC, COMPLETED          |
+ *      | mirror__fill  |  mirror_fill.h      40 | first      | bytes, both inclusive           |
+ *      +---------------+                     48 | last       |                                 |
+ *                                            56 | state      | ENTRY_...                       |
  *                                            60 | wakes      | changes when sleepers must look |
  *                                               +------------+---------------------------------+
  *
@@ -62,8 +62,9 @@
 #include "index.h"
 #include "mutant.h"
 
+#include "usrcu_impl.h"
+
 #include <mirror/mirror.h>
-#include <mirror/usrcu.h>
 
 #define NEVER UINT64_MAX
 
@@ -80,17 +81,19 @@ struct mirror__entry {
 		struct mirror *mirror;          /* read by a thread that has pinned the live entry */
 		struct link link;               /* of a retired entry; under list->lock */
 	};
-	uint64_t first, last;           /* bytes, both inclusive; constant */
+	int (*start)(struct mirror *m, const struct mirror_range *r);   /* constant; if ENTRY_HAS_START */
+	void (*end)(struct mirror *m, const struct mirror_range *r);    /* constant; if ENTRY_HAS_END */
 	uint64_t joined;                /* list->seq since it is registered, else NEVER; set once, under list->lock */
-	uint64_t released;              /* list->seq since its release has returned, else NEVER; set once, the same */
-	uint64_t fills_from;            /* list->seq since brackets count themselves in fill, else NEVER; the same */
-	uint64_t fill;                  /* FILL_... of mirror_fill.h; read-modify-writes of any walk */
+	uint64_t released;              /* list->seq since its release has returned; set once, before ENTRY_RELEASED */
+	uint64_t first, last;           /* bytes, both inclusive; constant */
 	uint32_t state;                 /* ENTRY_...; see there */
 	uint32_t wakes;                 /* read-modify-writes; a sleeper on this entry compares it before it sleeps */
 };
 
+_Static_assert(sizeof(struct mirror__entry) == 64, "an entry is a cache line");
+
 /*
- * The bits of an entry's state.  None is ever cleared.
+ * The bits of an entry's state: all that a walk must know of it besides joined, in one load.  None is ever cleared.
  *
  *   DEAD       No callback starts any more; a thread that unpins the entry wakes its drain.
  *              Set by the thread that claimed the mirror, under list->lock.
@@ -102,11 +105,25 @@ struct mirror__entry {
  *              sets ASYNC: that thread fences after it, and then looks at the pins.
  *   COMPLETED  A thread has claimed the call of done().
  *              Set by a read-modify-write of that thread, so no other thread can claim it too, and none sees it stale.
+ *   RELEASED   Brackets with a seq from released on pass over the entry.
+ *   FILLS      Brackets with a seq from mirror__fills_from on count themselves (mirror_fill.c).
+ *              Both are set under list->lock, before the seq from which they hold.
+ *              Stale: a bracket that reads an older seq may see the bit; it compares the numbers.
+ *   WATCHED    The list's walks fence at each callback, or its callbacks are timed.  Constant.
+ *   HAS_...    Which callbacks the mirror has.  Constant.
  */
 enum {
-	ENTRY_DEAD      = 1u << 0,
-	ENTRY_ASYNC     = 1u << 1,
-	ENTRY_COMPLETED = 1u << 2,
+	ENTRY_DEAD       = 1u << 0,
+	ENTRY_ASYNC      = 1u << 1,
+	ENTRY_COMPLETED  = 1u << 2,
+	ENTRY_RELEASED   = 1u << 3,
+	ENTRY_FILLS      = 1u << 4,
+	ENTRY_WATCHED    = 1u << 5,
+	ENTRY_HAS_START  = 1u << 6,
+	ENTRY_HAS_END    = 1u << 7,
+	ENTRY_HAS_FINISH = 1u << 8,
+	/* With one of these it takes more than a call. */
+	ENTRY_SPECIAL    = ENTRY_DEAD | ENTRY_RELEASED | ENTRY_FILLS | ENTRY_WATCHED,
 };
 
 /* Entries of whole-list mirrors in order of registration; NULL if taken out.  Copied when it is full. */
@@ -122,19 +139,28 @@ struct whole_array {
 /* Starts nest MIRROR_MAX_DEPTH deep; ends of other threads' brackets may come on top. */
 #define MAX_PINS (2 * MIRROR_MAX_DEPTH)
 
-/* A thread's slot in a list: only its thread writes it. */
+enum callback { START, END, FINISH, RELEASE, DONE };
+
+/* A thread's slot in a list.  Only its thread writes it, but for counts.gone. */
 struct walker {
-	/* busy[0]: how many walks the thread is in; the search for cycles reads it.  NULL record: the shared walker. */
-	struct slot slot;
-	struct mirror__entry *pin[MAX_PINS];    /* the entry whose callback runs at each depth, or NULL; drains read it */
-	const char *what[MAX_PINS];             /* the callback's name; stall reports read it */
-	uint64_t since[MAX_PINS];               /* when it began, ns, if stalls are reported; the same */
-	int token;                              /* of the sync's read_lock, taken at depth 0 */
+	union {
+		struct slot slot;               /* NULL record: the shared walker */
+		/*
+		 * open: the section of the outermost walk, whatever the sync; lent, gone: brackets, sections of
+		 * list->brackets.
+		 */
+		struct usrcu_slot counts;
+	};
+	uint32_t depth;                         /* how many walks the thread is in; others read it */
 	uint32_t completing;                    /* calls of done() that the thread is in */
+	uint64_t fences;                        /* how many its walks have executed; drains read it (mirror_fence.c) */
 	uint64_t walks, callbacks, refusals;    /* totals; statistics read them */
 	/* mirror_fence.c */
 	uint64_t fences_before;                 /* list->nr_fences when its window began */
 	uint64_t looks_at, window_ends;         /* numbers of walks; 0: it has not looked yet */
+	struct mirror__entry *pin[MAX_PINS];    /* at each depth the entry whose callback runs, or NULL; drains read it */
+	uint8_t what[MAX_PINS];                 /* enum callback; reports read it */
+	uint64_t since[MAX_PINS];               /* when it began, ns, if stalls are reported; the same */
 } __attribute__((aligned(64)));                 /* whole cache lines, because another thread writes the next walker */
 
 _Static_assert(sizeof(struct walker) <= SLOTS_FIRST_BYTES, "the first walker stands in the key");
@@ -142,10 +168,11 @@ _Static_assert(sizeof(struct walker) <= SLOTS_FIRST_BYTES, "the first walker sta
 /* A walk: one level of callbacks of one list in this thread (mirror_pin.h). */
 struct walk {
 	struct mirror_list *list;
-	struct walker *walker;          /* NULL: not begun, or ended */
+	struct walker *walker;
 	struct mirror__entry **pin;     /* walker's, of this level */
-	bool membarrier;                /* its pins go without fences */
-	bool timed;                     /* stalls are reported */
+	struct mirror__entry *left;     /* unpinned, and found dead: what follows may call done() */
+	uint32_t depth;                 /* this level */
+	int token;                      /* of the section, if this is the outermost walk */
 };
 
 /* An unregister under way (mirror_waits.h). */
@@ -184,9 +211,9 @@ struct garbage {
  */
 enum {
 	FENCING_OFF,                    /* walks leave fences to membarrier(2) */
-	FENCING_BEGUN,                  /* walks that begin from now on fence */
+	FENCING_BEGUN,                  /* walks that begin from now on begin with a fence */
 	FENCING_SETTLES,                /* the same; fencing_cookie says when the walks from before are over */
-	FENCING_ALL,                    /* every walk that runs fences */
+	FENCING_ALL,                    /* every walk that runs has begun with a fence */
 };
 
 struct mirror_list {
@@ -194,14 +221,15 @@ struct mirror_list {
 	struct whole_array *whole;      /* whole-list mirrors */
 	struct index index;             /* range mirrors: walks read its root */
 	uint64_t seq;                   /* numbers the moments that divide brackets: registrations, for one */
+	struct usrcu *sections;         /* walks are sections of this domain; NULL: of another sync */
+	struct usrcu *brackets;         /* open brackets are handed-over sections of this domain */
 	const struct mirror_sync *sync;
 	void *sync_state;
-	bool membarrier;                /* pins go without fences and drains use membarrier(2), unless fencing */
+	bool membarrier;                /* pins go without fences, because drains can use membarrier(2) */
 	uint32_t fencing;               /* FENCING_... */
 	bool grace_period;              /* the kind of sync */
 	bool targeted;                  /* drains wait for pins; false: for a grace period */
 	struct slots walkers;           /* struct walker for each thread */
-	struct usrcu *brackets;         /* open brackets are handed-over sections of this domain */
 
 	struct port_mutex lock __attribute__((aligned(64)));
 	/* All below under lock. */
@@ -237,9 +265,9 @@ struct mirror_list {
 };
 
 /* How many walks of the list @w's thread is in. */
-static inline uint64_t depth_of_(const struct walker *w)
+static inline uint32_t depth_of_(const struct walker *w)
 {
-	return load_acquire(&w->slot.busy[0]);
+	return load_acquire(&w->depth);
 }
 
 /* True if @w shows something of a thread that does not exist in this process. */

@@ -113,6 +113,11 @@ static void make_heap(struct order *o)
 
 /* ---- passes over the index ---- */
 
+static bool takes_part(const struct mirror__entry *e, const struct view *view)
+{
+	return joined_before(e, view->before) && e->first <= view->last && view->first <= e->last;
+}
+
 static void keep(struct order *o, struct mirror__entry *e)
 {
 	struct hit hit = { load_relaxed(&e->joined) ^ o->flip, e };
@@ -154,7 +159,7 @@ static void pass(struct order *o)
 	} while (nr == BATCH);
 }
 
-void order_find_hits_(struct order *o)
+static void find_hits(struct order *o)
 {
 	o->room = FEW_HITS;
 	o->done = 0;
@@ -170,6 +175,22 @@ void order_find_hits_(struct order *o)
 	sort(o);
 }
 
+void order_begin(struct order *o, const struct mirror_list *list, const struct view *view, bool backwards)
+{
+	o->view = *view;
+	o->flip = backwards ? UINT64_MAX : 0;
+	o->places = places_of(list);
+	o->from_whole = NULL;
+	o->root = load_acquire(&list->index.root);
+	o->pages = NULL;
+	o->next = o->nr_hits = 0;
+	o->nr_found = 0;
+	if (o->root)
+		find_hits(o);
+}
+
+/* ---- hits and the array, merged ---- */
+
 static struct hit *next_hit(struct order *o)
 {
 	if (o->next == o->nr_hits && o->nr_found > o->nr_hits) {
@@ -180,13 +201,13 @@ static struct hit *next_hit(struct order *o)
 	return o->next < o->nr_hits ? &o->hits[o->next] : NULL;
 }
 
-struct mirror__entry *order_merge_(struct order *o)
+struct mirror__entry *order_next(struct order *o)
 {
 	struct hit *hit = next_hit(o);
 	struct mirror__entry *e;
 
-	if (!o->from_whole)
-		o->from_whole = order_in_whole(o);
+	while (!o->from_whole && places_left(&o->places))
+		o->from_whole = places_next(&o->places, o->view.before, o->flip != 0);
 	e = o->from_whole;
 	if (hit && (!e || hit->key < (load_relaxed(&e->joined) ^ o->flip))) {
 		o->next++;

@@ -27,9 +27,8 @@
 
 /* What a walk looks for. */
 struct view {
-	uint64_t seq;                   /* the bracket's */
 	uint64_t first, last;           /* bytes, both inclusive */
-	uint64_t before;                /* only entries that joined before this; NEVER: all */
+	uint64_t before;                /* entries that joined before this */
 };
 
 #define FEW_HITS 128
@@ -39,12 +38,44 @@ struct hit {
 	struct mirror__entry *entry;
 };
 
+/* The places of an array that are still to be looked at, from one side or the other. */
+struct places {
+	struct mirror__entry *const *from, *const *to;
+};
+
+static inline bool joined_before(const struct mirror__entry *e, uint64_t seq)
+{
+	return load_relaxed(&e->joined) < seq;
+}
+
+static inline struct places places_of(const struct mirror_list *list)
+{
+	const struct whole_array *whole = load_acquire(&list->whole);
+
+	return (struct places){ whole->place, whole->place + load_acquire(&whole->used) };
+}
+
+static inline bool places_left(const struct places *places)
+{
+	return places->from != places->to;
+}
+
+/* What is in the next place, if it joined before @seq; or NULL. */
+static inline struct mirror__entry *places_next(struct places *places, uint64_t seq, bool backwards)
+{
+	/* A (pairs with mirror_register.c:B): when the entry joined, even if the place was used again. */
+	struct mirror__entry *e = load_acquire(backwards ? --places->to : places->from++);
+
+	if (e && broken_if(PLACE_TRUSTED, backwards || joined_before(e, seq), joined_before(e, seq)))
+		return e;
+	return NULL;
+}
+
 struct order {
 	struct view view;
 	uint64_t flip;                  /* 0, or all ones: the other way round */
-	/* The array: the next place, and the next entry if it is known already. */
-	const struct whole_array *whole;
-	uint64_t place, nr_places;
+	/* The array: what is left of it, and the next entry if it is known already. */
+	struct places places;
 	struct mirror__entry *from_whole;
 	/* The index. */
 	const struct index_node *root;
@@ -59,54 +90,10 @@ struct order {
 	struct hit few[FEW_HITS];
 };
 
-static inline bool takes_part(const struct mirror__entry *e, const struct view *view)
-{
-	uint64_t joined = load_relaxed(&e->joined); /* exact for this seq: mirror_walk.c, 1 */
-
-	return broken_if(END_FOR_LATE_JOINER, true, joined <= view->seq) && joined < view->before &&
-	       view->seq < load_relaxed(&e->released) &&
-	       e->first <= view->last && view->first <= e->last;
-}
-
-void order_find_hits_(struct order *o);
-
 /* Every entry that takes part in @view; @backwards: the last registered first. */
-static inline void order_begin(struct order *o, const struct mirror_list *list,
-			       const struct view *view, bool backwards)
-{
-	o->view = *view;
-	o->flip = backwards ? UINT64_MAX : 0;
-	o->whole = load_acquire(&list->whole);
-	o->nr_places = load_acquire(&o->whole->used);
-	o->place = 0;
-	o->from_whole = NULL;
-	o->root = load_acquire(&list->index.root);
-	o->pages = NULL;
-	if (o->root)
-		order_find_hits_(o);
-}
-
-static inline struct mirror__entry *order_in_whole(struct order *o)
-{
-	while (o->place < o->nr_places) {
-		uint64_t place = o->flip ? o->nr_places - 1 - o->place : o->place;
-		/* A (pairs with mirror_register.c:B): when the entry joined, even if the place was used again. */
-		struct mirror__entry *e = load_acquire(&o->whole->place[place]);
-
-		o->place++;
-		if (e && broken_if(PLACE_TRUSTED, takes_part(e, &o->view) || o->flip, takes_part(e, &o->view)))
-			return e;
-	}
-	return NULL;
-}
-
-struct mirror__entry *order_merge_(struct order *o);
-
+void order_begin(struct order *o, const struct mirror_list *list, const struct view *view, bool backwards);
 /* The next entry, or NULL. */
-static inline struct mirror__entry *order_next(struct order *o)
-{
-	return o->root ? order_merge_(o) : order_in_whole(o);
-}
+struct mirror__entry *order_next(struct order *o);
 
 /* Also run when an exception passes. */
 static inline void order_end(struct order *o)

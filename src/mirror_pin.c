@@ -69,9 +69,10 @@
  *      F is heavy, because a thread may see DEAD before the thread that set it has executed its C.
  *      (drain-async; mutant UNPIN_ASYNC_NO_FENCE)
  *
- * A and E are full fences, and C and F interrupt no thread, if all walks fence: mirror_fence.c.
+ * A and E are full fences if the list has no membarrier.  C and F interrupt no thread if all walks begin with a fence:
+ * mirror_fence.c.
  *
- * Cost.  Of a mirror that is called: one store and one load of the entry's own line.
+ * Cost.  Of a mirror that is called: two stores to the walker, and two loads of the entry's own line.
  *
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
@@ -89,10 +90,9 @@
 
 #include "mirror_pin.h"
 
-#include "mirror_fence.h"
 #include "mirror_memory.h"
+#include "mirror_report.h"
 
-#include <errno.h>
 #include <limits.h>
 
 /* ---- walkers ---- */
@@ -100,18 +100,6 @@
 static bool is_my_turn(const struct mirror_list *list)
 {
 	return process_is_me(load_relaxed(&list->fallback_owner));
-}
-
-/* This thread's walker of @list, or the one that the threads without memory share. */
-static struct walker *my_walker(struct mirror_list *list)
-{
-	struct walker *w = slots_mine(&list->walkers);
-
-	if (w)
-		return w;
-	if (!is_my_turn(list)) /* a walk within a walk has the same walker, even if there is memory by now */
-		w = slots_claim(&list->walkers);
-	return w ? w : &list->fallback;
 }
 
 bool in_callback_(struct mirror_list *list)
@@ -127,7 +115,7 @@ static void forget_walks(struct walker *w)
 	for (int i = 0; i < MAX_PINS; i++)
 		store_relaxed(&w->pin[i], NULL);
 	store_relaxed(&w->completing, 0);
-	store_relaxed(&w->slot.busy[0], 0);
+	store_relaxed(&w->depth, 0);
 }
 
 /* Threads without memory take turns with one walker, a walk each. */
@@ -136,8 +124,6 @@ static void take_turn(struct mirror_list *list)
 	uint64_t owner;
 	uint32_t seen;
 
-	if (is_my_turn(list))
-		return;
 	for (;;) {
 		seen = event_prepare(&list->fallback_event);
 		owner = load_acquire(&list->fallback_owner);
@@ -152,81 +138,89 @@ static void take_turn(struct mirror_list *list)
 
 static void give_turn(struct mirror_list *list)
 {
-	if (depth_of_(&list->fallback))
-		return;
 	store_release(&list->fallback_owner, 0);
 	event_signal(&list->fallback_event);
 }
 
+struct walker *get_walker_(struct mirror_list *list)
+{
+	struct walker *w;
+
+	/* A walk within a walk has the same walker, even if there is memory by now. */
+	if (is_my_turn(list))
+		return &list->fallback;
+	w = slots_claim(&list->walkers);
+	if (w)
+		return w;
+	take_turn(list);
+	return &list->fallback;
+}
+
 /* ---- walks ---- */
 
-static int read_lock(const struct mirror_list *list, struct walker *w, bool wait)
+int begin_other_section_(struct walk *walk, bool wait)
 {
+	struct mirror_list *list = walk->list;
 	const struct mirror_sync *sync = list->sync;
 	int token = 0;
 
-	if (depth_of_(w) == 0 && sync->read_lock) {
+	if (list->sections)
+		token = usrcu_lend_shared_(list->sections);
+	else if (sync->read_lock)
 		token = !wait && sync->read_trylock ? sync->read_trylock(list->sync_state) :
 						      sync->read_lock(list->sync_state);
-		w->token = token;
-	}
-	return token < 0 ? token : 0;
-}
-
-int enter_(struct walk *walk, struct mirror_list *list, const char *what, uint32_t deepest, bool wait)
-{
-	struct walker *w = my_walker(list);
-	uint64_t depth;
-	int rc;
-
-	if (w == &list->fallback)
-		take_turn(list);
-	rc = depth_of_(w) >= deepest ? -ELOOP : read_lock(list, w, wait);
-	if (rc) {
-		if (w == &list->fallback)
+	if (token < 0) {
+		if (walk->walker == &list->fallback)
 			give_turn(list);
-		return rc;
+		return token;
 	}
-	depth = depth_of_(w);
-	store_relaxed(&w->what[depth], what);
-	*walk = (struct walk){
-		.list = list,
-		.walker = w,
-		.pin = &w->pin[depth],
-		/* J (pairs with mirror_fence.c:A): before the look at the state of entries. */
-		.membarrier = list->membarrier && load_acquire(&list->fencing) == FENCING_OFF,
-		.timed = list->stall_ns != 0,
-	};
-	store_relaxed(&w->slot.busy[0], depth + 1);
-	++*port_walks();
+	own_inc(&walk->walker->counts.open[0]); /* the slot is in use */
+	walk->token = token;
 	return 0;
 }
 
-void leave_(struct walk *walk)
+void end_other_section_(const struct walk *walk)
 {
 	struct mirror_list *list = walk->list;
-	struct walker *w = walk->walker;
-	struct mirror__entry *pinned;
-	uint64_t depth;
-	int token;
 
-	if (!w)
-		return;
-	pinned = load_relaxed(walk->pin); /* by this thread, if a callback threw */
-	if (pinned)
-		unpin_(walk, pinned);
-	walk->walker = NULL;
-	--*port_walks();
-	depth = (uint64_t)(walk->pin - w->pin);
-	if (depth_of_(w) != depth + 1 || (w != &list->fallback && w != slots_mine(&list->walkers)))
-		port_fatal("a walk ends", "its fiber slept in a callback, and this thread walked on, or is another one",
-			   list);
-	token = w->token;
-	store_release(&w->slot.busy[0], depth); /* D of slots.h */
-	if (depth == 0 && list->sync->read_unlock)
-		list->sync->read_unlock(list->sync_state, token);
-	if (w == &list->fallback)
+	(void)own_dec(&walk->walker->counts.open[0]); /* D of slots.h */
+	if (list->sections)
+		usrcu_take_back_(list->sections, NULL, walk->token);
+	else if (list->sync->read_unlock)
+		list->sync->read_unlock(list->sync_state, walk->token);
+	if (walk->walker == &list->fallback)
 		give_turn(list);
+}
+
+void not_my_walk_(const struct mirror_list *list)
+{
+	port_fatal("a walk ends", "its fiber slept in a callback, and this thread walked on, or is another one", list);
+}
+
+/* ---- pin and unpin ---- */
+
+uint32_t pin_watched_(struct walk *walk, struct mirror__entry *e)
+{
+	if (walk->list->stall_ns) {
+		store_relaxed(walk->pin, NULL); /* who sees the pin reads which callback it is, and when it began */
+		begin_timing_(walk);
+		store_release(walk->pin, e);
+	}
+	/* A (pairs with mirror_unregister.c:C, F): the pin before the state. */
+	fence_light_unless(PIN_NO_FENCE, walk->list->membarrier);
+	return load_acquire(&e->state);
+}
+
+static void unpinned_dead(struct mirror_list *list, struct mirror__entry *e);
+
+void after_unpin_(struct walk *walk, struct mirror__entry *e)
+{
+	/* E (pairs with mirror_unregister.c:C): the empty pin before the state. */
+	fence_light_unless(UNPIN_NO_FENCE, walk->list->membarrier);
+	if (!(load_relaxed(&e->state) & ENTRY_DEAD))
+		return;
+	walk->left = e;
+	unless(NO_WAKE_AFTER_UNPIN, unpinned_dead(walk->list, e));
 }
 
 /* ---- which thread pins what ---- */
@@ -302,37 +296,50 @@ struct completion {
 	struct mirror_list *list;
 	struct walker *walker;
 	int cancel;
+	bool by_publisher;
 };
 
 /* Also run when an exception passes. */
 static void done_is_over(struct completion *c)
 {
 	struct mirror_list *list = c->list;
+	port_signals signals;
 
+	if (c->by_publisher)
+		port_signals_block(&signals);
 	gate_lock(&list->lock);
 	count_pending_(list);
 	store_relaxed(&c->walker->completing, c->walker->completing - 1);
 	list->nr_pending--;
 	gate_unlock(&list->lock);
+	if (c->by_publisher)
+		port_signals_restore(&signals);
 	event_signal(&list->event);
 	port_cancel_restore(c->cancel);
 }
 
 /* It runs within a walk, so that done() is known as a callback. */
-void complete_(struct mirror_list *list, struct mirror *m)
+static void complete(struct mirror_list *list, struct mirror *m, port_signals *blocked)
 {
 	struct completion c __attribute__((cleanup(done_is_over), unused)) = {
-		list, my_walker(list), port_cancel_disable()
+		list, my_walker_(list), port_cancel_disable(), blocked != NULL
 	};
 	void (*done)(struct mirror *m) = m->mirror__done;
 
 	retire_mirrors_(list, &m, 1);
+	if (blocked)
+		port_signals_restore(blocked);
 	done(m);
+}
+
+void complete_(struct mirror_list *list, struct mirror *m)
+{
+	complete(list, m, NULL);
 }
 
 bool may_complete_(struct mirror_list *list, struct mirror__entry *e)
 {
-	struct walker *mine = my_walker(list);
+	struct walker *mine = my_walker_(list);
 	int level;
 
 	if (pinned_(list, e, &level) || fetch_or(&e->state, ENTRY_COMPLETED) & ENTRY_COMPLETED)
@@ -342,27 +349,36 @@ bool may_complete_(struct mirror_list *list, struct mirror__entry *e)
 	return true;
 }
 
+/*
+ * A walk takes the list's lock here alone, and in mirror_fence.c, with signals blocked: a handler that publishes on the
+ * list must not find the lock held by the walk that it interrupts.
+ */
 static void unpinned_async(struct mirror_list *list, struct mirror__entry *e)
 {
-	bool interrupt, claimed;
+	enum drain_fence fence;
+	port_signals signals;
+	bool claimed;
+	int rc;
 
+	port_signals_block(&signals);
 	gate_lock(&list->lock);
-	interrupt = advance_fence_mode_(list);
+	fence = advance_fence_mode_(list);
 	gate_unlock(&list->lock);
 	/* F (pairs with A, F): my empty pin before the look at theirs; and DEAD, whose own C may still be to come. */
-	if (broken_if(UNPIN_ASYNC_NO_FENCE, 0, fence_drain_(interrupt))) {
-		/* The fence failed, so this thread may not look.  A waiting mirror_barrier must find that out too. */
-		event_signal(&list->event);
-		return;
-	}
+	rc = broken_if(UNPIN_ASYNC_NO_FENCE, 0, fence_drain_(list, fence));
 	gate_lock(&list->lock);
-	claimed = may_complete_(list, e);
+	claimed = !rc && may_complete_(list, e);
 	gate_unlock(&list->lock);
 	if (claimed)
-		complete_(list, e->mirror);
+		complete(list, e->mirror, &signals);
+	else
+		port_signals_restore(&signals);
+	/* If the fence failed, this thread may not look.  A waiting mirror_barrier must find that out too. */
+	if (rc)
+		event_signal(&list->event);
 }
 
-void unpinned_dead_(struct mirror_list *list, struct mirror__entry *e)
+static void unpinned_dead(struct mirror_list *list, struct mirror__entry *e)
 {
 	fetch_add(&e->wakes, 1);
 	port_futex_wake(&e->wakes, INT_MAX);

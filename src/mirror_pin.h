@@ -7,20 +7,103 @@
 #ifndef MIRROR_PIN_H
 #define MIRROR_PIN_H
 
+#include "mirror_fence.h"
 #include "mirror_list.h"
-#include "mirror_report.h"
+
+#include <errno.h>
 
 /* ---- walks ---- */
 
 /* True if this thread is in a callback of @list. */
 bool in_callback_(struct mirror_list *list);
+
+/* The same for a thread without one: a new one, or its turn with the one that the threads without memory share. */
+struct walker *get_walker_(struct mirror_list *list);
+/* This thread's walker.  A walk must follow, so that a shared one is given back. */
+static inline struct walker *my_walker_(struct mirror_list *list)
+{
+	struct walker *w = slots_mine(&list->walkers);
+
+	return unlikely(!w) ? get_walker_(list) : w;
+}
+
+/* The section of an outermost walk over another sync, or with the shared walker: 0 or -errno. */
+int begin_other_section_(struct walk *walk, bool wait);
+/* Then, if the walker is shared, it is another thread's turn. */
+void end_other_section_(const struct walk *walk);
+
+static inline int begin_section_(struct walk *walk, bool wait)
+{
+	struct usrcu *d = walk->list->sections;
+
+	if (unlikely(!d || walk->walker == &walk->list->fallback))
+		return begin_other_section_(walk, wait);
+	walk->token = (int)usrcu_open_(d, &walk->walker->counts);
+	return 0;
+}
+
+static inline void end_section_(const struct walk *walk)
+{
+	struct usrcu *d = walk->list->sections;
+
+	if (unlikely(!d || walk->walker == &walk->list->fallback))
+		end_other_section_(walk);
+	else
+		usrcu_close_(d, &walk->walker->counts, (uint32_t)walk->token); /* D of slots.h */
+}
+
 /*
- * Begin a walk that calls @what, if this thread is in fewer than @deepest walks of @list: 0, -ELOOP, or what the sync
- * returned.  @wait: the sync may wait for a lock that others hold.
+ * Begin a walk of @w that calls @what, if its thread is in fewer than @deepest walks of @list: 0, -ELOOP, or what the
+ * sync returned.  @wait: the sync may wait for a lock that others hold.
  */
-int enter_(struct walk *walk, struct mirror_list *list, const char *what, uint32_t deepest, bool wait);
-/* End it; does nothing if it was not begun.  Also run when an exception passes. */
-void leave_(struct walk *walk);
+static inline int enter_(struct walk *walk, struct mirror_list *list, struct walker *w, enum callback what,
+			 uint32_t deepest, bool wait)
+{
+	uint32_t depth = depth_of_(w);
+	int rc = 0;
+
+	walk->list = list;
+	walk->walker = w;
+	walk->depth = depth;
+	walk->pin = &w->pin[depth];
+	if (depth == 0)
+		rc = begin_section_(walk, wait);
+	else if (unlikely(depth >= deepest))
+		rc = -ELOOP;
+	if (unlikely(rc))
+		return rc;
+	store_relaxed(&w->what[depth], (uint8_t)what);
+	store_relaxed(&w->depth, depth + 1);
+	++*port_walks();
+	/*
+	 * J (pairs with mirror_fence.c:A): before the look at the state of entries.  Without membarrier it is never
+	 * OFF: the fence is A of usrcu.c too, for the section, and for the bracket that the caller has begun.
+	 */
+	if (unlikely(load_acquire(&list->fencing) != FENCING_OFF))
+		unless(WALK_NO_FENCE, fence_walk_(w));
+	return 0;
+}
+
+/* The thread has unpinned @e, and its state says that there may be more to do. */
+void after_unpin_(struct walk *walk, struct mirror__entry *e);
+
+/* A thread ends a walk that is not its innermost one. */
+void not_my_walk_(const struct mirror_list *list) __attribute__((noreturn, cold));
+
+/* End it. */
+static inline void leave_(struct walk *walk)
+{
+	struct mirror_list *list = walk->list;
+	struct walker *w = walk->walker;
+	uint32_t depth = walk->depth;
+
+	if (unlikely(depth_of_(w) != depth + 1 || (w != slots_mine(&list->walkers) && w != &list->fallback)))
+		not_my_walk_(list);
+	--*port_walks();
+	store_release(&w->depth, depth);
+	if (depth == 0)
+		end_section_(walk);
+}
 
 /* ---- which thread pins what ---- */
 
@@ -45,64 +128,52 @@ void complete_(struct mirror_list *list, struct mirror *m);
 
 /* ---- pin and unpin ---- */
 
-/* The thread has unpinned the dead @e: wake its drain, or complete its asynchronous unregister. */
-void unpinned_dead_(struct mirror_list *list, struct mirror__entry *e);
+/* The entry is WATCHED: pin it with a fence, and note when its callback begins. */
+uint32_t pin_watched_(struct walk *walk, struct mirror__entry *e);
 
-static inline void look_after_unpin_(const struct walk *walk, struct mirror__entry *e)
+/* Show @e in @pin, and return its state. */
+static inline uint32_t show_pin_(struct mirror__entry **pin, struct mirror__entry *e)
 {
-	/* E (pairs with mirror_unregister.c:C): the empty pin before the state. */
-	fence_light_unless(UNPIN_NO_FENCE, walk->membarrier);
-	if (load_relaxed(&e->state) & ENTRY_DEAD)
-		unpinned_dead_(walk->list, e);
-}
-
-/* Take the pin of @e away. */
-static inline void clear_pin_(const struct walk *walk, struct mirror__entry *e)
-{
-	/* B (pairs with D): the callback before the empty pin. */
-	store_release_unless(UNPIN_NO_RELEASE, walk->pin, NULL);
-	unless(NO_WAKE_AFTER_UNPIN, look_after_unpin_(walk, e));
-}
-
-/* No callback of @e runs here any more. */
-static inline void unpin_(const struct walk *walk, struct mirror__entry *e)
-{
-	if (walk->timed)
-		end_timing_(walk, e);
-	clear_pin_(walk, e);
-}
-
-static inline void show_pin_(const struct walk *walk, struct mirror__entry *e)
-{
-	if (walk->timed)
-		begin_timing_(walk);
-	store_relaxed(walk->pin, e);
+	store_relaxed(pin, e);
 	/* A (pairs with mirror_unregister.c:C, F): the pin before the state. */
-	fence_light_unless(PIN_NO_FENCE, walk->membarrier);
-}
-
-static inline bool pin_in_order_(const struct walk *walk, struct mirror__entry *e)
-{
-	show_pin_(walk, e);
-	if (!(load_acquire(&e->state) & ENTRY_DEAD))
-		return true;
-	clear_pin_(walk, e); /* no callback ran, so none is timed; and the mirror may not exist */
-	return false;
+	fence_compiler();
+	return load_acquire(&e->state);
 }
 
 /* The mutant PIN_AFTER_CHECK: looks at the state, then pins. */
-static inline bool pin_late_(const struct walk *walk, struct mirror__entry *e)
+static inline uint32_t show_pin_late_(struct mirror__entry **pin, struct mirror__entry *e)
 {
-	if (load_acquire(&e->state) & ENTRY_DEAD)
-		return false;
-	show_pin_(walk, e);
-	return true;
+	uint32_t state = load_acquire(&e->state);
+
+	store_relaxed(pin, e);
+	return state;
 }
 
-/* A callback of @e is about to run here; false: @e is dead, and none may. */
-static inline bool pin_(const struct walk *walk, struct mirror__entry *e)
+/*
+ * A callback of @e is about to run here, unless the state that is returned is DEAD.  If it is WATCHED, pin_watched_ must
+ * follow.  @pin: the walk's.
+ */
+static inline uint32_t pin_unwatched_(struct mirror__entry **pin, struct mirror__entry *e)
 {
-	return broken_if(PIN_AFTER_CHECK, pin_late_(walk, e), pin_in_order_(walk, e));
+	return broken_if(PIN_AFTER_CHECK, show_pin_late_, show_pin_)(pin, e);
+}
+
+static inline uint32_t pin_(struct walk *walk, struct mirror__entry *e)
+{
+	uint32_t state = pin_unwatched_(walk->pin, e);
+
+	return state & ENTRY_WATCHED ? pin_watched_(walk, e) : state;
+}
+
+/* None runs here any more. */
+static inline void unpin_(struct walk *walk, struct mirror__entry **pin, struct mirror__entry *e)
+{
+	/* B (pairs with D): the callback before the empty pin. */
+	store_release_unless(UNPIN_NO_RELEASE, pin, NULL);
+	/* E (pairs with mirror_unregister.c:C): the empty pin before the state. */
+	fence_compiler();
+	if (unlikely(load_relaxed(&e->state) & (ENTRY_DEAD | ENTRY_WATCHED)))
+		after_unpin_(walk, e);
 }
 
 #endif /* MIRROR_PIN_H */

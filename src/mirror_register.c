@@ -48,6 +48,19 @@
 
 #include <errno.h>
 
+static uint32_t state_of_new(const struct mirror_list *list, const struct mirror_ops *ops)
+{
+	uint32_t state = list->stall_ns || !list->membarrier ? ENTRY_WATCHED : 0;
+
+	if (ops->invalidate_range_start)
+		state |= ENTRY_HAS_START;
+	if (ops->invalidate_range_end)
+		state |= ENTRY_HAS_END;
+	if (ops->size == sizeof(*ops) && ops->finish)
+		state |= ENTRY_HAS_FINISH;
+	return state;
+}
+
 /* Under lock, which it gives up meanwhile: entries for all; those of ranges are put in the index. */
 static int make_entries(struct mirror_list *list, struct mirror *const *mirrors,
 			const struct mirror_extent *ranges, size_t count, size_t *made)
@@ -63,10 +76,11 @@ static int make_entries(struct mirror_list *list, struct mirror *const *mirrors,
 			return -ENOMEM;
 		*e = (struct mirror__entry){
 			.mirror = m,
+			.start = m->ops->invalidate_range_start,
+			.end = m->ops->invalidate_range_end,
 			.first = range ? range->start : 0,
 			.last = range ? range->end - 1 : UINT64_MAX,
-			.released = NEVER,
-			.fills_from = NEVER,
+			.state = state_of_new(list, m->ops),
 		};
 		store_relaxed(&e->joined, NEVER); /* walks may see it in the index before it has joined */
 		if (range && get_nodes_(list)) {
@@ -105,6 +119,8 @@ static void join(struct mirror_list *list, struct mirror *const *mirrors, bool w
 			put_in_array(list, m);
 		m->mirror__list = list;
 		m->mirror__settle = UNSETTLED;
+		store_relaxed(&m->mirror__fills_from, NEVER);
+		store_relaxed(&m->mirror__fill, 0);
 		set_state_(m, STATE_REGISTERED);
 	}
 	list->nr_mirrors += count;

@@ -13,6 +13,16 @@ static const char *name_of(const struct mirror_list *list)
 	return list && list->name[0] ? list->name : "(unnamed)";
 }
 
+static const char *callback_of(const struct walker *w, int level)
+{
+	static const char *const names[] = {
+		[START] = "invalidate_range_start", [END] = "invalidate_range_end", [FINISH] = "finish",
+		[RELEASE] = "release", [DONE] = "done",
+	};
+
+	return names[load_relaxed(&w->what[level])];
+}
+
 /* ---- stalls ---- */
 
 static void report(struct mirror_list *list, const struct mirror_stall *stall)
@@ -37,7 +47,7 @@ static struct mirror_stall stall_at(const struct mirror_list *list, const struct
 	return (struct mirror_stall){
 		.list = list->name,
 		.mirror = m,
-		.what = load_relaxed(&w->what[level]),
+		.what = callback_of(w, level),
 		.tid = w == &list->fallback ? load_relaxed(&list->fallback_tid) : slots_thread_number(&w->slot),
 		.age_ns = port_now_ns() - load_relaxed(&w->since[level]),
 	};
@@ -55,6 +65,8 @@ void end_timing_(const struct walk *walk, struct mirror__entry *e)
 {
 	struct mirror_stall stall;
 
+	if (!walk->list->stall_ns)
+		return;
 	stall = stall_at(walk->list, walk->walker, (int)(walk->pin - walk->walker->pin), e->mirror);
 	if (stall.age_ns > walk->list->stall_ns)
 		report(walk->list, &stall);
@@ -80,7 +92,7 @@ void report_ended_(struct mirror_list *list, struct walker *w, int level, const 
 	if (slots_owner_ended(&w->slot) && load_acquire(&w->pin[level]) == e &&
 	    load_acquire(&w->slot.record->owner) == owner &&
 	    !(fetch_or(&w->slot.number, SLOT_REPORTED) & SLOT_REPORTED))
-		misuse_(list, load_relaxed(&w->what[level]), "its thread has exited inside this callback");
+		misuse_(list, callback_of(w, level), "its thread has exited inside this callback");
 }
 
 void misuse_(const struct mirror_list *list, const char *function, const char *rule)

@@ -9,7 +9,7 @@
 
 /* Note when a callback of @walk begins. */
 void begin_timing_(const struct walk *walk);
-/* It has returned, and its entry is still pinned: report it if it took longer than the list's stall_ns. */
+/* It has returned, and its entry is still pinned: report it if the list has a stall_ns, and it took longer. */
 void end_timing_(const struct walk *walk, struct mirror__entry *e);
 /* The callback of @m that @w runs at @level holds up a drain: report it. */
 void report_stall_(struct mirror_list *list, const struct walker *w, int level, struct mirror *m);

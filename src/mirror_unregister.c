@@ -69,6 +69,7 @@
 #include "mirror_fence.h"
 #include "mirror_memory.h"
 #include "mirror_pin.h"
+#include "mirror_report.h"
 #include "mirror_waits.h"
 
 #include <errno.h>
@@ -226,11 +227,11 @@ static int drain(struct mirror_list *list, struct mirror *m, uint64_t deadline_n
 }
 
 /* Retire those of the @count dead mirrors that are drained, even if another is not. */
-static int drain_all(struct mirror_list *list, struct mirror *const *m, size_t count, bool interrupt,
+static int drain_all(struct mirror_list *list, struct mirror *const *m, size_t count, enum drain_fence fence,
 		     uint64_t deadline_ns)
 {
 	/* C (pairs with mirror_pin.c:A, mirror_pin.c:E): dead before the look at the pins. */
-	int rc = fence_drain_(interrupt);
+	int rc = fence_drain_(list, fence);
 	size_t drained = 0;
 
 	if (rc == 0 && !any_pin_(list))
@@ -284,23 +285,23 @@ static size_t remove_locked(struct mirror_list *list, struct mirror *const *m, s
 }
 
 /* Mark dead, then decide whether to interrupt walks, under one lock: mirror_fence.c says why. */
-static size_t mark_and_decide(struct mirror_list *list, struct mirror *const *m, size_t count, bool *interrupt)
+static size_t mark_and_decide(struct mirror_list *list, struct mirror *const *m, size_t count, enum drain_fence *fence)
 {
 	size_t nr;
 
 	gate_lock(&list->lock);
 	nr = mark_dead(list, m, count, ENTRY_DEAD);
-	*interrupt = advance_fence_mode_(list);
+	*fence = advance_fence_mode_(list);
 	gate_unlock(&list->lock);
 	return nr;
 }
 
 /* The mutant FENCING_DECIDED_EARLY. */
-static size_t decide_and_mark(struct mirror_list *list, struct mirror *const *m, size_t count, bool *interrupt)
+static size_t decide_and_mark(struct mirror_list *list, struct mirror *const *m, size_t count, enum drain_fence *fence)
 {
 	size_t nr;
 
-	*interrupt = advance_fence_mode_(list);
+	*fence = advance_fence_mode_(list);
 	gate_lock(&list->lock);
 	nr = mark_dead(list, m, count, ENTRY_DEAD);
 	gate_unlock(&list->lock);
@@ -311,10 +312,10 @@ static size_t decide_and_mark(struct mirror_list *list, struct mirror *const *m,
 static size_t remove_marked(struct mirror_list *list, struct mirror *const *m, size_t count, uint64_t timeout_ns,
 			    int *rc)
 {
-	bool interrupt;
-	size_t nr = broken_if(FENCING_DECIDED_EARLY, decide_and_mark, mark_and_decide)(list, m, count, &interrupt);
+	enum drain_fence fence;
+	size_t nr = broken_if(FENCING_DECIDED_EARLY, decide_and_mark, mark_and_decide)(list, m, count, &fence);
 
-	*rc = is_targeted_(list) ? drain_all(list, m, nr, interrupt, port_deadline(timeout_ns)) :
+	*rc = is_targeted_(list) ? drain_all(list, m, nr, fence, port_deadline(timeout_ns)) :
 				   synchronize(list, m, nr, timeout_ns);
 	return nr;
 }
@@ -381,42 +382,54 @@ int mirror_unregister_many(struct mirror *const *mirrors, size_t count)
 /* ---- unregister without waiting ---- */
 
 /* A pending mirror that this thread may complete, whose DEAD the fence of that number serves; or NULL. */
-static struct mirror *one_to_complete(struct mirror_list *list, uint64_t fence)
+static struct mirror *one_to_complete(struct mirror_list *list, uint64_t number)
 {
 	struct mirror *m;
 
 	/* Under the lock: a thread that completes a mirror takes it off the pending before it retires the entry. */
 	gate_lock(&list->lock);
 	for (m = list->pending; m; m = m->mirror__next)
-		if (broken_if(COMPLETE_UNFENCED, true, m->mirror__fence <= fence) &&
+		if (broken_if(COMPLETE_UNFENCED, true, m->mirror__fence <= number) &&
 		    may_complete_(list, m->mirror__entry))
 			break;
 	gate_unlock(&list->lock);
 	return m;
 }
 
+static void leave_begun(struct walk **walk)
+{
+	leave_(*walk);
+}
+
+static int complete_in_walk(struct walk *begun, enum drain_fence fence, uint64_t number)
+{
+	struct walk *walk __attribute__((cleanup(leave_begun))) = begun; /* a done() may throw */
+	struct mirror *m;
+	/* C (pairs with mirror_pin.c:A, mirror_pin.c:E): dead before the look at the pins. */
+	int rc = fence_drain_(walk->list, fence);
+
+	while (!rc && (m = one_to_complete(walk->list, number)))
+		complete_(walk->list, m);
+	return rc;
+}
+
 /*
  * Complete the pending mirrors that no pin shows, and whose DEAD the fence of that number serves.  The others are left
  * to the threads that unpin them, or that have marked them dead.  0 or -errno.
  */
-static int complete_pending(struct mirror_list *list, bool interrupt, uint64_t fence)
+static int complete_pending(struct mirror_list *list, enum drain_fence fence, uint64_t number)
 {
-	struct walk walk __attribute__((cleanup(leave_))) = { .walker = NULL };
-	struct mirror *m;
-	int rc = enter_(&walk, list, "done", MAX_PINS, true);
+	struct walk walk;
+	int rc = enter_(&walk, list, my_walker_(list), DONE, MAX_PINS, true);
 
-	if (!rc) /* C (pairs with mirror_pin.c:A, mirror_pin.c:E): dead before the look at the pins */
-		rc = fence_drain_(interrupt);
-	while (!rc && (m = one_to_complete(list, fence)))
-		complete_(list, m);
-	return rc;
+	return rc ? rc : complete_in_walk(&walk, fence, number);
 }
 
 int mirror_unregister_async(struct mirror *m, void (*done)(struct mirror *m))
 {
 	struct mirror_list *list;
-	uint64_t fence;
-	bool interrupt;
+	enum drain_fence fence;
+	uint64_t number;
 	int rc;
 
 	if (!done)
@@ -442,19 +455,19 @@ int mirror_unregister_async(struct mirror *m, void (*done)(struct mirror *m))
 	list->pending = m;
 	list->nr_pending++;
 	mark_dead(list, &m, 1, ENTRY_DEAD | ENTRY_ASYNC);
-	interrupt = advance_fence_mode_(list);
-	fence = m->mirror__fence = list->nr_fences;
+	fence = advance_fence_mode_(list);
+	number = m->mirror__fence = list->nr_fences;
 	gate_unlock(&list->lock);
 	if (!list->grace_period)
 		list->sync->write_unlock(list->sync_state);
-	complete_pending(list, interrupt, fence); /* mirror_barrier finds an error again */
+	complete_pending(list, fence, number); /* mirror_barrier finds an error again */
 	return 0;
 }
 
 int mirror_barrier(struct mirror_list *list)
 {
-	uint64_t fence;
-	bool interrupt;
+	enum drain_fence fence;
+	uint64_t number;
 	uint32_t seen;
 	int rc = 0;
 
@@ -466,10 +479,10 @@ int mirror_barrier(struct mirror_list *list)
 	count_pending_(list);
 	while (list->nr_pending && !rc) {
 		seen = event_prepare(&list->event);
-		interrupt = advance_fence_mode_(list);
-		fence = list->nr_fences;
+		fence = advance_fence_mode_(list);
+		number = list->nr_fences;
 		gate_unlock(&list->lock);
-		rc = complete_pending(list, interrupt, fence);
+		rc = complete_pending(list, fence, number);
 		if (!rc)
 			event_wait(&list->event, seen, PORT_FOREVER);
 		gate_lock(&list->lock);

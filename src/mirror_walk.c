@@ -9,22 +9,23 @@
  *
  * State
  *   list->whole, index.root, seq      written under list->lock, each by a release store
- *   entry->joined, released, fills_from     NEVER, then once the number that seq gets next
+ *   entry->joined, released     once the number that seq gets next; joined is NEVER before
+ *   entry->state          what else is to be known of a mirror, in one word (mirror_list.h); mostly which callbacks it has
  *   r->mirror__...        the bracket's: written by its start, read by its end
- *   walker                this thread's own (mirror_list.h)
+ *   walker                this thread's own (mirror_list.h): its section, its brackets, its pins, its counts
  *
  * Algorithm
  *   1. The bracket becomes a handed-over section of list->brackets (for fills, and destroy).
- *   2. enter_: at depth 0 the sync's read_lock; at a greater depth, the walk is covered by the lock that the thread
- *      holds already.  Then it reads whether pins must fence (mirror_fence.c).
+ *   2. enter_: at depth 0 a section of the sync; at a greater depth, the walk is covered by the section that the thread
+ *      is in already.  Then it reads whether the walk begins with a fence (mirror_fence.c).
  *   3. The start reads seq once and keeps it in the range: S.
- *   4. An entry takes part in the bracket if joined <= S < released and the ranges overlap (takes_part,
- *      mirror_order.h).
- *   5. Start: in order, each entry that takes part is pinned (mirror_pin.c), and its callback is called unless it is
- *      dead.
+ *   4. An entry takes part in the bracket if joined <= S, it was not released by S, and the ranges overlap.
+ *   5. Start: in order, each entry that takes part is pinned (mirror_pin.c), its state is read, and its callback is
+ *      called unless it is dead.  What an entry seldom is, dead, released, part in fills, or watched, is seen in the
+ *      state that says which callbacks there are.
  *   6. If one of them has a finish, a second pass calls it, by the same rule.
  *   7. A refusal, legal if the range is not blockable, ends the pass.  The mirrors that joined before the one that
- *      refused get their finish and their end.
+ *      refused get their finish and their end.  An exception does the same: the pin says who was being called.
  *   8. End: over the list of that moment, backwards, by the rule of 4 with the same S.  There is no walk if none of the
  *      mirrors that started has an end, or fills.
  *
@@ -44,9 +45,13 @@
  *      written (mirror_register.c).  (list-register)
  *   3. The section is held for a walk, not for a bracket: a long bracket does not keep garbage.
  *   4. The order of places is the order of registration, because copying an array keeps it.
+ *   5. A handler may publish on the same list between any two instructions.  All that a walk writes before and after its
+ *      callbacks is its thread's: counters that change by one instruction, and depth and pin, which the handler's walks
+ *      leave as they found them.  The section's token and S are on the stack.  Where a walk takes the list's lock,
+ *      signals are blocked.  (t/mirror/signal, list-signal)
  *
  * Cost.  No lock, no shared write, no allocation: two increments for the bracket, a section for each walk, and for each
- * mirror called one store and one load of its own line.
+ * mirror called two stores to the walker, and three loads of the entry's line.
  *
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
@@ -62,10 +67,271 @@
 #include "mirror_pin.h"
 #include "mirror_report.h"
 
-#include <errno.h>
+/* A start or an end under way. */
+struct publication {
+	struct walk walk;
+	struct mirror_range *range;
+	uint64_t before;                /* entries that joined before this take part */
+	uint64_t calls;
+	bool unfinished;                /* a pass is under way */
+	uint32_t seen;                  /* the states of the entries called, together */
+};
 
-static const char START[] = "invalidate_range_start", END[] = "invalidate_range_end",
-		  FINISH[] = "finish";
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#define SELDOM __attribute__((noinline, cold))
+
+/* ---- one mirror ---- */
+
+/* 0, or not: the mirror refuses. */
+static ALWAYS_INLINE int call_start(struct publication *p, const struct mirror__entry *e)
+{
+	p->calls++;
+	return e->start(e->mirror, p->range);
+}
+
+/* Whether it may. */
+static bool may_refuse(struct publication *p, const struct mirror__entry *e)
+{
+	if (p->range->flags & MIRROR_RANGE_BLOCKABLE) {
+		misuse_(p->walk.list, "invalidate_range_start", "a mirror refused a blockable range; it goes on");
+		return false;
+	}
+	p->before = e->joined;
+	return true;
+}
+
+static ALWAYS_INLINE void call_end(struct publication *p, const struct mirror__entry *e)
+{
+	p->calls++;
+	e->end(e->mirror, p->range);
+}
+
+static void call_finish(struct publication *p, const struct mirror__entry *e)
+{
+	p->calls++;
+	e->mirror->ops->finish(e->mirror, p->range);
+}
+
+/* Of an entry that was pinned in this state. */
+static bool takes_part(const struct publication *p, const struct mirror__entry *e, uint32_t state)
+{
+	return !(state & ENTRY_DEAD) && (!(state & ENTRY_RELEASED) || p->range->mirror__seq < load_relaxed(&e->released));
+}
+
+static SELDOM bool start_special(struct publication *p, struct mirror__entry *e, uint32_t state)
+{
+	bool refuses = false;
+
+	if (state & ENTRY_WATCHED)
+		state = pin_watched_(&p->walk, e);
+	if (takes_part(p, e, state)) {
+		p->seen |= state;
+		if (state & ENTRY_FILLS) {
+			fill_started_(e, p->range->mirror__seq);
+			p->seen |= ENTRY_HAS_END;
+		}
+		if (state & ENTRY_HAS_START)
+			refuses = call_start(p, e) && may_refuse(p, e);
+		if (refuses && state & ENTRY_FILLS)
+			fill_ended_(e, p->range->mirror__seq);
+		end_timing_(&p->walk, e);
+	}
+	unpin_(&p->walk, p->walk.pin, e);
+	return refuses;
+}
+
+static SELDOM bool start_refused(struct publication *p, struct mirror__entry *e)
+{
+	bool refuses = may_refuse(p, e);
+
+	unpin_(&p->walk, p->walk.pin, e);
+	return refuses;
+}
+
+/* True: it refused, so no more are called. */
+static ALWAYS_INLINE bool start_one(struct publication *p, struct mirror__entry **pin, struct mirror__entry *e)
+{
+	uint32_t state = pin_unwatched_(pin, e);
+
+	if (unlikely(state & ENTRY_SPECIAL))
+		return start_special(p, e, state);
+	p->seen |= state;
+	if (state & ENTRY_HAS_START && unlikely(call_start(p, e)))
+		return start_refused(p, e);
+	unpin_(&p->walk, pin, e);
+	return false;
+}
+
+static SELDOM void end_special(struct publication *p, struct mirror__entry *e, uint32_t state)
+{
+	if (state & ENTRY_WATCHED)
+		state = pin_watched_(&p->walk, e);
+	if (takes_part(p, e, state)) {
+		if (state & ENTRY_HAS_END)
+			call_end(p, e);
+		if (state & ENTRY_FILLS)
+			fill_ended_(e, p->range->mirror__seq);
+		end_timing_(&p->walk, e);
+	}
+	unpin_(&p->walk, p->walk.pin, e);
+}
+
+static ALWAYS_INLINE bool end_one(struct publication *p, struct mirror__entry **pin, struct mirror__entry *e)
+{
+	uint32_t state = pin_unwatched_(pin, e);
+
+	if (unlikely(state & ENTRY_SPECIAL)) {
+		end_special(p, e, state);
+		return false;
+	}
+	if (state & ENTRY_HAS_END)
+		call_end(p, e);
+	unpin_(&p->walk, pin, e);
+	return false;
+}
+
+static bool finish_one(struct publication *p, struct mirror__entry **pin, struct mirror__entry *e)
+{
+	uint32_t state = pin_(&p->walk, e);
+
+	if (takes_part(p, e, state) && state & ENTRY_HAS_FINISH) {
+		call_finish(p, e);
+		end_timing_(&p->walk, e);
+	}
+	unpin_(&p->walk, pin, e);
+	return false;
+}
+
+/* ---- all that take part, in order ---- */
+
+typedef bool each_step(struct publication *p, struct mirror__entry **pin, struct mirror__entry *e);
+
+static __attribute__((noinline)) bool each_in_order(struct publication *p, bool backwards, each_step *step)
+{
+	const struct view view = { p->range->start, p->range->end - 1, p->before };
+	struct order order __attribute__((cleanup(order_end)));
+	struct mirror__entry *e;
+	bool over = false;
+
+	order_begin(&order, p->walk.list, &view, backwards);
+	while (!over && (e = order_next(&order)))
+		over = step(p, p->walk.pin, e);
+	return over;
+}
+
+/* Until a step returns true; whether one did. */
+static ALWAYS_INLINE bool each(struct publication *p, bool backwards, each_step *step)
+{
+	const struct mirror_list *list = p->walk.list;
+	struct mirror__entry **pin = p->walk.pin, *e;
+	uint64_t before = p->before;
+	struct places places;
+
+	if (load_acquire(&list->index.root))
+		return each_in_order(p, backwards, step);
+	for (places = places_of(list); places_left(&places); ) {
+		e = places_next(&places, before, backwards);
+		if (e && unlikely(step(p, pin, e)))
+			return true;
+	}
+	return false;
+}
+
+/* ---- passes ---- */
+
+static ALWAYS_INLINE void end_bracket(struct mirror_list *list, int token)
+{
+	struct walker *w = slots_mine(&list->walkers);
+
+	usrcu_take_back_(list->brackets, w ? &w->counts : NULL, token);
+}
+
+/* The walk is over. */
+static ALWAYS_INLINE void leave(struct publication *p)
+{
+	own_add(&p->walk.walker->callbacks, p->calls);
+	leave_(&p->walk);
+}
+
+static uint8_t *what(const struct publication *p)
+{
+	return &p->walk.walker->what[p->walk.depth];
+}
+
+static SELDOM void thrown(struct publication *p);
+
+/* Run when an exception passes, unless the pass is over. */
+static ALWAYS_INLINE void if_thrown(struct publication *p)
+{
+	if (unlikely(p->unfinished))
+		thrown(p);
+}
+
+static ALWAYS_INLINE void end_pass(struct publication *p)
+{
+	own_add(&p->walk.walker->walks, 1);
+	p->unfinished = true;
+	each(p, true, end_one);
+	p->unfinished = false;
+}
+
+static ALWAYS_INLINE void if_thrown_again(struct publication **p)
+{
+	if_thrown(*p);
+}
+
+/* After a start that did not succeed: the end for those that joined before @before. */
+static SELDOM void undo(struct publication *p)
+{
+	struct publication *undone __attribute__((cleanup(if_thrown_again))) = p;
+
+	store_relaxed(what(p), END);
+	end_pass(undone);
+}
+
+/*
+ * An exception has passed through a pass.  Out of a start it undoes the start, as a refusal does; after one out of an
+ * end the other mirrors still get their end.  The pin says who was being called; if it is empty, a done() has thrown.
+ */
+static void thrown(struct publication *p)
+{
+	struct mirror__entry *pinned = load_relaxed(p->walk.pin), *e = pinned ? pinned : p->walk.left;
+	bool finishing = load_relaxed(what(p)) == FINISH;
+
+	if (!finishing)
+		p->before = e->joined;
+	if (pinned && !finishing && load_relaxed(&e->state) & ENTRY_FILLS)
+		fill_ended_(e, p->range->mirror__seq);
+	if (pinned)
+		unpin_(&p->walk, p->walk.pin, e);
+	undo(p);
+	leave(p);
+	end_bracket(p->range->mirror__list, p->range->mirror__token);
+}
+
+/* The second pass: all mirrors have started, now wait for each. */
+static SELDOM void finish_pass(struct publication *p)
+{
+	store_relaxed(what(p), FINISH);
+	each(p, false, finish_one);
+}
+
+/* True: a mirror refused. */
+static ALWAYS_INLINE bool start_pass(struct publication *p)
+{
+	bool refused;
+
+	/* A (pairs with mirror_register.c:A): seq before the array and the index. */
+	p->range->mirror__seq = load_acquire(&p->walk.list->seq);
+	p->before = p->range->mirror__seq + 1;
+	own_add(&p->walk.walker->walks, 1);
+	p->unfinished = true;
+	refused = each(p, false, start_one);
+	if (unlikely(p->seen & ENTRY_HAS_FINISH))
+		finish_pass(p);
+	p->unfinished = false;
+	return refused;
+}
 
 /* ---- brackets ---- */
 
@@ -74,251 +340,99 @@ static uintptr_t open_seal(const struct mirror_range *r)
 	return (uintptr_t)r ^ (uintptr_t)0x6d6972726f72a55a;
 }
 
-/* What one pass of a walk found out about the mirrors that it called. */
-struct pass_result {
-	uint64_t calls;
-	bool finishes;                  /* one of them has a finish */
-	bool ends;                      /* the end has something to do for one of them */
-};
-
-static bool has_finish(const struct mirror_ops *ops)
+static SELDOM int refuse(struct publication *p)
 {
-	return ops->size == sizeof(*ops) && ops->finish;
-}
-
-/* 0, or nonzero: the mirror refused. */
-static int start_one(const struct walk *walk, struct mirror__entry *e, const struct mirror_range *r,
-		     struct pass_result *result)
-{
-	struct mirror *m;
-	int rc = 0;
-
-	if (counts_fills_(e, r->mirror__seq)) {
-		fill_started_(e);
-		result->ends = true;
-	}
-	if (!pin_(walk, e))
-		return 0;
-	m = e->mirror;
-	if (m->ops->invalidate_range_end)
-		result->ends = true;
-	if (has_finish(m->ops))
-		result->finishes = true;
-	if (m->ops->invalidate_range_start) {
-		result->calls++;
-		rc = m->ops->invalidate_range_start(m, r);
-	}
-	unpin_(walk, e);
-	return rc;
-}
-
-static void end_one(const struct walk *walk, struct mirror__entry *e, const struct mirror_range *r,
-		    struct pass_result *result)
-{
-	struct mirror *m;
-
-	if (pin_(walk, e)) {
-		m = e->mirror;
-		if (m->ops->invalidate_range_end) {
-			result->calls++;
-			m->ops->invalidate_range_end(m, r);
-		}
-		unpin_(walk, e);
-	}
-	if (counts_fills_(e, r->mirror__seq))
-		fill_ended_(e);
-}
-
-static void count(uint64_t *total, uint64_t more)
-{
-	store_relaxed(total, *total + more); /* only this thread writes it; statistics read it */
-}
-
-static struct view view_of(const struct mirror_range *r, uint64_t before)
-{
-	return (struct view){ r->mirror__seq, r->mirror__first, r->mirror__last, before };
-}
-
-/*
- * A pass under way.  An exception out of a callback of a start undoes the start, as a refusal does.  After one out of
- * an end, the other mirrors still get their end.
- */
-struct attempt {
-	const struct walk *walk;        /* NULL: the pass is over */
-	const struct mirror_range *range;
-	struct mirror__entry *calling;  /* the entry that is being called, and counted open */
-	uint64_t before;                /* entries that joined before this must get their end */
-};
-
-static void end_all(const struct walk *walk, const struct mirror_range *r, uint64_t before);
-
-static void undo(struct attempt *attempt)
-{
-	const struct walk *walk = attempt->walk;
-	struct mirror__entry *pinned;
-
-	if (!walk)
-		return;
-	attempt->walk = NULL;
-	pinned = load_relaxed(walk->pin);
-	if (pinned)
-		unpin_(walk, pinned);
-	if (attempt->calling && counts_fills_(attempt->calling, attempt->range->mirror__seq))
-		fill_ended_(attempt->calling);
-	end_all(walk, attempt->range, attempt->before);
-}
-
-/* Backwards: the entries that joined before @before. */
-static void end_all(const struct walk *walk, const struct mirror_range *r, uint64_t before)
-{
-	struct order order __attribute__((cleanup(order_end)));
-	struct attempt attempt __attribute__((cleanup(undo))) = { walk, r, NULL, 0 };
-	struct view view = view_of(r, before);
-	struct pass_result result = { 0 };
-	struct mirror__entry *e;
-
-	store_relaxed(&walk->walker->what[depth_of_(walk->walker) - 1], END);
-	order_begin(&order, walk->list, &view, true);
-	while ((e = order_next(&order))) {
-		attempt.calling = e;
-		attempt.before = e->joined;
-		end_one(walk, e, r, &result);
-	}
-	attempt.walk = NULL;
-	count(&walk->walker->walks, 1);
-	count(&walk->walker->callbacks, result.calls);
-}
-
-/* The second pass: all mirrors have started, now wait for each. */
-static void finish_all(const struct walk *walk, const struct mirror_range *r, uint64_t before)
-{
-	struct order order __attribute__((cleanup(order_end)));
-	struct view view = view_of(r, before);
-	struct pass_result result = { 0 };
-	struct mirror__entry *e;
-
-	store_relaxed(&walk->walker->what[depth_of_(walk->walker) - 1], FINISH);
-	order_begin(&order, walk->list, &view, false);
-	while ((e = order_next(&order))) {
-		struct mirror *m;
-
-		if (!pin_(walk, e))
-			continue;
-		m = e->mirror;
-		if (has_finish(m->ops)) {
-			result.calls++;
-			m->ops->finish(m, r);
-		}
-		unpin_(walk, e);
-	}
-	count(&walk->walker->callbacks, result.calls);
-}
-
-static int start_all(const struct walk *walk, struct mirror_range *r)
-{
-	struct order order __attribute__((cleanup(order_end)));
-	struct attempt attempt __attribute__((cleanup(undo))) = { walk, r, NULL, 0 };
-	bool blockable = r->flags & MIRROR_RANGE_BLOCKABLE, refused = false;
-	struct pass_result result = { 0 };
-	struct mirror__entry *e;
-	struct view view;
-
-	/* A (pairs with mirror_register.c:A): seq before the array and the index. */
-	r->mirror__seq = load_acquire(&walk->list->seq);
-	view = view_of(r, NEVER);
-	order_begin(&order, walk->list, &view, false);
-	while (!refused && (e = order_next(&order))) {
-		attempt.calling = e;
-		attempt.before = e->joined;
-		if (start_one(walk, e, r, &result) == 0)
-			continue;
-		if (blockable)
-			misuse_(walk->list, START, "a mirror refused a blockable range; it goes on");
-		else
-			refused = true;
-	}
-	if (!refused) {
-		attempt.calling = NULL;
-		attempt.before = NEVER;
-	}
-	count(&walk->walker->walks, 1);
-	count(&walk->walker->callbacks, result.calls);
-	if (FENCE_MODE_PERIOD && walk->walker->walks >= walk->walker->looks_at)
-		choose_fence_mode_(walk->list, walk->walker);
-	if (result.finishes)
-		finish_all(walk, r, attempt.before);
-	if (!refused) {
-		attempt.walk = NULL;
-		r->mirror__has_end = result.ends;
-		return 0;
-	}
-	count(&walk->walker->refusals, 1);
-	also_if(UNDO_ALL, attempt.before = NEVER);
-	undo(&attempt);
+	own_add(&p->walk.walker->refusals, 1);
+	also_if(UNDO_ALL, p->before = NEVER);
+	undo(p);
+	leave(p);
+	end_bracket(p->range->mirror__list, p->range->mirror__token);
 	return -EAGAIN;
 }
 
-/* The bracket's section of list->brackets, given back unless the start succeeds. */
-static void abandon(struct mirror_range **r)
+static ALWAYS_INLINE int start(struct mirror_list *list, struct mirror_range *r)
 {
-	if (*r)
-		usrcu_up_read((*r)->mirror__list->brackets, (*r)->mirror__token);
+	struct publication p __attribute__((cleanup(if_thrown)));
+	struct walker *w = my_walker_(list);
+	int rc;
+
+	p.unfinished = false;
+	p.range = r;
+	p.calls = 0;
+	p.seen = 0;
+	r->mirror__list = list;
+	r->mirror__token = unlikely(w == &list->fallback) ? usrcu_lend_shared_(list->brackets) :
+							    usrcu_lend_(list->brackets, &w->counts);
+	rc = enter_(&p.walk, list, w, START, MIRROR_MAX_DEPTH, r->flags & MIRROR_RANGE_BLOCKABLE);
+	if (unlikely(rc)) {
+		end_bracket(list, r->mirror__token);
+		return rc;
+	}
+	if (unlikely(FENCE_MODE_PERIOD && load_relaxed(&w->walks) >= w->looks_at))
+		choose_fence_mode_(list, w);
+	if (unlikely(start_pass(&p)))
+		return refuse(&p);
+	leave(&p);
+	/* Not by the arguments, so that the loop has their registers. */
+	p.range->mirror__has_end = p.seen & ENTRY_HAS_END;
+	p.range->mirror__state = open_seal(p.range);
+	return 0;
+}
+
+static void end_by_walk(struct mirror_list *list, struct mirror_range *r)
+{
+	struct publication p __attribute__((cleanup(if_thrown)));
+	int rc = enter_(&p.walk, list, my_walker_(list), END, MAX_PINS, true);
+
+	p.unfinished = false;
+	if (unlikely(rc)) {
+		misuse_(list, "invalidate_range_end", rc == -ELOOP ? "nested too deep in this thread's callbacks" :
+						  "the sync refused its read_lock");
+	} else {
+		p.range = r;
+		p.calls = 0;
+		p.before = broken_if(END_FOR_LATE_JOINER, NEVER, r->mirror__seq + 1);
+		end_pass(&p);
+		leave(&p);
+		r = p.range;
+	}
+	end_bracket(r->mirror__list, r->mirror__token); /* the last use of the list */
+}
+
+static ALWAYS_INLINE void end(struct mirror_list *list, struct mirror_range *r)
+{
+	r->mirror__state = 0;
+	if (r->mirror__has_end)
+		end_by_walk(list, r);
+	else
+		end_bracket(list, r->mirror__token);
 }
 
 int mirror_invalidate_range_start(struct mirror_list *list, struct mirror_range *r)
 {
-	struct mirror_range *unfinished __attribute__((cleanup(abandon))) = NULL;
-	struct walk walk __attribute__((cleanup(leave_))) = { .walker = NULL };
-	int rc;
-
 	if (!list || !r || r->start >= r->end || r->flags & ~(unsigned)MIRROR_RANGE_BLOCKABLE ||
 	    r->mirror__state == open_seal(r))
 		return -EINVAL;
-	r->mirror__list = list;
-	r->mirror__first = r->start;
-	r->mirror__last = r->end - 1;
-	r->mirror__token = usrcu_down_read(list->brackets);
-	unfinished = r;
-	rc = enter_(&walk, list, START, MIRROR_MAX_DEPTH, r->flags & MIRROR_RANGE_BLOCKABLE);
-	if (rc)
-		return rc;
-	rc = start_all(&walk, r);
-	if (rc)
-		return rc;
-	r->mirror__state = open_seal(r);
-	unfinished = NULL;
-	return 0;
+	return start(list, r);
 }
 
 void mirror_invalidate_range_end(struct mirror_list *list, struct mirror_range *r)
 {
-	struct mirror_range *unfinished __attribute__((cleanup(abandon))) = NULL;
-	struct walk walk __attribute__((cleanup(leave_))) = { .walker = NULL };
-	int rc;
-
-	if (!list || !r || r->mirror__state != open_seal(r) || r->mirror__list != list) {
-		misuse_(list, END, "this range is not open on this list");
-		return;
-	}
-	r->mirror__state = 0;
-	unfinished = r; /* its section ends after the walk, as the last use of the list */
-	if (!r->mirror__has_end)
-		return;
-	rc = enter_(&walk, list, END, MAX_PINS, true);
-	if (rc) {
-		misuse_(list, END, rc == -ELOOP ? "nested too deep in this thread's callbacks" :
-						  "the sync refused its read_lock");
-		return;
-	}
-	end_all(&walk, r, NEVER);
+	if (!list || !r || r->mirror__state != open_seal(r) || r->mirror__list != list)
+		misuse_(list, "invalidate_range_end", "this range is not open on this list");
+	else
+		end(list, r);
 }
 
-int mirror_invalidate_range(struct mirror_list *list, uint64_t start, uint64_t end)
+int mirror_invalidate_range(struct mirror_list *list, uint64_t from, uint64_t to)
 {
-	struct mirror_range r = { .start = start, .end = end, .flags = MIRROR_RANGE_BLOCKABLE };
-	int rc = mirror_invalidate_range_start(list, &r);
+	struct mirror_range r = { .start = from, .end = to, .flags = MIRROR_RANGE_BLOCKABLE };
+	int rc;
 
+	if (!list || from >= to)
+		return -EINVAL;
+	rc = start(list, &r);
 	if (!rc)
-		mirror_invalidate_range_end(list, &r);
+		end(list, &r);
 	return rc;
 }

@@ -75,6 +75,7 @@ enum {
 	/* mirror_fence.c */
 	MUTANT_DRAIN_NO_FENCE,          /* C off */
 	MUTANT_FENCING_UNSETTLED,       /* relies on fences before all walks execute them */
+	MUTANT_WALK_NO_FENCE,           /* B off */
 	/* mirror_waits.c */
 	MUTANT_CYCLE_UNSEEN,            /* lets unregisters wait for each other */
 	/* mirror_order.h, mirror_walk.c */

@@ -54,12 +54,19 @@
 #define compare_exchange(p, expected, desired) \
 	__atomic_compare_exchange_n(p, expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)
 
+#define unlikely(condition) __builtin_expect(!!(condition), 0)
+
 /* A counter that one thread alone writes, its signal handlers included. */
 #define OWN_INLINE extern inline __attribute__((__gnu_inline__, __always_inline__))
 #if defined(__x86_64__) && !defined(PORT_TSAN)
 OWN_INLINE void own_inc(uint64_t *counter)
 {
 	__asm__ volatile("addq $1, %0" : "+m"(*counter) : : "memory", "cc");
+}
+
+OWN_INLINE void own_add(uint64_t *counter, uint64_t n)
+{
+	__asm__ volatile("addq %1, %0" : "+m"(*counter) : "er"(n) : "memory", "cc");
 }
 
 /* As a release; true if the counter is below zero then. */
@@ -74,6 +81,11 @@ OWN_INLINE bool own_dec(uint64_t *counter)
 OWN_INLINE void own_inc(uint64_t *counter)
 {
 	__atomic_fetch_add(counter, 1, __ATOMIC_RELEASE);
+}
+
+OWN_INLINE void own_add(uint64_t *counter, uint64_t n)
+{
+	__atomic_fetch_add(counter, n, __ATOMIC_RELEASE);
 }
 
 OWN_INLINE bool own_dec(uint64_t *counter)

@@ -3,9 +3,9 @@
 
 /* The two ways that come with the library to keep walks and changes of a list apart. */
 
-#include "sync.h"
 #include "port.h"
 
+#include <mirror/mirror.h>
 #include <mirror/urwsem.h>
 #include <mirror/usrcu.h>
 
@@ -17,17 +17,6 @@ static int srcu_create(void **state)
 {
 	struct usrcu *domain;
 	int rc = usrcu_create(&domain, NULL);
-
-	if (!rc)
-		*state = domain;
-	return rc;
-}
-
-static int srcu_fenced_create(void **state)
-{
-	const struct usrcu_attr attr = { .size = sizeof(attr), .flags = USRCU_FULL_FENCE };
-	struct usrcu *domain;
-	int rc = usrcu_create(&domain, &attr);
 
 	if (!rc)
 		*state = domain;
@@ -64,22 +53,18 @@ static bool srcu_poll_state(void *state, uint64_t cookie)
 	return usrcu_poll_state(state, cookie);
 }
 
-#define SRCU(create_)                                   \
-	{                                               \
-		.size = sizeof(struct mirror_sync),     \
-		.name = "srcu",                         \
-		.kind = MIRROR_SYNC_GRACE_PERIOD,       \
-		.create = create_,                      \
-		.destroy = srcu_destroy,                \
-		.read_lock = srcu_read_lock,            \
-		.read_unlock = srcu_read_unlock,        \
-		.synchronize = srcu_synchronize,        \
-		.get_state = srcu_get_state,            \
-		.poll_state = srcu_poll_state,          \
-	}
-
-const struct mirror_sync mirror_sync_srcu = SRCU(srcu_create);
-const struct mirror_sync sync_srcu_fenced_ = SRCU(srcu_fenced_create);
+const struct mirror_sync mirror_sync_srcu = {
+	.size = sizeof(struct mirror_sync),
+	.name = "srcu",
+	.kind = MIRROR_SYNC_GRACE_PERIOD,
+	.create = srcu_create,
+	.destroy = srcu_destroy,
+	.read_lock = srcu_read_lock,
+	.read_unlock = srcu_read_unlock,
+	.synchronize = srcu_synchronize,
+	.get_state = srcu_get_state,
+	.poll_state = srcu_poll_state,
+};
 
 /* ---- a urwsem, held for reading across the callbacks ---- */
 

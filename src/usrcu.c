@@ -327,7 +327,7 @@ bool usrcu_in_section_(const struct usrcu *d)
 
 	if (*port_fallback_sections())
 		return true;
-	return slot && (load_relaxed(&slot->open[0]) || load_relaxed(&slot->open[1]));
+	return slot && d->part != USRCU_HANDED_OVER && (load_relaxed(&slot->open[0]) || load_relaxed(&slot->open[1]));
 }
 
 bool usrcu_read_lock_held(const struct usrcu *d)
@@ -357,9 +357,10 @@ static bool is_open(struct usrcu *d, const struct usrcu_slot *slot, int i)
 	const struct slot *head = (const struct slot *)(const void *)slot;
 
 	/* D (pairs with B): what the sections did is seen by who sees the end of the grace period. */
-	if (load_acquire(&slot->open[i]) && !slots_vanished(head))
+	if (d->part != USRCU_HANDED_OVER && load_acquire(&slot->open[i]) && !slots_vanished(head))
 		return true;
-	return lent_open(d, slot, i) && !(d->lent_vanish && slots_vanished(head));
+	return d->part != USRCU_SECTIONS && lent_open(d, slot, i) &&
+	       !(d->part == USRCU_HANDED_OVER && slots_vanished(head));
 }
 
 uint32_t usrcu_open_indexes_(struct usrcu *d, uint32_t need)

@@ -35,11 +35,21 @@ struct callbacks {
 	struct port_thread worker;
 };
 
+/*
+ * A mirror list has two domains, of one part each, that share the slots of its walkers.  In each of them only sections
+ * of its part are begun.
+ */
+enum usrcu_part {
+	USRCU_WHOLE,                    /* sections of both kinds, and slots of its own */
+	USRCU_SECTIONS,                 /* of usrcu_read_lock: slot->open */
+	USRCU_HANDED_OVER,              /* of usrcu_down_read: slot->lent, gone; those of vanished threads count no more */
+};
+
 struct usrcu {
 	struct usrcu_head_of_domain head;
 	bool membarrier;                /* light fences cost nothing, heavy ones a system call */
-	bool lent_vanish;               /* in a child handed-over sections of vanished threads count no more either */
-	struct slots slots;             /* struct usrcu_slot for each thread */
+	enum usrcu_part part;
+	struct slots slots;             /* for each thread what begins with a struct usrcu_slot */
 
 	/* Sections of threads for which there was no memory; read-modify-writes. */
 	struct usrcu_slot fallback __attribute__((aligned(64)));
@@ -54,6 +64,7 @@ struct usrcu {
 
 	/* Constant. */
 	struct usrcu *kept_next;        /* usrcu_domain.c */
+	void *kept_beside;              /* the same: another struct usrcu, or NULL */
 	uint64_t stall_ns;
 	void (*report)(void *arg, const char *text);
 	void *report_arg;
@@ -125,7 +136,72 @@ void usrcu_stop_worker_(struct usrcu *d);
 
 /* ---- usrcu_domain.c ---- */
 
-/* As usrcu_create; @lent_vanish: a handed-over section belongs to the thread that began it, at a fork too. */
-int usrcu_create_(struct usrcu **domain, const struct usrcu_attr *attr, bool lent_vanish);
+/* As usrcu_create: a domain of that part, over @slots, which the caller destroys after it. */
+int usrcu_create_part_(struct usrcu **domain, const struct usrcu_attr *attr, const struct slots *slots,
+		       enum usrcu_part part);
+
+/* ---- the read side, for a thread that knows its slot ---- */
+
+static inline struct usrcu_slot *usrcu_slot_(struct slot *head)
+{
+	return (struct usrcu_slot *)(void *)head;
+}
+
+/* Begin a section; the index is for the call that ends it.  Without membarrier the caller executes fence A of usrcu.c. */
+static inline uint32_t usrcu_open_(struct usrcu *d, struct usrcu_slot *slot)
+{
+	uint32_t index = load_relaxed(&d->head.entry) & 1; /* either is safe: 3 of usrcu.c */
+
+	own_inc(&slot->open[index]);
+	fence_compiler();
+	return index;
+}
+
+static inline void usrcu_wake_if_asked_(struct usrcu *d, uint32_t index)
+{
+	fence_light_unless(UNLOCK_NO_FENCE, d->membarrier); /* E of usrcu.c */
+	if (unlikely(load_relaxed(&d->head.waiting)))
+		usrcu__wake(d, index);
+}
+
+static inline void usrcu_close_(struct usrcu *d, struct usrcu_slot *slot, uint32_t index)
+{
+	if (unlikely(own_dec(&slot->open[index]))) /* B of usrcu.c */
+		usrcu__unbalanced(d);
+	usrcu_wake_if_asked_(d, index);
+}
+
+/* The same of a handed-over one, which any thread may end; the token is usrcu_down_read's. */
+static inline int usrcu_lend_(struct usrcu *d, struct usrcu_slot *slot)
+{
+	uint32_t index = load_relaxed(&d->head.entry) & 1;
+
+	own_inc(&slot->lent[index]);
+	fence_compiler();
+	return (int)(index | USRCU__TOKEN_HANDED | slot->number << USRCU__TOKEN_NUMBER);
+}
+
+/* The same for a thread without a slot. */
+static inline int usrcu_lend_shared_(struct usrcu *d)
+{
+	uint32_t index = load_relaxed(&d->head.entry) & 1;
+
+	fetch_add(&d->fallback.lent[index], 1);
+	fence_light_unless(LOCK_NO_FENCE, d->membarrier); /* A of usrcu.c */
+	return (int)(index | USRCU__TOKEN_HANDED);
+}
+
+/* @slot: this thread's, or NULL. */
+static inline void usrcu_take_back_(struct usrcu *d, struct usrcu_slot *slot, int token)
+{
+	uint32_t index = (uint32_t)token & 1;
+
+	if (unlikely(!slot || ((uint32_t)token ^ index) != (slot->number << USRCU__TOKEN_NUMBER | USRCU__TOKEN_HANDED))) {
+		usrcu__up_read_slow(d, token);
+		return;
+	}
+	(void)own_dec(&slot->lent[index]); /* B of usrcu.c */
+	usrcu_wake_if_asked_(d, index);
+}
 
 #endif /* MIRROR_USRCU_IMPL_H */

@@ -55,6 +55,8 @@ void usrcu_report_ended_(struct usrcu *d)
 	struct slot *head;
 	uint64_t open;
 
+	if (d->part == USRCU_HANDED_OVER)
+		return;
 	for (struct slots_walk w = slots_first(&d->slots); (slot = slots_next(&w)); ) {
 		head = (struct slot *)(void *)slot;
 		open = left_open(slot);
@@ -79,7 +81,8 @@ void usrcu_report_stall_(struct usrcu *d)
 	/* A hint, since sections come and go meanwhile. */
 	for (struct slots_walk w = slots_first(&d->slots); (slot = slots_next(&w)); )
 		for (int i = 0; i < 2; i++)
-			if (usrcu_needed_(gp) & 1u << i && load_acquire(&slot->open[i]))
+			if (d->part != USRCU_HANDED_OVER && usrcu_needed_(gp) & 1u << i &&
+			    load_acquire(&slot->open[i]))
 				tid = slots_thread_number((struct slot *)(void *)slot);
 	if (tid)
 		report(d, "a grace period has waited %llu ms, for a section of thread %d",

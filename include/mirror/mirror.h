@@ -73,7 +73,6 @@ struct mirror_range {
 	struct mirror_list *mirror__list;
 	uintptr_t mirror__state;
 	uint64_t mirror__seq;
-	uint64_t mirror__first, mirror__last;
 	int mirror__token;
 	bool mirror__has_end;
 };
@@ -115,7 +114,7 @@ struct mirror {
 		uint64_t mirror__place;         /* while it can be found */
 		uint64_t mirror__fence;         /* since it was taken out asynchronously */
 	};
-	uint64_t mirror__settle;
+	uint64_t mirror__settle, mirror__fills_from, mirror__fill;
 	union {
 		uint64_t mirror__claimer;       /* while an unregister that waits is at it */
 		void (*mirror__done)(struct mirror *m);
@@ -243,7 +242,7 @@ struct mirror_list_attr {
  * @attr:   NULL for the defaults
  * Return:  0; -EINVAL: NULL @list, wrong size, unknown flag, half an allocator, a @sync without
  *          what its kind needs; -ENOMEM; -ENOSPC: too many domains and lists exist
- *          already (16383 slots; a list takes three with the default sync); or what the sync's create returned
+ *          already (16383; a sync of your own may take more); or what the sync's create returned
  */
 int mirror_list_create(struct mirror_list **list, const struct mirror_list_attr *attr);
 
@@ -358,8 +357,10 @@ int mirror_barrier(struct mirror_list *list);
  *           -EINVAL: NULL, start >= end, unknown flag, @r open already;
  *           -ELOOP: MIRROR_MAX_DEPTH brackets deep in this thread's callbacks of this list;
  *           or what the sync's read_lock returned
- * Context:  any thread, callbacks included; takes no lock and allocates nothing over a grace
- *           period, but for one page straight from the kernel on a thread's first use
+ * Context:  any thread, callbacks included; over mirror_sync_srcu also any signal handler, as long
+ *           as it interrupts no call on @list but this, end, or mirror_invalidate_range; takes no
+ *           lock and allocates nothing over a grace period, but for one page straight from the
+ *           kernel on a thread's first use
  * Ordering: mirrors are called in order of registration
  */
 int mirror_invalidate_range_start(struct mirror_list *list, struct mirror_range *r);

@@ -23,7 +23,6 @@
 
 #define X_ENGINE __attribute__((section("x_engine")))
 #define likely(c) __builtin_expect(!!(c), 1)
-#define unlikely(c) __builtin_expect(!!(c), 0)
 
 enum {
 	X_ARENA_BYTES = 1 << 18,        /* for each fiber */

@@ -61,9 +61,13 @@ void x_fence(const struct x_site *site);
 		x_done_; \
 	})
 
+#define unlikely(condition) __builtin_expect(!!(condition), 0)
+
 #define X_OWN_ORDER (MUTANT(UNLOCK_NO_RELEASE) ? X_RELAXED : X_RELEASE)
 #define own_inc(counter) \
 	((void)x_own_add(X_SITE("own_inc(" #counter ")"), counter, 1, X_OWN_ORDER))
+#define own_add(counter, n) \
+	((void)x_own_add(X_SITE("own_add(" #counter ")"), counter, n, X_OWN_ORDER))
 #define own_dec(counter) \
 	((int64_t)x_own_add(X_SITE("own_dec(" #counter ")"), counter, UINT64_MAX, X_OWN_ORDER) <= 0)
 
