@@ -165,12 +165,42 @@ struct thrown : std::runtime_error {
 	thrown() : std::runtime_error("soak") {}
 };
 
+/*
+ * An exception or a cancellation is on its way out of a callback.  What clang compiled ends the program if a callback
+ * that the library calls meanwhile throws too; what gcc compiled bears it.
+ */
+__thread bool leaving;
+
+bool may_leave()
+{
+#ifdef __clang__
+	if (leaving)
+		return false;
+#endif
+	return leaving = true;
+}
+
+void throw_here()
+{
+	if (may_leave())
+		throw thrown();
+}
+
+void cancel_here()
+{
+	if (may_leave()) {
+		pthread_testcancel();
+		leaving = false;
+	}
+}
+
 /* Runs @f; whether an exception of a callback came out. */
 template <typename F> bool throws(F f)
 {
 	try {
 		f();
 	} catch (const thrown &) {
+		leaving = false;
 		did(THROWN);
 		return true;
 	}
@@ -418,11 +448,11 @@ void retired(usrcu_head *head)
 	switch (pick(64)) {
 	case 0:
 		if (me)
-			throw thrown();
+			throw_here();
 		break;
 	case 1:
 		if (me)
-			pthread_testcancel();
+			cancel_here();
 		break;
 	case 2:
 		/* A worker that forks would be the child's only thread, and may not end the process by an exception. */
@@ -577,9 +607,10 @@ void act(guest *g)
 			fork_here(FORKS_IN_CALLBACKS);
 		break;
 	case 9:
-		throw thrown();
+		throw_here();
+		break;
 	case 10:
-		pthread_testcancel();
+		cancel_here();
 		break;
 	default:
 		break;
@@ -631,9 +662,10 @@ void done(mirror *m)
 	counted depth(&me->depth), walking(&me->walking[list]), busy(&me->busy);
 	switch (pick(32)) {
 	case 0:
-		throw thrown();
+		throw_here();
+		break;
 	case 1:
-		pthread_testcancel();
+		cancel_here();
 		break;
 	case 2:
 		if (pick(4) == 0)
