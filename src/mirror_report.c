@@ -83,14 +83,16 @@ void report_stall_(struct mirror_list *list, const struct walker *w, int level, 
 
 void report_ended_(struct mirror_list *list, struct walker *w, int level, const struct mirror__entry *e)
 {
+	const struct record *record;
 	uint64_t owner;
 
 	if (w == &list->fallback)
 		return;
-	owner = load_acquire(&w->slot.record->owner);
+	record = slots_record_of(&w->slot);
+	owner = load_acquire(&record->owner);
 	/* Since the caller's look it may have left the callback, then ended, and another thread may have its record. */
 	if (slots_owner_ended(&w->slot) && load_acquire(&w->pin[level]) == e &&
-	    load_acquire(&w->slot.record->owner) == owner &&
+	    load_acquire(&record->owner) == owner &&
 	    !(fetch_or(&w->slot.number, SLOT_REPORTED) & SLOT_REPORTED))
 		misuse_(list, callback_of(w, level), "its thread has exited inside this callback");
 }

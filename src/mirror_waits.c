@@ -26,8 +26,8 @@ static bool leads_to(uint64_t me, struct mirror *const *mirrors, size_t count);
 static bool waits_for(const struct mirror_list *list, const struct walker *w, uint64_t me)
 {
 	bool is_fallback = w == &list->fallback;
-	uint64_t thread = is_fallback ? load_relaxed(&list->fallback_owner) : load_relaxed(&w->slot.record->self);
-	const struct wait *wait = is_fallback ? fallback_wait : load_relaxed(&w->slot.record->wait);
+	uint64_t thread = is_fallback ? load_relaxed(&list->fallback_owner) : load_relaxed(&slots_record_of(&w->slot)->self);
+	const struct wait *wait = is_fallback ? fallback_wait : load_relaxed(&slots_record_of(&w->slot)->wait);
 
 	if (process_same(thread, me))
 		return true;

@@ -189,9 +189,9 @@ static struct slot *new_slot(struct slots *slots, struct record *record)
 			return NULL;
 	} while (!compare_exchange(&slots->of->used, &used, used + 1));
 	slot = (struct slot *)(void *)(memory + (size_t)i * slots->slot_bytes);
-	slot->record = record;
-	slot->generation = process_generation_of_new();
-	slot->number = used + 1;
+	store_relaxed(&slot->record, record);
+	store_relaxed(&slot->generation, process_generation_of_new());
+	store_relaxed(&slot->number, used + 1);
 	fence_full(); /* A (pairs with B): the head before what the thread does */
 	return slot;
 }
@@ -420,7 +420,7 @@ struct record *slots_record(void)
 
 int slots_thread_number(const struct slot *slot)
 {
-	return (int)owner_tid(load_acquire(&slot->record->owner));
+	return (int)owner_tid(load_acquire(&slots_record_of(slot)->owner));
 }
 
 static bool is_live(const struct record *record, uint64_t owner)
@@ -434,7 +434,9 @@ static bool is_live(const struct record *record, uint64_t owner)
 
 bool slots_owner_ended(const struct slot *slot)
 {
-	return !is_live(slot->record, load_acquire(&slot->record->owner));
+	const struct record *record = slots_record_of(slot);
+
+	return !is_live(record, load_acquire(&record->owner));
 }
 
 bool slots_record_is_live(const struct record *record)

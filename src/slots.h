@@ -76,7 +76,7 @@
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
  * | A | a new slot | its head before what its thread does | full | B | a section is taken for a vanished thread's | usrcu-first-use |
- * | B | slots_vanished, after the object's acquire of busy | busy before the slot's head | acquire | A | as A | usrcu-first-use |
+ * | B | slots_record_of, after the object's acquire of busy | busy before the slot's head | acquire | A | as A | usrcu-first-use |
  * | C | a record becomes unused | busy, zero, which the object stored as a release, before the owner | acquire, then full | none | two threads in one slot | usrcu-exit |
  */
 #ifndef MIRROR_SLOTS_H
@@ -92,7 +92,7 @@
 /* The head of every slot. */
 struct slot {
 	uint64_t busy[2];
-	/* Constant. */
+	/* Constant, once busy was seen. */
 	struct record *record;
 	uint32_t generation;            /* in which it was taken */
 	uint32_t number;                /* within its object, from 1; SLOT_REPORTED */
@@ -168,13 +168,19 @@ static inline void *slots_mine(const struct slots *slots)
 /* The same, claiming one; NULL: there is no memory. */
 void *slots_claim(struct slots *slots);
 
+static inline struct record *slots_record_of(const struct slot *slot)
+{
+	return load_relaxed(&slot->record); /* B (pairs with A): the caller has seen busy. */
+}
+
 /* Whether the thread that @slot shows something of does not exist in this process, but in one before a fork. */
 static inline bool slots_vanished(const struct slot *slot)
 {
-	const struct record *record = slot->record; /* B (pairs with A): the caller has seen busy. */
+	const struct record *record = slots_record_of(slot);
 
 	/* since was written before present. */
-	return load_acquire(&record->present) < process_generation() || slot->generation < load_relaxed(&record->since);
+	return load_acquire(&record->present) < process_generation() ||
+	       load_relaxed(&slot->generation) < load_relaxed(&record->since);
 }
 
 /* The number of that thread. */

@@ -41,12 +41,12 @@ static uint64_t left_open(const struct usrcu_slot *slot)
 
 	if (!open_in(slot)) /* nor need the head be written yet */
 		return 0;
-	owner = load_acquire(&head->record->owner);
+	owner = load_acquire(&slots_record_of(head)->owner);
 	if (slots_vanished(head) || !slots_owner_ended(head))
 		return 0;
 	/* Since the first look it may have ended the sections, then itself, and another thread may have its record. */
 	open = open_in(slot);
-	return load_acquire(&head->record->owner) == owner ? open : 0;
+	return load_acquire(&slots_record_of(head)->owner) == owner ? open : 0;
 }
 
 void usrcu_report_ended_(struct usrcu *d)

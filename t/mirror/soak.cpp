@@ -1049,9 +1049,9 @@ void on_signal(int)
 		look(get(&current[d]));
 		usrcu_read_unlock(domains[d], token);
 	} else {
-		token = usrcu_down_read(domains[d]);
-		look(get(&current[d]));
-		usrcu_up_read(domains[d], token);
+		token = usrcu_down_read(domains[HANDED]);
+		look(get(&current[HANDED]));
+		usrcu_up_read(domains[HANDED], token);
 	}
 	if (!SANITIZED && forkable && turn % 8 == 0 &&
 	    __atomic_compare_exchange_n(&forks_under_way, &none, HANDLER_FORKS, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
