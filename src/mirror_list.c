@@ -87,15 +87,14 @@ static void release_one(struct walk *walk, struct mirror__entry *e)
 	unpin_(walk, walk->pin, e);
 }
 
-/* Also run when an exception passes: then the pin shows who threw. */
+/* Also run when an exception passes: then the pin shows who threw.  The done() behind it may throw too. */
 static void end_release_of(struct walk **begun)
 {
-	struct walk *walk = *begun;
+	struct walk *walk __attribute__((cleanup(end_walk_))) = *begun;
 	struct mirror__entry *pinned = load_relaxed(walk->pin);
 
 	if (pinned)
 		unpin_(walk, walk->pin, pinned);
-	leave_(walk);
 }
 
 /* In a walk: whether the list had not been released before. */

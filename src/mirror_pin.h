@@ -105,6 +105,12 @@ static inline void leave_(struct walk *walk)
 		end_section_(walk);
 }
 
+/* A cleanup: the walk ends also when an exception passes. */
+static inline void end_walk_(struct walk **walk)
+{
+	leave_(*walk);
+}
+
 /* ---- which thread pins what ---- */
 
 /* The level at which @w shows a pin of @e; -1: it shows none. */

@@ -396,14 +396,9 @@ static struct mirror *one_to_complete(struct mirror_list *list, uint64_t number)
 	return m;
 }
 
-static void leave_begun(struct walk **walk)
-{
-	leave_(*walk);
-}
-
 static int complete_in_walk(struct walk *begun, enum drain_fence fence, uint64_t number)
 {
-	struct walk *walk __attribute__((cleanup(leave_begun))) = begun; /* a done() may throw */
+	struct walk *walk __attribute__((cleanup(end_walk_))) = begun; /* a done() may throw */
 	struct mirror *m;
 	/* C (pairs with mirror_pin.c:A, mirror_pin.c:E): dead before the look at the pins. */
 	int rc = fence_drain_(walk->list, fence);

@@ -275,26 +275,26 @@ static ALWAYS_INLINE void end_pass(struct publication *p)
 	p->unfinished = false;
 }
 
+/* After a start that did not succeed: the end for those that joined before @before. */
+static SELDOM void undo(struct publication *p)
+{
+	store_relaxed(what(p), END);
+	end_pass(p);
+}
+
 static ALWAYS_INLINE void if_thrown_again(struct publication **p)
 {
 	if_thrown(*p);
 }
 
-/* After a start that did not succeed: the end for those that joined before @before. */
-static SELDOM void undo(struct publication *p)
-{
-	struct publication *undone __attribute__((cleanup(if_thrown_again))) = p;
-
-	store_relaxed(what(p), END);
-	end_pass(undone);
-}
-
 /*
  * An exception has passed through a pass.  Out of a start it undoes the start, as a refusal does; after one out of an
  * end the other mirrors still get their end.  The pin says who was being called; if it is empty, a done() has thrown.
+ * What is called here, done() of the pinned mirror too, may throw again.
  */
 static void thrown(struct publication *p)
 {
+	struct publication *undone __attribute__((cleanup(if_thrown_again), unused)) = p;
 	struct mirror__entry *pinned = load_relaxed(p->walk.pin), *e = pinned ? pinned : p->walk.left;
 	bool finishing = load_relaxed(what(p)) == FINISH;
 

@@ -18,7 +18,7 @@ namespace {
 struct guest {
 	mirror m;
 	int starts, ends, releases;
-	bool throws_start, throws_end, throws_release;
+	bool throws_start, throws_end, throws_release, goes_in_release;
 	mirror_list *nested;            /* publish on it first */
 };
 
@@ -48,18 +48,20 @@ void guest_end(mirror *m, const mirror_range *)
 		throw std::runtime_error("end");
 }
 
+void guest_done(mirror *)
+{
+	throw std::runtime_error("done");
+}
+
 void guest_release(mirror *m)
 {
 	guest *g = guest_of(m);
 
 	g->releases++;
+	if (g->goes_in_release)
+		mirror_unregister_async(m, guest_done);
 	if (g->throws_release)
 		throw std::runtime_error("release");
-}
-
-void guest_done(mirror *)
-{
-	throw std::runtime_error("done");
 }
 
 struct ops : mirror_ops {
@@ -167,14 +169,26 @@ void test(const char *name, const mirror_sync *sync, unsigned flags)
 	list = list_new(sync, flags);
 	a = guest();
 	join(list, &a);
+	a.throws_release = a.goes_in_release = sync->kind == MIRROR_SYNC_GRACE_PERIOD;
+	is_int(throws([&] { mirror_list_release(list); }), a.throws_release,
+	       "... and one in a release and in the done() behind it (%s)", name);
+	is_int(a.throws_release ? 0 : mirror_unregister(&a.m), 0, "... of a mirror that is gone then (%s)", name);
+	is_int(mirror_list_destroy(list), 0, "... whose list can be destroyed (%s)", name);
+
+	list = list_new(sync, flags);
+	a = guest();
+	join(list, &a);
 	ok(throws([&] { mirror_unregister_async(&a.m, guest_done); }), "so does one in done() (%s)", name);
 	is_int(mirror_list_destroy(list), 0, "M8: ... which counts as returned (%s)", name);
 }
 
 /* ---- the same in a crowd: range mirrors, both kinds mixed, more hits than fit on the stack ---- */
 
-enum place { START, FINISH, END, DONE_IN_START, DONE_IN_END, NOWHERE };
-const char *const place_names[] = { "a start", "a finish", "an end", "done() behind a start", "done() behind an end" };
+enum place { START, FINISH, END, DONE_IN_START, DONE_IN_END, BOTH_IN_START, BOTH_IN_END, NOWHERE };
+const char *const place_names[] = {
+	"a start", "a finish", "an end", "done() behind a start", "done() behind an end", "a start and its done()",
+	"an end and its done()",
+};
 
 struct shape {
 	const char *name;
@@ -248,6 +262,10 @@ int member_start(mirror *mirror, const mirror_range *)
 	}
 	if (all->due(m, DONE_IN_START))
 		mirror_unregister_async(mirror, member_done);
+	if (all->due(m, BOTH_IN_START)) {
+		mirror_unregister_async(mirror, member_done);
+		throw std::runtime_error("start");
+	}
 	if (all->due(m, START))
 		throw std::runtime_error("start");
 	return 0;
@@ -269,6 +287,10 @@ void member_end(mirror *mirror, const mirror_range *)
 	m->ends++;
 	if (m->all->due(m, DONE_IN_END))
 		mirror_unregister_async(mirror, member_done);
+	if (m->all->due(m, BOTH_IN_END)) {
+		mirror_unregister_async(mirror, member_done);
+		throw std::runtime_error("end");
+	}
 	if (m->all->due(m, END))
 		throw std::runtime_error("end");
 }
@@ -332,6 +354,7 @@ bool called_as_promised(const crowd &c)
 
 		switch (c.where) {
 		case START:
+		case BOTH_IN_START:
 			starts = i <= k;
 			ends = most_finishes = i < k;
 			break;
