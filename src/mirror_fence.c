@@ -11,6 +11,9 @@
  * walks that it finds under way are over; it interrupts them only if that takes longer than the interrupt would.  The
  * first is right while drains are rare, the second while they are frequent.
  *
+ * Terms.  A walk rests while it looks at no entry outside the list's lock: in done(), while it completes or drains
+ * mirrors itself, and, once a drain has had to interrupt its thread, in each callback.
+ *
  * State
  *   list->fencing         written under list->lock (mirror_list.h says by which thread); each walk reads it once, in
  *                         its section
@@ -18,6 +21,8 @@
  *   list->nr_fences       written under list->lock; walkers read it
  *   walker->depth         its thread's; 0: it is in no walk
  *   walker->fences        its thread's: how many it has executed
+ *   walker->rests         its thread's: the depth of the walk that rests; 0: none does
+ *   walker->slow          drains set it, its thread clears it: walks of this thread rest in callbacks
  *   walker->fences_before, looks_at, window_ends    its thread's own
  *
  * Algorithm
@@ -28,8 +33,11 @@
  *      still run.  So drains go on to interrupt until a grace period of the list's sync is over, whose cookie the first
  *      of them takes; then ALL walks that run have begun with a fence.  Publishers ask the sync for nothing.
  *   3. A drain decides under the lock under which it marks its entries dead: if ALL walks fence, it asks.  After its
- *      full fence it looks at each walker until depth is 0 or fences has changed, C, but not more than FENCE_LOOKS
- *      times; if one stays in its walk, in a slow callback or without a CPU, the drain interrupts.
+ *      full fence it looks at each walker until depth is 0, the innermost walk rests, or fences has changed, C, but not
+ *      more than FENCE_LOOKS times; if one stays in its walk, in a slow callback or without a CPU, the drain interrupts,
+ *      and notes that this thread is slow.
+ *   4. The walks of a slow thread rest in callbacks, for a fence each, until it looks at the number of drains again.
+ *      The pin is shown before the rest begins.  After it the walk looks once more whether a drain waits.
  *
  * Why it is safe to ask.  The drain has marked, and has executed a full fence.  Of each walker it has then seen one of:
  *   1. depth == 0.  Walks before that have shown their last pins, all empty.  A walk after it stores depth before its
@@ -46,12 +54,25 @@
  *          look at the pins                   pin = e; e->state is DEAD
  *
  *      (fence-asked; mutant WALK_NO_FENCE)
- *   In both cases what the walker shows from then on is what it has seen alive, and its looks after an unpin see DEAD:
+ *   3. rests == depth.  What the walk has pinned came before rests, D, and the fence B of its end comes after the drain's,
+ *      as in 1.  A walk inside it began after the drain read depth, with a fence.  Those around it look at nothing until
+ *      it is over, and it ends with the fence.
+ *
+ *          a drain                            a walker
+ *                                             pin = e; rests = depth, D
+ *          e->state |= DEAD                   e is alive: its callback
+ *          full fence
+ *          depth == rests                     pin = NULL; rests = 0; fences = n + 1
+ *          look at the pins                   fence B; if e is DEAD, wake its drain
+ *                                             pin = f; f->state is DEAD
+ *
+ *      (fence-rest, fence-rest-sleep, fence-rest-async; mutants REST_NO_RELEASE, RESUME_NO_FENCE, REST_NO_LOOK)
+ *   In all cases what the walker shows from then on is what it has seen alive, and its looks after an unpin see DEAD:
  *   as after a membarrier.
  *
  * Why every walk that runs has begun with a fence, if a drain finds ALL.  A walk that does not fence has read OFF in
  * its section.  That OFF was one of these:
- *   3. The OFF from before the last BEGUN.  Then the walk's section began before the cookie of 2, which was taken after
+ *   4. The OFF from before the last BEGUN.  Then the walk's section began before the cookie of 2, which was taken after
  *      BEGUN was stored.  The walk is over when fencing is ALL.
  *
  *          a publisher         drains                        a walk
@@ -64,7 +85,7 @@
  *                              ask
  *
  *      (fence-begin; mutant FENCING_UNSETTLED)
- *   4. An OFF that was stored after a drain found ALL.  It was stored under the lock, after the drain's marks, so that
+ *   5. An OFF that was stored after a drain found ALL.  It was stored under the lock, after the drain's marks, so that
  *      the walk sees the marks, A.
  *
  *          a drain                       a publisher         a walk
@@ -76,17 +97,19 @@
  *                                                            pin, sees the mark: does not call
  *
  *      (fence-end; mutant FENCING_DECIDED_EARLY)
- *   5. An OFF that was stored before the drain took the lock.  Then the drain sees OFF, or a later mode, and
- *      interrupts, or is in case 3.
+ *   6. An OFF that was stored before the drain took the lock.  Then the drain sees OFF, or a later mode, and
+ *      interrupts, or is in case 4.
  *
- * Cost.  A walk: one load of a line that it reads anyway; a fence if fencing is on.  A drain: a look at each walker.
+ * Cost.  A walk: one load of a line that it reads anyway; a fence if fencing is on; one more for each mirror that it
+ * calls if its thread is slow.  A drain: a look at each walker.
  *
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
  * | A | end_fencing | marks of earlier drains before OFF | release, and the lock | mirror_pin.c:J | a callback runs on a freed mirror | fence-end |
- * | B | the beginning of a walk | depth, fences and all pins before, before the look at the state of entries | full | C | as A | fence-asked |
- * | C | a drain's look at a walker | depth or fences before its pins | acquire | B | as A | fence-asked |
+ * | B | the beginning of a walk, the end of a rest | depth, rests, fences and all pins before, before the look at the state of entries | full | C | as A | fence-asked |
+ * | C | a drain's look at a walker | depth, rests or fences before its pins | acquire | B, D | as A | fence-asked |
+ * | D | the beginning of a rest | all pins before, before rests | release | C | as A | fence-rest |
  */
 
 #include "mirror_fence.h"
@@ -123,6 +146,7 @@ void choose_fence_mode_(struct mirror_list *list, struct walker *w)
 	bool wrong = !is_first && (fencing ? over && !drains : drains >= FREQUENT);
 
 	w->looks_at = w->walks + FENCE_MODE_PERIOD;
+	store_relaxed(&w->slow, 0);
 	if (over || wrong) {
 		w->fences_before = fences;
 		w->window_ends = w->walks + FENCE_MODE_WINDOW;
@@ -159,22 +183,32 @@ enum drain_fence advance_fence_mode_(struct mirror_list *list)
 	return list->fencing == FENCING_ALL ? DRAIN_ASKS : DRAIN_INTERRUPTS;
 }
 
-/* True if @w's thread has come to the end of a walk, or to the fence of another, since the caller's full fence. */
-static bool has_fenced(const struct mirror_list *list, const struct walker *w)
+/* True if @w's thread is in no walk, or its innermost one rests. */
+static bool looks_at_nothing(const struct walker *w)
+{
+	uint32_t depth = depth_of_(w); /* C, as below */
+
+	return !depth || load_acquire(&w->rests) == depth;
+}
+
+/* True if @w's thread looks at nothing, or has come to a fence since the caller's full fence. */
+static bool has_fenced(const struct mirror_list *list, struct walker *w)
 {
 	uint64_t fences = load_acquire(&w->fences);
 
-	for (int looks = 0; depth_of_(w); looks++) {
-		if (load_acquire(&w->fences) != fences) /* C (pairs with B): what it shows is what it has looked at */
+	for (int looks = 0; !looks_at_nothing(w); looks++) {
+		if (load_acquire(&w->fences) != fences) /* C (pairs with B, D): what it shows is what it has looked at */
 			return true;
-		if (looks == FENCE_LOOKS || vanished_(list, w))
+		if (looks == FENCE_LOOKS || vanished_(list, w)) {
+			store_relaxed(&w->slow, 1);
 			return vanished_(list, w);
+		}
 		port_relax();
 	}
 	return true;
 }
 
-static bool have_fenced(const struct mirror_list *list)
+static bool have_fenced(struct mirror_list *list)
 {
 	const struct walker *mine = slots_mine(&list->walkers);
 	struct walker *w;

@@ -24,6 +24,33 @@ static inline void fence_walk_(struct walker *w)
 	fence_full(); /* B (pairs with C): after depth, before the state of entries */
 }
 
+/* A walk that looks at no entry for a while. */
+struct rest {
+	struct walker *walker;          /* NULL: there is no walk */
+	uint32_t outer;                 /* the walk that rested before, further out */
+};
+
+/* The innermost walk of this thread, if any, looks at no entry but under the list's lock: no drain waits for it. */
+static inline struct rest rest_(struct walker *w)
+{
+	struct rest rest = { NULL, 0 };
+
+	if (w && depth_of_(w)) {
+		rest = (struct rest){ w, load_relaxed(&w->rests) };
+		store_release_unless(REST_NO_RELEASE, &w->rests, depth_of_(w)); /* D (pairs with C): the pins before */
+	}
+	return rest;
+}
+
+/* A cleanup: it goes on, also when an exception passes. */
+static inline void resume_(struct rest *rest)
+{
+	if (rest->walker) {
+		store_relaxed(&rest->walker->rests, rest->outer);
+		unless(RESUME_NO_FENCE, fence_walk_(rest->walker));
+	}
+}
+
 /* @w's publisher looks: let walks fence if drains are frequent, and stop if there are none. */
 void choose_fence_mode_(struct mirror_list *list, struct walker *w);
 /* Under lock. */

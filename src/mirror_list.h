@@ -151,10 +151,13 @@ struct walker {
 		 */
 		struct usrcu_slot counts;
 	};
-	uint32_t depth;                         /* how many walks the thread is in; others read it */
-	uint32_t completing;                    /* calls of done() that the thread is in */
+	/* Others read these two. */
+	uint32_t depth;                         /* how many walks the thread is in */
+	uint32_t rests;                         /* the walk of this depth looks at no entry (mirror_fence.c); 0: none */
 	uint64_t fences;                        /* how many its walks have executed; drains read it (mirror_fence.c) */
+	uint32_t slow;                          /* mirror_fence.c: a drain has found it in a slow callback; drains write it */
 	uint64_t walks, callbacks, refusals;    /* totals; statistics read them */
+	uint32_t completing;                    /* calls of done() that the thread is in */
 	/* mirror_fence.c */
 	uint64_t fences_before;                 /* list->nr_fences when its window began */
 	uint64_t looks_at, window_ends;         /* numbers of walks; 0: it has not looked yet */
@@ -172,6 +175,7 @@ struct walk {
 	struct mirror__entry **pin;     /* walker's, of this level */
 	struct mirror__entry *left;     /* unpinned, and found dead: what follows may call done() */
 	uint32_t depth;                 /* this level */
+	bool rests_in_callbacks;        /* mirror_fence.c */
 	int token;                      /* of the section, if this is the outermost walk */
 };
 

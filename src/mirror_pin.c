@@ -116,6 +116,7 @@ static void forget_walks(struct walker *w)
 		store_relaxed(&w->pin[i], NULL);
 	store_relaxed(&w->completing, 0);
 	store_relaxed(&w->depth, 0);
+	store_relaxed(&w->rests, 0);
 }
 
 /* Threads without memory take turns with one walker, a walk each. */
@@ -355,6 +356,7 @@ bool may_complete_(struct mirror_list *list, struct mirror__entry *e)
  */
 static void unpinned_async(struct mirror_list *list, struct mirror__entry *e)
 {
+	struct rest rest __attribute__((cleanup(resume_), unused)) = rest_(slots_mine(&list->walkers));
 	enum drain_fence fence;
 	port_signals signals;
 	bool claimed;

@@ -79,8 +79,11 @@ static inline int enter_(struct walk *walk, struct mirror_list *list, struct wal
 	 * J (pairs with mirror_fence.c:A): before the look at the state of entries.  Without membarrier it is never
 	 * OFF: the fence is A of usrcu.c too, for the section, and for the bracket that the caller has begun.
 	 */
-	if (unlikely(load_acquire(&list->fencing) != FENCING_OFF))
+	walk->rests_in_callbacks = false;
+	if (unlikely(load_acquire(&list->fencing) != FENCING_OFF)) {
 		unless(WALK_NO_FENCE, fence_walk_(w));
+		walk->rests_in_callbacks = load_relaxed(&w->slow);
+	}
 	return 0;
 }
 

@@ -230,6 +230,7 @@ static int drain(struct mirror_list *list, struct mirror *m, uint64_t deadline_n
 static int drain_all(struct mirror_list *list, struct mirror *const *m, size_t count, enum drain_fence fence,
 		     uint64_t deadline_ns)
 {
+	struct rest rest __attribute__((cleanup(resume_), unused)) = rest_(slots_mine(&list->walkers));
 	/* C (pairs with mirror_pin.c:A, mirror_pin.c:E): dead before the look at the pins. */
 	int rc = fence_drain_(list, fence);
 	size_t drained = 0;
@@ -399,6 +400,7 @@ static struct mirror *one_to_complete(struct mirror_list *list, uint64_t number)
 static int complete_in_walk(struct walk *begun, enum drain_fence fence, uint64_t number)
 {
 	struct walk *walk __attribute__((cleanup(end_walk_))) = begun; /* a done() may throw */
+	struct rest rest __attribute__((cleanup(resume_), unused)) = rest_(walk->walker);
 	struct mirror *m;
 	/* C (pairs with mirror_pin.c:A, mirror_pin.c:E): dead before the look at the pins. */
 	int rc = fence_drain_(walk->list, fence);

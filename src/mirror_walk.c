@@ -206,6 +206,25 @@ static bool finish_one(struct publication *p, struct mirror__entry **pin, struct
 
 typedef bool each_step(struct publication *p, struct mirror__entry **pin, struct mirror__entry *e);
 
+/*
+ * In a walk whose callbacks were found slow: it rests in them, so that drains of other mirrors need not interrupt it.
+ * The pin comes before the rest; after the fence of resume_ the thread looks again whether a drain waits.
+ */
+static SELDOM bool step_resting(struct publication *p, struct mirror__entry *e, each_step *step)
+{
+	struct rest rest __attribute__((cleanup(resume_)));
+	bool over;
+
+	store_relaxed(p->walk.pin, e);
+	rest = rest_(p->walk.walker);
+	over = step(p, p->walk.pin, e);
+	resume_(&rest);
+	rest.walker = NULL;
+	if (load_relaxed(&e->state) & ENTRY_DEAD)
+		unless(REST_NO_LOOK, after_unpin_(&p->walk, e));
+	return over;
+}
+
 static __attribute__((noinline)) bool each_in_order(struct publication *p, bool backwards, each_step *step)
 {
 	const struct view view = { p->range->start, p->range->end - 1, p->before };
@@ -215,7 +234,7 @@ static __attribute__((noinline)) bool each_in_order(struct publication *p, bool 
 
 	order_begin(&order, p->walk.list, &view, backwards);
 	while (!over && (e = order_next(&order)))
-		over = step(p, p->walk.pin, e);
+		over = p->walk.rests_in_callbacks ? step_resting(p, e, step) : step(p, p->walk.pin, e);
 	return over;
 }
 
@@ -227,7 +246,7 @@ static ALWAYS_INLINE bool each(struct publication *p, bool backwards, each_step 
 	uint64_t before = p->before;
 	struct places places;
 
-	if (load_acquire(&list->index.root))
+	if (load_acquire(&list->index.root) || unlikely(p->walk.rests_in_callbacks))
 		return each_in_order(p, backwards, step);
 	for (places = places_of(list); places_left(&places); ) {
 		e = places_next(&places, before, backwards);

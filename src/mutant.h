@@ -76,6 +76,9 @@ enum {
 	MUTANT_DRAIN_NO_FENCE,          /* C off */
 	MUTANT_FENCING_UNSETTLED,       /* relies on fences before all walks execute them */
 	MUTANT_WALK_NO_FENCE,           /* B off */
+	MUTANT_REST_NO_RELEASE,         /* D off */
+	MUTANT_RESUME_NO_FENCE,         /* B off when a walk that rested goes on */
+	MUTANT_REST_NO_LOOK,            /* after a callback in which it rested it does not look at the state again */
 	/* mirror_waits.c */
 	MUTANT_CYCLE_UNSEEN,            /* lets unregisters wait for each other */
 	/* mirror_order.h, mirror_walk.c */

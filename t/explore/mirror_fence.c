@@ -3,7 +3,7 @@
 
 /* Scenarios over src/mirror_fence.c: walks and drains while fences begin and end to be the walks' part. */
 
-#include "mirror_fence.h"
+#include "mirror_pin.h"
 #include "mirror_scenarios.h"
 
 static void begin_fencing(void)
@@ -54,6 +54,13 @@ static void one_all_fenced(void)
 static void two_all_fenced(void)
 {
 	devices_fenced(2);
+}
+
+/* Drains have found this thread in a slow callback. */
+static void publish_resting(void)
+{
+	store_relaxed(&get_walker_(list)->slow, 1);
+	publish();
 }
 
 static void unregister_both_in_turn(void)
@@ -154,6 +161,15 @@ const struct x_scenario x_scenarios[] = {
 	{ MIRROR_WITH(X_SPURIOUS), .name = "fence-sleep", .claim = "no drain sleeps for ever where all walks fence (C, E)",
 	  .setup = one_all_fenced, .thread = { publish_twice, unregister_first }, .check = destroyed,
 	  .quick = 3, .full = 6 },
+	{ MIRROR, .name = "fence-rest", .claim = "M5: no callback after an unregister beside walks that rest in callbacks (B, C, D)",
+	  .setup = two_all_fenced, .thread = { publish_resting, unregister_both_in_turn }, .check = destroyed,
+	  .quick = 2, .full = 3 },
+	{ MIRROR_WITH(X_SPURIOUS), .name = "fence-rest-sleep", .claim = "no drain sleeps for ever beside them",
+	  .setup = one_all_fenced, .thread = { publish_resting, unregister_first }, .check = destroyed,
+	  .quick = 2, .full = 4 },
+	{ MIRROR, .name = "fence-rest-async", .claim = "M8: done() once beside them",
+	  .setup = one_all_fenced, .thread = { publish_resting, publish, unregister_first_async },
+	  .check = first_gone, .quick = 1, .full = 3 },
 	{ MIRROR, .name = "fence-async", .claim = "M8: done() once where all walks fence (F)",
 	  .setup = one_all_fenced, .thread = { publish, publish, unregister_first_async }, .check = first_gone,
 	  .quick = 1, .full = 3 },
