@@ -110,12 +110,12 @@ struct mirror {
 	struct mirror_list *mirror__list;
 	struct mirror__entry *mirror__entry;
 	uintptr_t mirror__state;
-	union {
+	__extension__ union {
 		uint64_t mirror__place;         /* while it can be found */
 		uint64_t mirror__fence;         /* since it was taken out asynchronously */
 	};
 	uint64_t mirror__settle, mirror__fills_from, mirror__fill;
-	union {
+	__extension__ union {
 		uint64_t mirror__claimer;       /* while an unregister that waits is at it */
 		void (*mirror__done)(struct mirror *m);
 	};

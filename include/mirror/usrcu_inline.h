@@ -13,6 +13,13 @@
 
 #include <mirror/usrcu.h>
 
+#ifdef __cplusplus
+/* C's casts and NULL, which both languages have. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wold-style-cast"
+#pragma GCC diagnostic ignored "-Wzero-as-null-pointer-constant"
+#endif
+
 /*
  * What is compiled into a program from here fits one library: each name that it takes from there ends in a number, which
  * grows whenever anything below, or a structure that it reads, changes.  So a program does not link, or load, with a
@@ -271,5 +278,6 @@ USRCU__INLINE void usrcu_up_read_fast(struct usrcu *domain, struct usrcu_handed_
 #pragma GCC visibility pop
 #ifdef __cplusplus
 }
+#pragma GCC diagnostic pop
 #endif
 #endif /* MIRROR_USRCU_INLINE_H */
