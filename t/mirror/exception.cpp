@@ -22,6 +22,13 @@ extern "C" const char *__lsan_default_suppressions(void)
 
 namespace {
 
+/* What clang compiled ends the program if a callback that is called while an exception passes throws too. */
+#ifdef __clang__
+constexpr bool TWO_AT_ONCE = false;
+#else
+constexpr bool TWO_AT_ONCE = true;
+#endif
+
 struct guest {
 	mirror m;
 	int starts, ends, releases;
@@ -176,7 +183,7 @@ void test(const char *name, const mirror_sync *sync, unsigned flags)
 	list = list_new(sync, flags);
 	a = guest();
 	join(list, &a);
-	a.throws_release = a.goes_in_release = sync->kind == MIRROR_SYNC_GRACE_PERIOD;
+	a.throws_release = a.goes_in_release = TWO_AT_ONCE && sync->kind == MIRROR_SYNC_GRACE_PERIOD;
 	is_int(throws([&] { mirror_list_release(list); }), a.throws_release,
 	       "... and one in a release and in the done() behind it (%s)", name);
 	is_int(a.throws_release ? 0 : mirror_unregister(&a.m), 0, "... of a mirror that is gone then (%s)", name);
@@ -448,7 +455,7 @@ void test_crowd(const char *name, const mirror_sync *sync, unsigned flags, const
 void test_crowds(const char *name, const mirror_sync *sync, unsigned flags)
 {
 	for (const shape &shape : shapes)
-		for (int where = START; where < NOWHERE; where++)
+		for (int where = START; where < (TWO_AT_ONCE ? NOWHERE : BOTH_IN_START); where++)
 			for (int nested = 0; nested < 2; nested++)
 				/* Over a lock no callback may unregister. */
 				if (sync->kind == MIRROR_SYNC_GRACE_PERIOD || where < DONE_IN_START)
