@@ -23,7 +23,11 @@ local function page(path)
 	if path == "doc/README.md" then
 		return "index.html"
 	end
-	local name = path:match("^doc/([^/]+)%.md$") or (not path:match("_inline%.h$") and path:match("^include/mirror/([^/]+%.h)$"))
+	local name = path:match("^doc/([^/]+)%.md$") or path:match("^doc/man/([^/]+)%.md$") or
+		path:match("^doc/([^/]+%.1)$")
+	if not name and not path:match("_inline%.h$") then
+		name = path:match("^include/mirror/([^/]+%.h)$")
+	end
 	if name then
 		return name .. ".html"
 	end
