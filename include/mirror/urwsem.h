@@ -40,26 +40,52 @@ struct urwsem {
 	uint64_t urwsem__reserved[2];
 };
 
-/** All but init and destroy may run at once.  Return: 0; -EINVAL: NULL. */
+/**
+ * urwsem_init - make it free
+ * Return:  0; -EINVAL: NULL
+ * Context: all other calls but destroy may run at once; this one runs alone
+ */
 int urwsem_init(struct urwsem *sem);
-/** Return: 0; -EINVAL: NULL; -EBUSY: held or waited for, and nothing changed. */
+
+/**
+ * urwsem_destroy - check that nobody uses it any more
+ * Return:  0; -EINVAL: NULL; -EBUSY: held or waited for, and nothing changed
+ */
 int urwsem_destroy(struct urwsem *sem);
 
-/** Wait until it is held for reading.  Return: 0; -EINVAL: NULL. */
+/**
+ * urwsem_down_read - wait until it is held for reading
+ * urwsem_down_write - wait until it is held for writing
+ * Return:  0; -EINVAL: NULL
+ */
 int urwsem_down_read(struct urwsem *sem);
-/** Never waits.  Return: 0: held for reading; -EBUSY: not; -EINVAL: NULL. */
-int urwsem_down_read_trylock(struct urwsem *sem);
-/** Return: 0: held for reading; -ETIMEDOUT after @timeout_ns: not held, not queued; -EINVAL. */
-int urwsem_down_read_timeout(struct urwsem *sem, uint64_t timeout_ns);
-void urwsem_up_read(struct urwsem *sem);
-
-/** The same for writing. */
 int urwsem_down_write(struct urwsem *sem);
+
+/**
+ * urwsem_down_read_trylock - hold it for reading, without waiting
+ * urwsem_down_write_trylock - hold it for writing, without waiting
+ * Return:  0: held; -EBUSY: not; -EINVAL: NULL
+ */
+int urwsem_down_read_trylock(struct urwsem *sem);
 int urwsem_down_write_trylock(struct urwsem *sem);
+
+/**
+ * urwsem_down_read_timeout - wait for at most @timeout_ns until it is held for reading
+ * urwsem_down_write_timeout - wait for at most @timeout_ns until it is held for writing
+ * Return:  0: held; -ETIMEDOUT: not held, not queued; -EINVAL: NULL
+ */
+int urwsem_down_read_timeout(struct urwsem *sem, uint64_t timeout_ns);
 int urwsem_down_write_timeout(struct urwsem *sem, uint64_t timeout_ns);
+
+/**
+ * urwsem_up_read - give up a hold for reading
+ * urwsem_up_write - give up a hold for writing
+ * Context: any thread, not only the one that took it; if it is not held the program stops
+ */
+void urwsem_up_read(struct urwsem *sem);
 void urwsem_up_write(struct urwsem *sem);
 
-/** Turn a hold for writing into one for reading; queued readers come in too. */
+/** urwsem_downgrade_write - turn a hold for writing into one for reading; queued readers come in too */
 void urwsem_downgrade_write(struct urwsem *sem);
 
 #pragma GCC visibility pop
