@@ -19,13 +19,13 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
-/** The version of these headers. */
+/* The version of these headers. */
 #define MIRROR_VERSION_MAJOR  0
 #define MIRROR_VERSION_MINOR  1
 #define MIRROR_VERSION_PATCH  0
 #define MIRROR_VERSION_STRING "0.1.0"
 
-/** A version as one number, for comparisons: #if MIRROR_VERSION >= MIRROR_VERSION_NUMBER(0, 2, 0) */
+/* A version as one number, for comparisons: #if MIRROR_VERSION >= MIRROR_VERSION_NUMBER(0, 2, 0) */
 #define MIRROR_VERSION_NUMBER(major, minor, patch) ((major) * 1000000 + (minor) * 1000 + (patch))
 #define MIRROR_VERSION \
 	MIRROR_VERSION_NUMBER(MIRROR_VERSION_MAJOR, MIRROR_VERSION_MINOR, MIRROR_VERSION_PATCH)
