@@ -38,7 +38,7 @@
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
- * | A | register | the entry before seq | release | mirror_walk.c:A | a bracket misses a mirror that it should call | list-register |
+ * | A | register | the entry before seq | release | mirror_walk.c:A, mirror_visit.c:A | a bracket misses a mirror that it should call | list-register |
  * | B | register | the entry before its place, which a walk may have counted before | release | mirror_order.h:A | a bracket calls a mirror that joined later | list-place |
  */
 
@@ -126,7 +126,7 @@ static void join(struct mirror_list *list, struct mirror *const *mirrors, bool w
 		set_state_(m, STATE_REGISTERED);
 	}
 	list->nr_mirrors += count;
-	/* A (pairs with mirror_walk.c:A): entries first. */
+	/* A (pairs with mirror_walk.c:A, mirror_visit.c:A): entries first. */
 	store_release_unless(REGISTER_NO_RELEASE, &list->seq, list->seq + count);
 }
 

@@ -100,6 +100,7 @@
 #pragma redefine_extname reclaim_ mirror__reclaim_
 #pragma redefine_extname recycle_ mirror__recycle_
 #pragma redefine_extname report_ended_ mirror__report_ended_
+#pragma redefine_extname report_of_part_ mirror__report_of_part_
 #pragma redefine_extname report_stall_ mirror__report_stall_
 #pragma redefine_extname retire_entry_ mirror__retire_entry_
 #pragma redefine_extname retire_mirrors_ mirror__retire_mirrors_

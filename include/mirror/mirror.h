@@ -445,6 +445,21 @@ void mirror_invalidate_range_end(struct mirror_list *list, struct mirror_range *
  */
 int mirror_invalidate_range(struct mirror_list *list, uint64_t start, uint64_t end);
 
+/**
+ * mirror_visit - call @fn for each mirror that overlaps [@start, @end), without a bracket
+ * @fn:      gets the mirror, pinned as in a callback: its unregister waits for @fn.  It returns 0 to
+ *           go on; any other value ends the visit
+ * @arg:     for @fn
+ * Return:   0, or what @fn returned; -EINVAL: NULL, no range; -ELOOP: MIRROR_MAX_DEPTH walks deep in
+ *           this thread's callbacks of this list; or what the sync's read_lock returned
+ * Context:  as mirror_invalidate_range_start of a blockable range; @fn may do what a callback may
+ * Ordering: in the order of a start.  Mirrors whose register has returned are visited, those whose
+ *           unregister has begun, or whose release has returned, are not
+ * Cost:     as the start of a bracket
+ */
+int mirror_visit(struct mirror_list *list, uint64_t start, uint64_t end,
+		 int (*fn)(struct mirror *m, void *arg), void *arg);
+
 /** struct mirror_list_stats - totals since the list was made; not one moment's */
 struct mirror_list_stats {
 	size_t size;                /* in: sizeof(struct mirror_list_stats) */
