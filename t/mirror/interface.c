@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 libmirror contributors */
 /* SPDX-License-Identifier: MIT */
 
-/* M3, M16, M19, M20: refused ends, the last byte, sizes of other versions, reports, errors; over every sync or one's own. */
+/* M3, M16, M19, M20: refused ends, the last byte, structures of other versions, reports, what errors mean. */
 #include "mirror_test.h"
 
 #define BLOCKABLE MIRROR_RANGE_BLOCKABLE
