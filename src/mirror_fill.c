@@ -9,18 +9,21 @@
  * that is over.
  *
  * State
- *   m->mirror__fill     brackets open on it, and brackets ever started on it, in one word (mirror_fill.h);
- *                       read-modify-writes of the walks that hit it
+ *   m->mirror__started  FILL_ONE for each bracket that has ever started on it; read-modify-writes of the walks that
+ *                       hit it
+ *   m->mirror__ended    the same for each that has ended, and FILL_SLEEPER; read-modify-writes of walks and fillers
  *   m->mirror__fills_from   the seq since which they count; set under list->lock, once; then the entry is ENTRY_FILLS
  *   m->mirror__settle   UNSETTLED, then a cookie of list->brackets, under list->lock; then SETTLED
  *
  * Algorithm
  *   1. First fill: fills_from becomes the next seq, the entry is ENTRY_FILLS, and seq becomes that number; then a cookie
  *      of the domain whose sections are the open brackets.
- *   2. Begin: wait for the cookie, once; wait until no bracket is open in fill; keep the count of started ones.
- *   3. A bracket with fills_from <= S counts itself open and started before it calls the mirror, and no longer open
- *      after its end.  (mirror_walk.c)
- *   4. Retry: true if the count of started ones has changed.
+ *   2. Begin: wait for the cookie, once; wait until as many brackets have ended as have started; keep that number.
+ *   3. A bracket with fills_from <= S counts itself as started before it calls the mirror, and as ended after its end
+ *      (mirror_walk.c).  A bracket whose owner is the mirror itself does not count: it is the filler's own change.
+ *   4. Retry: true if the number of started ones has changed.
+ *   5. Unregister marks the mirror dead, then wakes its fillers: brackets that were open on it count no end any more.
+ *      Begin fails from then on, and retry is true: the mirror hears nothing, so nothing may be installed.
  *
  * Why it is safe
  *   1. A bracket that overlaps a fill either is counted, or is a section of list->brackets from before the cookie.  Its
@@ -33,8 +36,8 @@
  *          wait for the cookie                if (fills_from <= S)
  *                                                     count it
  *
- *      Start and end decide by the same S, so the count goes back to what it was.  (fill-late-joiner; mutant
- *      FILL_NO_SETTLE)
+ *      Start and end decide by the same S and owner, so what is counted as started is counted as ended.
+ *      (fill-late-joiner; mutant FILL_NO_SETTLE)
  *   2. Under the lock of the mirror's own callback, one of two is true.  Either the callback has had the lock, and its
  *      bracket was counted before, so that retry sees it.  Or it has not, and will drop what is installed.
  *
@@ -49,6 +52,16 @@
  *      (fill-bracket; mutant FILL_NO_RECHECK)
  *   3. Only overlapping brackets count themselves: no other bracket makes a fill wait or retry, except the first fill,
  *      which waits for all brackets that were open.
+ *   4. Begin reads ended, then started.  Neither ever falls, and started is never the smaller.  So if the two are equal
+ *      then no bracket was open between the two loads.  64 bits do not overflow.  (t/mirror/fill)
+ *   5. A filler does not sleep for ever.  It sets SLEEPER in the word that an end changes, and sleeps only if that has
+ *      not changed since it looked.  An end that finds SLEEPER, and no bracket open, wakes.  If brackets were open,
+ *      the end of the last of them finds it.  Unregister changes wakes after the state, so a filler that sleeps later
+ *      sees the state.  (fill-bracket-two, fill-dies; mutant FILL_DIES_MUTE)
+ *
+ * Progress.  Publishers never wait for a fill.  So brackets that come faster than a copy is made make it retry for ever,
+ * and brackets that always overlap each other let none begin.  mirror_read_begin_timeout gives up; doc/mirror.md shows
+ * how a mirror makes blockable brackets wait for its copy.
  *
  * Cost.  Nothing for mirrors that never fill.  For the others two read-modify-writes of the mirror's own line for each
  * bracket that hits it.  A fill is two loads, without a fence.
@@ -56,7 +69,7 @@
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
- * | A | begin | no open bracket before the copy | acquire | B | the copy is older than the change | fill-bracket |
+ * | A | begin | the ends before the starts, and before the copy | acquire | B | the copy is older than the change | fill-bracket |
  * | B | the end of a bracket | the change before the count | full, implied | A | as A | fill-bracket |
  *
  * Source: Linux mm/mmu_notifier.c v6.12 mmu_interval_read_begin (the pattern); differences: each mirror has a count of
@@ -65,10 +78,16 @@
 
 #include "mirror_fill.h"
 
+#include <errno.h>
 #include <limits.h>
 
 /* Cookies are even. */
 enum { SETTLED = 1 };
+
+/* A deadline that no waiting call has. */
+#define DO_NOT_WAIT 0
+
+/* ---- the first fill ---- */
 
 /* Start to take part; return the cookie that says when the mirror is settled. */
 static usrcu_cookie_t take_part(struct mirror *m, struct mirror__entry *e)
@@ -90,96 +109,131 @@ static usrcu_cookie_t take_part(struct mirror *m, struct mirror__entry *e)
 	return cookie;
 }
 
-/* True if every bracket from before the cookie is over; @wait: until then.  False if the wait fails. */
-static bool is_over(struct usrcu *brackets, usrcu_cookie_t cookie, bool wait)
+/* 0 once every bracket from before the cookie is over. */
+static int await_brackets(struct usrcu *brackets, usrcu_cookie_t cookie, uint64_t deadline_ns)
 {
-	return wait ? usrcu_cond_synchronize(brackets, cookie) == 0 : usrcu_poll_state(brackets, cookie);
+	if (deadline_ns == DO_NOT_WAIT)
+		return usrcu_poll_state(brackets, cookie) ? 0 : -ETIMEDOUT;
+	return usrcu_await_(brackets, cookie, deadline_ns);
 }
 
-static bool settle(struct mirror *m, struct mirror__entry *e, bool wait)
+static int settle(struct mirror *m, struct mirror__entry *e, uint64_t deadline_ns)
 {
-	struct usrcu *brackets = m->mirror__list->brackets;
 	usrcu_cookie_t cookie = load_acquire(&m->mirror__settle);
+	int rc;
 
 	if (cookie == SETTLED)
-		return true;
+		return 0;
 	if (cookie == UNSETTLED)
 		cookie = take_part(m, e);
-	if (!broken_if(FILL_NO_SETTLE, true, is_over(brackets, cookie, wait)))
-		return false;
-	store_release(&m->mirror__settle, SETTLED);
-	return true;
+	rc = broken_if(FILL_NO_SETTLE, 0, await_brackets(m->mirror__list->brackets, cookie, deadline_ns));
+	if (!rc)
+		store_release(&m->mirror__settle, SETTLED);
+	return rc;
 }
 
-static bool is_counted(const struct mirror *m, uint64_t seq)
+/* ---- brackets ---- */
+
+static bool is_counted(const struct mirror *m, const struct mirror_range *r)
 {
-	return load_relaxed(&m->mirror__fills_from) <= seq;
+	return load_relaxed(&m->mirror__fills_from) <= r->mirror__seq && r->owner != m;
 }
 
-void fill_started_(struct mirror__entry *e, uint64_t seq)
+static void wake_fillers(struct mirror *m, struct mirror__entry *e)
 {
-	if (is_counted(e->mirror, seq))
-		fetch_add(&e->mirror->mirror__fill, FILL_STARTED + 1);
+	fetch_and(&m->mirror__ended, ~FILL_SLEEPER);
+	fetch_add(&e->wakes, 1);
+	port_futex_wake(&e->wakes, INT_MAX);
 }
 
-void fill_ended_(struct mirror__entry *e, uint64_t seq)
+void fill_started_(struct mirror__entry *e, const struct mirror_range *r)
+{
+	if (is_counted(e->mirror, r))
+		fetch_add(&e->mirror->mirror__started, FILL_ONE);
+}
+
+void fill_ended_(struct mirror__entry *e, const struct mirror_range *r)
 {
 	struct mirror *m = e->mirror;
-	uint64_t fill;
+	uint64_t ended;
 
-	if (!is_counted(m, seq))
+	if (!is_counted(m, r))
 		return;
 	/* B (pairs with A): the change that the bracket announced comes before the count. */
-	fill = fetch_add(&m->mirror__fill, -(uint64_t)1);
-	if ((fill & FILL_OPEN) == 1 && fill & FILL_SLEEPER) {
-		fetch_and(&m->mirror__fill, ~FILL_SLEEPER);
-		fetch_add(&e->wakes, 1);
-		port_futex_wake(&e->wakes, INT_MAX);
-	}
+	ended = fetch_add(&m->mirror__ended, FILL_ONE);
+	if (ended & FILL_SLEEPER && (ended & ~FILL_SLEEPER) + FILL_ONE == load_relaxed(&m->mirror__started))
+		wake_fillers(m, e);
 }
 
-static uint64_t started(uint64_t fill)
+void fill_died_(struct mirror *m, struct mirror__entry *e)
 {
-	return fill & ~(FILL_STARTED - 1);
+	fetch_add(&e->wakes, 1);
+	/* By a read-modify-write: a filler that sets SLEEPER after it sees wakes changed, and does not sleep. */
+	if (fetch_and(&m->mirror__ended, ~FILL_SLEEPER) & FILL_SLEEPER)
+		port_futex_wake(&e->wakes, INT_MAX);
 }
 
-/* mirror_read_retry answers true to it: a count of started brackets has its low bits clear. */
+/* ---- fills ---- */
+
+/* mirror_read_retry answers true to it: a number of brackets is even. */
 #define STALE_SEQ ((uint64_t)1)
+
+/* True if brackets are heard. */
+static bool is_heard(const struct mirror *m)
+{
+	enum mirror_state state = get_state_(m);
+
+	return state == STATE_REGISTERED || state == STATE_CLAIMED;
+}
+
+static int begin(struct mirror *m, uint64_t *seq, uint64_t deadline_ns)
+{
+	struct mirror__entry *e = load_relaxed(&m->mirror__entry);
+	uint64_t started, ended;
+	uint32_t seen;
+	int rc = is_heard(m) ? settle(m, e, deadline_ns) : -ENOENT;
+
+	*seq = STALE_SEQ;
+	while (!rc) {
+		seen = load_acquire(&e->wakes);
+		if (!is_heard(m))
+			return -ENOENT;
+		ended = load_acquire(&m->mirror__ended) & ~FILL_SLEEPER; /* A (pairs with B): before starts and copy */
+		started = load_acquire(&m->mirror__started);
+		if (started == ended) {
+			*seq = started;
+			return 0;
+		}
+		if (deadline_ns == DO_NOT_WAIT)
+			return -ETIMEDOUT;
+		if ((fetch_or(&m->mirror__ended, FILL_SLEEPER) & ~FILL_SLEEPER) == ended)
+			rc = port_futex_wait(&e->wakes, seen, deadline_ns);
+	}
+	return rc;
+}
 
 uint64_t mirror_read_begin(struct mirror *m)
 {
-	struct mirror__entry *e = load_relaxed(&m->mirror__entry);
-	uint64_t fill;
-	uint32_t seen;
+	uint64_t seq;
 
-	if (!settle(m, e, true))
-		return STALE_SEQ; /* membarrier is refused: the fill retries for ever, and installs nothing stale */
-	for (;;) {
-		seen = load_acquire(&e->wakes);
-		fill = load_acquire(&m->mirror__fill); /* A (pairs with B): no bracket before the copy */
-		if (!(fill & FILL_OPEN))
-			return started(fill);
-		if (load_acquire(&e->state) & ENTRY_DEAD)
-			return STALE_SEQ; /* brackets that were open count no end any more */
-		if (fetch_or(&m->mirror__fill, FILL_SLEEPER) & FILL_OPEN)
-			port_futex_wait(&e->wakes, seen, PORT_FOREVER);
-	}
+	begin(m, &seq, PORT_FOREVER); /* if that fails, the fill retries for ever, and installs nothing stale */
+	return seq;
+}
+
+int mirror_read_begin_timeout(struct mirror *m, uint64_t *seq, uint64_t timeout_ns)
+{
+	if (!m || !seq)
+		return -EINVAL;
+	return begin(m, seq, timeout_ns ? port_deadline(timeout_ns) : DO_NOT_WAIT);
 }
 
 bool mirror_read_try_begin(struct mirror *m, uint64_t *seq)
 {
-	struct mirror__entry *e = load_relaxed(&m->mirror__entry);
-	uint64_t fill;
-
-	if (!settle(m, e, false))
-		return false;
-	fill = load_acquire(&m->mirror__fill); /* A, as in mirror_read_begin */
-	*seq = started(fill);
-	return !(fill & FILL_OPEN);
+	return begin(m, seq, DO_NOT_WAIT) == 0;
 }
 
 bool mirror_read_retry(struct mirror *m, uint64_t seq)
 {
 	/* Exact under the lock that the mirror's callback takes, which orders it. */
-	return broken_if(FILL_NO_RECHECK, false, started(load_acquire(&m->mirror__fill)) != seq);
+	return broken_if(FILL_NO_RECHECK, false, load_acquire(&m->mirror__started) != seq) || !is_heard(m);
 }

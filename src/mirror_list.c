@@ -21,21 +21,21 @@
 #include "mirror_order.h"
 #include "mirror_pin.h"
 #include "mirror_report.h"
+#include "sizes.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 /* ---- statistics ---- */
 
-int mirror_list_get_stats(struct mirror_list *list, struct mirror_list_stats *stats)
+static struct mirror_list_stats count(struct mirror_list *list)
 {
+	struct mirror_list_stats stats;
 	struct walker *w;
 
-	if (!list || !stats || stats->size != sizeof(*stats))
-		return -EINVAL;
 	gate_lock(&list->lock);
-	*stats = (struct mirror_list_stats){
-		.size = sizeof(*stats),
+	stats = (struct mirror_list_stats){
 		.registered = list->nr_mirrors,
 		.walks = load_relaxed(&list->fallback.walks),
 		.callbacks = load_relaxed(&list->fallback.callbacks),
@@ -46,10 +46,25 @@ int mirror_list_get_stats(struct mirror_list *list, struct mirror_list_stats *st
 	};
 	gate_unlock(&list->lock);
 	for (struct slots_walk i = slots_first(&list->walkers); (w = slots_next(&i)); ) {
-		stats->walks += load_relaxed(&w->walks);
-		stats->callbacks += load_relaxed(&w->callbacks);
-		stats->refusals += load_relaxed(&w->refusals);
+		stats.walks += load_relaxed(&w->walks);
+		stats.callbacks += load_relaxed(&w->callbacks);
+		stats.refusals += load_relaxed(&w->refusals);
 	}
+	return stats;
+}
+
+int mirror_list_get_stats(struct mirror_list *list, struct mirror_list_stats *stats)
+{
+	struct mirror_list_stats all;
+	size_t size;
+
+	if (!list || !stats || !is_size(stats->size, sizeof(stats->size)))
+		return -EINVAL;
+	size = stats->size;
+	all = count(list);
+	all.size = size < sizeof(all) ? size : sizeof(all);
+	memset(stats, 0, size);
+	memcpy(stats, &all, all.size);
 	return 0;
 }
 
@@ -138,7 +153,7 @@ int mirror_list_release(struct mirror_list *list)
 
 static bool is_complete(const struct mirror_sync *sync)
 {
-	if (sync->size != sizeof(*sync) || !sync->read_lock != !sync->read_unlock)
+	if (!sync->read_lock != !sync->read_unlock)
 		return false;
 	if (sync->kind == MIRROR_SYNC_LOCK)
 		return sync->write_lock && sync->write_unlock;
@@ -153,6 +168,8 @@ static int build(struct mirror_list *list)
 		.size = sizeof(attr),
 		.name = list->name,
 		.flags = list->membarrier ? 0 : USRCU_FULL_FENCE,
+		.report = report_of_part_,
+		.report_arg = list,
 	};
 	int rc;
 
@@ -194,24 +211,46 @@ static void free_list(struct mirror_list *list)
 		port_free(list);
 }
 
+/* The attributes as this library knows them, and with the defaults: 0, -EINVAL or -E2BIG. */
+static int complete_attr(struct mirror_list_attr *full, const struct mirror_list_attr *attr)
+{
+	static const struct mirror_allocator from_malloc;
+	int rc = attr ? check_size(attr, attr->size, sizeof(attr->size), sizeof(*attr)) : 0;
+
+	*full = (struct mirror_list_attr){ 0 };
+	if (rc)
+		return rc;
+	if (attr)
+		memcpy(full, attr, attr->size < sizeof(*full) ? attr->size : sizeof(*full));
+	if (!full->sync)
+		full->sync = &mirror_sync_srcu;
+	if (!full->allocator)
+		full->allocator = &from_malloc;
+	if (full->flags & ~(unsigned)(MIRROR_LIST_DRAIN_DOMAIN | MIRROR_LIST_FULL_FENCE) ||
+	    !full->allocator->alloc != !full->allocator->free)
+		return -EINVAL;
+	rc = check_size(full->sync, full->sync->size, sizeof(*full->sync), sizeof(*full->sync));
+	if (rc)
+		return rc;
+	return is_complete(full->sync) ? 0 : -EINVAL;
+}
+
 int mirror_list_create(struct mirror_list **list, const struct mirror_list_attr *attr)
 {
-	static const struct mirror_list_attr defaults = { .size = sizeof(defaults) };
-	static const struct mirror_allocator from_malloc;
 	const struct mirror_allocator *allocator;
+	struct mirror_list_attr full;
 	const struct mirror_sync *sync;
 	struct mirror_list *l;
 	int rc;
 
-	if (!attr)
-		attr = &defaults;
-	if (!list || attr->size != sizeof(*attr) ||
-	    attr->flags & ~(unsigned)(MIRROR_LIST_DRAIN_DOMAIN | MIRROR_LIST_FULL_FENCE))
+	if (!list)
 		return -EINVAL;
-	sync = attr->sync ? attr->sync : &mirror_sync_srcu;
-	allocator = attr->allocator ? attr->allocator : &from_malloc;
-	if (!is_complete(sync) || !allocator->alloc != !allocator->free)
-		return -EINVAL;
+	rc = complete_attr(&full, attr);
+	if (rc)
+		return rc;
+	attr = &full;
+	sync = attr->sync;
+	allocator = attr->allocator;
 	l = allocator->alloc ? allocator->alloc(allocator->arg, sizeof(*l)) : port_alloc(sizeof(*l));
 	if (!l)
 		return -ENOMEM;
@@ -227,6 +266,8 @@ int mirror_list_create(struct mirror_list **list, const struct mirror_list_attr 
 	l->stall_ns = attr->stall_ns;
 	l->stall = attr->stall;
 	l->stall_arg = attr->stall_arg;
+	l->report = attr->report;
+	l->report_arg = attr->report_arg;
 	snprintf(l->name, sizeof(l->name), "%s", attr->name ? attr->name : "");
 	rc = build(l);
 	if (rc) {

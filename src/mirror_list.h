@@ -31,7 +31,7 @@
  *      | mirror__place |  in array->place[], 16 | end        |                                 |
  *      |               |  or IN_INDEX        24 | joined     | numbers of list->seq            |
  *      | mirror__state |  see below          32 | released   |                                 |
- *      | mirror__fill  |  mirror_fill.h      40 | first      | bytes, both inclusive           |
+ *      | mirror__ended |  mirror_fill.h      40 | first      | bytes, both inclusive           |
  *      +---------------+                     48 | last       |                                 |
  *                                            56 | state      | ENTRY_...                       |
  *                                            60 | wakes      | changes when sleepers must look |
@@ -139,7 +139,7 @@ struct whole_array {
 /* Starts nest MIRROR_MAX_DEPTH deep; ends of other threads' brackets may come on top. */
 #define MAX_PINS (2 * MIRROR_MAX_DEPTH)
 
-enum callback { START, END, FINISH, RELEASE, DONE };
+enum callback { START, END, FINISH, RELEASE, DONE, VISIT };
 
 /* A thread's slot in a list.  Only its thread writes it, but for counts.gone. */
 struct walker {
@@ -233,6 +233,7 @@ struct mirror_list {
 	uint32_t fencing;               /* FENCING_... */
 	bool grace_period;              /* the kind of sync */
 	bool targeted;                  /* drains wait for pins; false: for a grace period */
+	bool changing;                  /* over a lock: its write_lock is held; under write_lock (mirror_memory.c) */
 	struct slots walkers;           /* struct walker for each thread */
 
 	struct port_mutex lock __attribute__((aligned(64)));
@@ -259,6 +260,8 @@ struct mirror_list {
 	uint64_t stall_ns;
 	void (*stall)(void *arg, const struct mirror_stall *stall);
 	void *stall_arg;
+	void (*report)(void *arg, const struct mirror_report *report);
+	void *report_arg;
 	char name[32];
 
 	/* The walker that the threads share for which memory ran out, one at a time. */

@@ -23,6 +23,9 @@
  * Why it is safe
  *   1. The allocator is never called under list->lock: the program's allocator may unmap memory, and so end up
  *      publishing, and a callback may register.  So three calls give the lock up, and arrays are freed after it.
+ *      Over a lock the same is true of the sync's write_lock: it is given up around the allocator.  Other changes may
+ *      come between, as they may where list->lock alone is given up; list->changing is under write_lock, so only the
+ *      thread that holds it finds it set.  (t/mirror/surroundings)
  *   2. Unregistering needs no memory.
  *   3. A walk along an array that was replaced, or that was made shorter meanwhile, misses no entry that it should call
  *      and calls none that it should not: it asks each entry when it joined (mirror_register.c).
@@ -49,21 +52,73 @@
 #define SMALLEST_GARBAGE (256u << 10)
 #endif
 
+/* ---- changes over a lock ---- */
+
+int begin_change_(struct mirror_list *list, uint64_t timeout_ns)
+{
+	int rc;
+
+	if (list->grace_period)
+		return 0;
+	rc = list->sync->write_lock(list->sync_state, timeout_ns);
+	if (!rc)
+		list->changing = true;
+	return rc;
+}
+
+void end_change_(struct mirror_list *list)
+{
+	if (list->grace_period)
+		return;
+	list->changing = false;
+	list->sync->write_unlock(list->sync_state);
+}
+
+/* True if this thread was within a change. */
+static bool interrupt_change(struct mirror_list *list)
+{
+	if (!list->changing)
+		return false;
+	end_change_(list);
+	return true;
+}
+
+static void resume_change(struct mirror_list *list)
+{
+	if (begin_change_(list, PORT_FOREVER))
+		port_fatal("a change of a list", "the sync's write_lock fails without a time-out", list);
+}
+
+/* ---- the program's allocator ---- */
+
 static void *list_alloc(struct mirror_list *list, size_t bytes)
 {
-	if (list->allocator.alloc)
-		return list->allocator.alloc(list->allocator.arg, bytes);
-	return bytes < LARGEST_CHUNK ? port_alloc(bytes) : port_map(bytes);
+	bool interrupted;
+	void *memory;
+
+	if (!list->allocator.alloc)
+		return bytes < LARGEST_CHUNK ? port_alloc(bytes) : port_map(bytes);
+	interrupted = interrupt_change(list);
+	memory = list->allocator.alloc(list->allocator.arg, bytes);
+	if (interrupted)
+		resume_change(list);
+	return memory;
 }
 
 static void list_free(struct mirror_list *list, void *memory, size_t bytes)
 {
-	if (list->allocator.free)
+	bool interrupted;
+
+	if (list->allocator.free) {
+		interrupted = interrupt_change(list);
 		list->allocator.free(list->allocator.arg, memory, bytes);
-	else if (bytes < LARGEST_CHUNK)
+		if (interrupted)
+			resume_change(list);
+	} else if (bytes < LARGEST_CHUNK) {
 		port_free(memory);
-	else
+	} else {
 		port_unmap(memory, bytes);
+	}
 }
 
 /* ---- pools ---- */

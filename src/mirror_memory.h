@@ -10,6 +10,13 @@
 int memory_init_(struct mirror_list *list);
 void memory_destroy_(struct mirror_list *list);
 
+/*
+ * Over a lock, around all that changes what walks see: the sync's write_lock, 0 or what that returns.  It is given up
+ * and taken again while the program's allocator runs.  Over a grace period these do nothing.
+ */
+int begin_change_(struct mirror_list *list, uint64_t timeout_ns);
+void end_change_(struct mirror_list *list);
+
 /* ---- under list->lock, which these three give up while they allocate ---- */
 
 /* An entry, zeroed; or NULL. */

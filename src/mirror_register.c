@@ -38,13 +38,14 @@
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
- * | A | register | the entry before seq | release | mirror_walk.c:A | a bracket misses a mirror that it should call | list-register |
+ * | A | register | the entry before seq | release | mirror_walk.c:A, mirror_visit.c:A | a bracket misses a mirror that it should call | list-register |
  * | B | register | the entry before its place, which a walk may have counted before | release | mirror_order.h:A | a bracket calls a mirror that joined later | list-place |
  */
 
 #include "mirror_fill.h"
 #include "mirror_memory.h"
 #include "mirror_pin.h"
+#include "sizes.h"
 
 #include <errno.h>
 
@@ -56,7 +57,7 @@ static uint32_t state_of_new(const struct mirror_list *list, const struct mirror
 		state |= ENTRY_HAS_START;
 	if (ops->invalidate_range_end)
 		state |= ENTRY_HAS_END;
-	if (ops->size == sizeof(*ops) && ops->finish)
+	if (ops->size > offsetof(struct mirror_ops, finish) && ops->finish)
 		state |= ENTRY_HAS_FINISH;
 	return state;
 }
@@ -120,11 +121,12 @@ static void join(struct mirror_list *list, struct mirror *const *mirrors, bool w
 		m->mirror__list = list;
 		m->mirror__settle = UNSETTLED;
 		store_relaxed(&m->mirror__fills_from, NEVER);
-		store_relaxed(&m->mirror__fill, 0);
+		store_relaxed(&m->mirror__started, 0);
+		store_relaxed(&m->mirror__ended, 0);
 		set_state_(m, STATE_REGISTERED);
 	}
 	list->nr_mirrors += count;
-	/* A (pairs with mirror_walk.c:A): entries first. */
+	/* A (pairs with mirror_walk.c:A, mirror_visit.c:A): entries first. */
 	store_release_unless(REGISTER_NO_RELEASE, &list->seq, list->seq + count);
 }
 
@@ -174,7 +176,7 @@ static int claim_joining(struct mirror *const *mirrors, const struct mirror_exte
 	for (*claimed = 0; *claimed < count; ++*claimed) {
 		struct mirror *m = mirrors[*claimed];
 
-		if (!m || (ranges && ranges[*claimed].start >= ranges[*claimed].end))
+		if (!m || (ranges && ranges[*claimed].start > ranges[*claimed].end - 1)) /* an end of 0 is 2^64 */
 			return -EINVAL;
 		if (get_state_(m) != STATE_NONE && get_state_(m) != STATE_GONE)
 			return -EBUSY;
@@ -190,19 +192,19 @@ static int add(struct mirror_list *list, struct mirror *const *mirrors, const st
 	size_t claimed;
 	int rc;
 
-	if (!list || !ops ||
-	    (ops->size != sizeof(*ops) && ops->size != offsetof(struct mirror_ops, finish)))
+	if (!list || !ops)
 		return -EINVAL;
+	rc = check_size(ops, ops->size, offsetof(struct mirror_ops, finish), sizeof(*ops));
+	if (rc)
+		return rc;
 	rc = claim_joining(mirrors, ranges, count, &claimed);
-	if (!rc && !list->grace_period)
-		rc = in_callback_(list) ? -EDEADLK :
-					  list->sync->write_lock(list->sync_state, PORT_FOREVER);
+	if (!rc)
+		rc = !list->grace_period && in_callback_(list) ? -EDEADLK : begin_change_(list, PORT_FOREVER);
 	if (!rc) {
 		for (size_t i = 0; i < count; i++)
 			mirrors[i]->ops = ops;
 		rc = insert(list, mirrors, ranges, count);
-		if (!list->grace_period)
-			list->sync->write_unlock(list->sync_state);
+		end_change_(list);
 	}
 	for (size_t i = 0; rc && i < claimed; i++)
 		set_state_(mirrors[i], (enum mirror_state)mirrors[i]->mirror__settle);

@@ -17,7 +17,9 @@ void report_stall_(struct mirror_list *list, const struct walker *w, int level, 
 /* If @w's thread has ended inside the callback that it runs at @level, say so, once. */
 void report_ended_(struct mirror_list *list, struct walker *w, int level, const struct mirror__entry *e);
 
-/* Tell of a call that breaks a rule, on standard error. */
+/* Tell of a call that breaks a rule: the list's report, or standard error. */
 void misuse_(const struct mirror_list *list, const char *function, const char *rule);
+/* The same of what a domain of @list's reports, a thread that has ended inside a walk. */
+void report_of_part_(void *list, const char *text);
 
 #endif /* MIRROR_REPORT_H */

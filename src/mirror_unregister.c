@@ -67,6 +67,7 @@
  */
 
 #include "mirror_fence.h"
+#include "mirror_fill.h"
 #include "mirror_memory.h"
 #include "mirror_pin.h"
 #include "mirror_report.h"
@@ -170,6 +171,8 @@ static size_t mark_dead(struct mirror_list *list, struct mirror *const *mirrors,
 		if (get_state_(m) == STATE_CLAIMED)
 			unlink_(list, m);
 		set_state_(m, how & ENTRY_ASYNC ? STATE_ASYNC : STATE_DRAINING);
+		if (load_relaxed(&e->state) & ENTRY_FILLS)
+			unless(FILL_DIES_MUTE, fill_died_(m, e));
 	}
 	return i;
 }
@@ -273,7 +276,7 @@ static size_t remove_locked(struct mirror_list *list, struct mirror *const *m, s
 {
 	size_t nr;
 
-	*rc = list->sync->write_lock(list->sync_state, timeout_ns);
+	*rc = begin_change_(list, timeout_ns);
 	if (*rc)
 		return 0;
 	gate_lock(&list->lock);
@@ -281,7 +284,7 @@ static size_t remove_locked(struct mirror_list *list, struct mirror *const *m, s
 		unlink_(list, m[nr]);
 	gate_unlock(&list->lock);
 	retire_mirrors_(list, m, nr);
-	list->sync->write_unlock(list->sync_state);
+	end_change_(list);
 	return nr;
 }
 
@@ -435,12 +438,10 @@ int mirror_unregister_async(struct mirror *m, void (*done)(struct mirror *m))
 	if (rc)
 		return rc;
 	list = m->mirror__list;
-	if (!list->grace_period) {
-		rc = list->sync->write_lock(list->sync_state, PORT_FOREVER);
-		if (rc) {
-			give_back(m);
-			return rc;
-		}
+	rc = begin_change_(list, PORT_FOREVER);
+	if (rc) {
+		give_back(m);
+		return rc;
 	}
 	gate_lock(&list->lock);
 	count_pending_(list);
@@ -455,8 +456,7 @@ int mirror_unregister_async(struct mirror *m, void (*done)(struct mirror *m))
 	fence = advance_fence_mode_(list);
 	number = m->mirror__fence = list->nr_fences;
 	gate_unlock(&list->lock);
-	if (!list->grace_period)
-		list->sync->write_unlock(list->sync_state);
+	end_change_(list);
 	complete_pending(list, fence, number); /* mirror_barrier finds an error again */
 	return 0;
 }

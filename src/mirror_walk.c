@@ -27,7 +27,7 @@
  *   7. A refusal, legal if the range is not blockable, ends the pass.  The mirrors that joined before the one that
  *      refused get their finish and their end.  An exception does the same: the pin says who was being called.
  *   8. End: over the list of that moment, backwards, by the rule of 4 with the same S.  There is no walk if none of the
- *      mirrors that started has an end, or fills.
+ *      mirrors that started has an end, or fills.  If the walk cannot begin, the bracket stays open.
  *
  * Why it is safe
  *   1. Start and end choose by 4 alone, and 4 gives the same answer at any time: joined and released change once, from
@@ -127,13 +127,13 @@ static SELDOM bool start_special(struct publication *p, struct mirror__entry *e,
 	if (takes_part(p, e, state)) {
 		p->seen |= state;
 		if (state & ENTRY_FILLS) {
-			fill_started_(e, p->range->mirror__seq);
+			fill_started_(e, p->range);
 			p->seen |= ENTRY_HAS_END;
 		}
 		if (state & ENTRY_HAS_START)
 			refuses = call_start(p, e) && may_refuse(p, e);
 		if (refuses && state & ENTRY_FILLS)
-			fill_ended_(e, p->range->mirror__seq);
+			fill_ended_(e, p->range);
 		end_timing_(&p->walk, e);
 	}
 	unpin_(&p->walk, p->walk.pin, e);
@@ -170,7 +170,7 @@ static SELDOM void end_special(struct publication *p, struct mirror__entry *e, u
 		if (state & ENTRY_HAS_END)
 			call_end(p, e);
 		if (state & ENTRY_FILLS)
-			fill_ended_(e, p->range->mirror__seq);
+			fill_ended_(e, p->range);
 		end_timing_(&p->walk, e);
 	}
 	unpin_(&p->walk, p->walk.pin, e);
@@ -320,7 +320,7 @@ static void thrown(struct publication *p)
 	if (!finishing)
 		p->before = e->joined;
 	if (pinned && !finishing && load_relaxed(&e->state) & ENTRY_FILLS)
-		fill_ended_(e, p->range->mirror__seq);
+		fill_ended_(e, p->range);
 	if (pinned)
 		unpin_(&p->walk, p->walk.pin, e);
 	undo(p);
@@ -398,38 +398,52 @@ static ALWAYS_INLINE int start(struct mirror_list *list, struct mirror_range *r)
 	return 0;
 }
 
-static void end_by_walk(struct mirror_list *list, struct mirror_range *r)
+/* The end's walk cannot begin: the bracket stays open, and can be ended later, or in another thread. */
+static SELDOM int stay_open(struct mirror_list *list, struct mirror_range *r, int rc)
+{
+	misuse_(list, "invalidate_range_end", rc == -ELOOP ?
+		"nested too deep in this thread's callbacks; the range stays open" :
+		"the sync refused its read_lock; the range stays open");
+	r->mirror__state = open_seal(r);
+	return rc;
+}
+
+static int end_by_walk(struct mirror_list *list, struct mirror_range *r)
 {
 	struct publication p __attribute__((cleanup(if_thrown)));
 	int rc = enter_(&p.walk, list, my_walker_(list), END, MAX_PINS, true);
 
 	p.unfinished = false;
-	if (unlikely(rc)) {
-		misuse_(list, "invalidate_range_end", rc == -ELOOP ? "nested too deep in this thread's callbacks" :
-						  "the sync refused its read_lock");
-	} else {
-		p.range = r;
-		p.calls = 0;
-		p.before = broken_if(END_FOR_LATE_JOINER, NEVER, r->mirror__seq + 1);
-		end_pass(&p);
-		leave(&p);
-		r = p.range;
-	}
-	end_bracket(r->mirror__list, r->mirror__token); /* the last use of the list */
+	if (unlikely(rc))
+		return stay_open(list, r, rc);
+	p.range = r;
+	p.calls = 0;
+	p.before = broken_if(END_FOR_LATE_JOINER, NEVER, r->mirror__seq + 1);
+	end_pass(&p);
+	leave(&p);
+	end_bracket(p.range->mirror__list, p.range->mirror__token); /* the last use of the list */
+	return 0;
 }
 
-static ALWAYS_INLINE void end(struct mirror_list *list, struct mirror_range *r)
+/* 0, or -errno: it is still open. */
+static ALWAYS_INLINE int end(struct mirror_list *list, struct mirror_range *r)
 {
 	r->mirror__state = 0;
 	if (r->mirror__has_end)
-		end_by_walk(list, r);
-	else
-		end_bracket(list, r->mirror__token);
+		return end_by_walk(list, r);
+	end_bracket(list, r->mirror__token);
+	return 0;
+}
+
+/* True if [@start, @end) is a range; an end of 0 is 2^64. */
+static ALWAYS_INLINE bool is_range(uint64_t start, uint64_t end)
+{
+	return start <= end - 1;
 }
 
 int mirror_invalidate_range_start(struct mirror_list *list, struct mirror_range *r)
 {
-	if (!list || !r || r->start >= r->end || r->flags & ~(unsigned)MIRROR_RANGE_BLOCKABLE ||
+	if (!list || !r || !is_range(r->start, r->end) || r->flags & ~(unsigned)MIRROR_RANGE_BLOCKABLE ||
 	    r->mirror__state == open_seal(r))
 		return -EINVAL;
 	return start(list, r);
@@ -448,10 +462,12 @@ int mirror_invalidate_range(struct mirror_list *list, uint64_t from, uint64_t to
 	struct mirror_range r = { .start = from, .end = to, .flags = MIRROR_RANGE_BLOCKABLE };
 	int rc;
 
-	if (!list || from >= to)
+	if (!list || !is_range(from, to))
 		return -EINVAL;
 	rc = start(list, &r);
 	if (!rc)
-		end(list, &r);
+		rc = end(list, &r);
+	if (unlikely(r.mirror__state)) /* the range is gone on return, so nobody can end it later */
+		end_bracket(list, r.mirror__token);
 	return rc;
 }

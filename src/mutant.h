@@ -88,6 +88,7 @@ enum {
 	/* mirror_fill.c */
 	MUTANT_FILL_NO_RECHECK,         /* retry is always false */
 	MUTANT_FILL_NO_SETTLE,          /* the first fill does not wait for earlier brackets */
+	MUTANT_FILL_DIES_MUTE,          /* unregister wakes no filler */
 	/* index.c */
 	MUTANT_INDEX_NO_RELEASE,        /* a new root is visible before what is in it */
 	MUTANT_INDEX_NO_WIDEN,          /* bounds above an item do not include it */

@@ -102,6 +102,8 @@ static inline uint32_t usrcu_awaited_(uint64_t gp)
 uint32_t usrcu_open_indexes_(struct usrcu *d, uint32_t need);
 /* Whether the cookie's grace period is over; no step is taken. */
 bool usrcu_is_over_(const struct usrcu *d, usrcu_cookie_t cookie);
+/* usrcu_cond_synchronize with a deadline: -ETIMEDOUT after it. */
+int usrcu_await_(struct usrcu *d, usrcu_cookie_t cookie, uint64_t deadline_ns);
 /* Take the steps that can be taken now.  1: over; 0: not yet; -errno. */
 int usrcu_advance_(struct usrcu *d, usrcu_cookie_t cookie);
 /* The same; if it returns 0 because another thread has the lease, *@lease_ns says until when, else it is 0. */

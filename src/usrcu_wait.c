@@ -116,9 +116,12 @@ int usrcu_synchronize_timeout(struct usrcu *d, uint64_t timeout_ns)
 	return d ? synchronize(d, usrcu_get_state(d), USRCU_SPIN_NS, port_deadline(timeout_ns)) : -EINVAL;
 }
 
+int usrcu_await_(struct usrcu *d, usrcu_cookie_t cookie, uint64_t deadline_ns)
+{
+	return usrcu_is_over_(d, cookie) ? 0 : synchronize(d, cookie, USRCU_SPIN_NS, deadline_ns);
+}
+
 int usrcu_cond_synchronize(struct usrcu *d, usrcu_cookie_t cookie)
 {
-	if (!d)
-		return -EINVAL;
-	return usrcu_is_over_(d, cookie) ? 0 : synchronize(d, cookie, USRCU_SPIN_NS, PORT_FOREVER);
+	return d ? usrcu_await_(d, cookie, PORT_FOREVER) : -EINVAL;
 }

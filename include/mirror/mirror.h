@@ -13,8 +13,17 @@
  * alone.  A struct mirror_range is used by one call at a time, and a struct mirror is passed to
  * register by one thread at a time.
  *
- * Ranges are half-open, [start, end).  Times are nanoseconds.  Every fallible call returns 0 or
- * -errno; nothing sets errno.  Attribute and ops structures begin with their size.
+ * Ranges are half-open, [start, end), and end is 0 if the last byte, 2^64 - 1, is in the range: then
+ * the end would be 2^64.  [0, 0) is the whole address space; any other range with start >= end > 0
+ * or start == end is -EINVAL.  To compare, take end - 1, the last byte.
+ *
+ * Times are nanoseconds.  Every fallible call returns 0 or -errno (mirror_strerror says what it
+ * means); nothing sets errno, reports included.
+ *
+ * Structures for attributes and callbacks begin with their size, the sizeof of the header that the
+ * program was compiled with.  What a smaller one lacks is as if it were zero.  A larger one, of a
+ * later header, is accepted if all that this library does not know is zero; else -E2BIG.  A size
+ * that is no multiple of sizeof(void *), or is smaller than the first that there was, is -EINVAL.
  */
 #ifndef MIRROR_MIRROR_H
 #define MIRROR_MIRROR_H
@@ -58,7 +67,8 @@ enum {
  * @start, @end: bytes, half-open
  * @event:       MIRROR_EVENT_...
  * @flags:       MIRROR_RANGE_BLOCKABLE or 0
- * @owner:       lets a mirror recognise its own invalidations; not used by the library
+ * @owner:       lets a mirror recognise its own invalidations.  The address of a mirror: that
+ *               mirror's own change: it is called, but its fills neither wait nor retry for it
  * @data:        the publisher's, for the callbacks; not used by the library
  *
  * Zero what is not used.  From start to end it belongs to the bracket: do not change or move it.
@@ -88,9 +98,10 @@ struct mirror_range {
  * @finish:                 the second of two passes: once @invalidate_range_start of every mirror
  *                          has returned, wait here for what it set going, so that all devices
  *                          work at the same time.  Called before the bracket's start returns,
- *                          for each mirror that accepted, also where a later one refused
- *
- * A @size that ends before @finish means that there is none.
+ *                          for each mirror that accepted, also where a later one refused.  If
+ *                          the range is not blockable it may wait for what ends by itself, as a
+ *                          device's flush does, but not for a lock or another thread: a mirror
+ *                          that would have to refuses in @invalidate_range_start
  *
  * A callback may sleep, take locks, register mirrors, start nested brackets, and unregister
  * other mirrors; itself it may unregister asynchronously.  Must outlive the registration.
@@ -103,7 +114,11 @@ struct mirror_ops {
 	void (*finish)(struct mirror *m, const struct mirror_range *r);
 };
 
-/** struct mirror - a subscriber; embed it, zeroed or not, and do not copy it while registered */
+/**
+ * struct mirror - a subscriber; embed it, zeroed or not, and do not copy it while registered
+ *
+ * mirror_container_of finds the object in which it is embedded.
+ */
 struct mirror {
 	const struct mirror_ops *ops;
 	/* private */
@@ -114,13 +129,26 @@ struct mirror {
 		uint64_t mirror__place;         /* while it can be found */
 		uint64_t mirror__fence;         /* since it was taken out asynchronously */
 	};
-	uint64_t mirror__settle, mirror__fills_from, mirror__fill;
+	uint64_t mirror__settle, mirror__fills_from, mirror__started, mirror__ended;
 	__extension__ union {
 		uint64_t mirror__claimer;       /* while an unregister that waits is at it */
 		void (*mirror__done)(struct mirror *m);
 	};
 	struct mirror *mirror__next, **mirror__link;
 };
+
+static inline void *mirror__container(struct mirror *m, size_t offset)
+{
+	return (char *)m - offset;
+}
+
+/**
+ * mirror_container_of - the object of @type in which the mirror that @m points to is @member
+ *
+ * It compiles only if @m is a struct mirror *, and @member a struct mirror.
+ */
+#define mirror_container_of(m, type, member) \
+	((type *)mirror__container((m), offsetof(type, member.ops)))
 
 /** How walkers of a list and its changes are kept apart. */
 enum mirror_sync_kind {
@@ -196,7 +224,12 @@ enum {
 	MIRROR_LIST_FULL_FENCE   = 1u << 1,
 };
 
-/** struct mirror_allocator - where a list's memory comes from; both or neither */
+/**
+ * struct mirror_allocator - where a list's memory comes from; both or neither
+ *
+ * They may publish on the list, as a hook of munmap does.  They are called with no lock of the
+ * library held, over a lock also without the sync's write_lock.
+ */
 struct mirror_allocator {
 	/** Return zeroed memory aligned to 64 bytes, or NULL. */
 	void *(*alloc)(void *arg, size_t bytes);
@@ -213,6 +246,23 @@ struct mirror_stall {
 	uint64_t age_ns;        /* how long it has run */
 };
 
+enum mirror_report_kind {
+	MIRROR_REPORT_STALL,    /* a callback takes too long */
+	MIRROR_REPORT_MISUSE,   /* a call, a callback or a thread has broken a rule */
+};
+
+/** struct mirror_report - what is wrong; valid during the report */
+struct mirror_report {
+	size_t size;            /* sizeof(struct mirror_report) of the library; later ones are larger */
+	enum mirror_report_kind kind;
+	const char *list;       /* the list's name */
+	const char *what;       /* the call, or the callback: "invalidate_range_start", ... */
+	struct mirror *mirror;  /* or NULL: none, or not known */
+	int tid;                /* stall: the thread that runs the callback; else 0 */
+	uint64_t age_ns;        /* stall: how long the callback has run; else 0 */
+	const char *text;       /* all of it in a line, without a newline, for a log */
+};
+
 /**
  * struct mirror_list_attr - how to make a list; zero everything not used
  * @size:      sizeof(struct mirror_list_attr)
@@ -222,8 +272,13 @@ struct mirror_stall {
  * @allocator: NULL: malloc
  * @stall_ns:  report a callback that runs longer than this: while it runs, once an unregister
  *             has waited that long for it; and when it returns; 0: never, and no clock is read
- * @stall:     receives the report; NULL: a line on standard error
+ * @stall:     receives these reports alone; NULL: @report does
  * @stall_arg: its first argument
+ * @report:    receives each report of misuse, and of a stall if @stall is NULL; NULL: a line on
+ *             standard error.  With it, the list writes nothing there, but for the last line of a
+ *             program that misuse stops.  Called in the thread that finds out, without a lock of
+ *             the library, perhaps within a walk: it may do what a callback may; errno is kept
+ * @report_arg: its first argument
  */
 struct mirror_list_attr {
 	size_t size;
@@ -234,6 +289,8 @@ struct mirror_list_attr {
 	uint64_t stall_ns;
 	void (*stall)(void *arg, const struct mirror_stall *stall);
 	void *stall_arg;
+	void (*report)(void *arg, const struct mirror_report *report);
+	void *report_arg;
 };
 
 /**
@@ -241,8 +298,9 @@ struct mirror_list_attr {
  * @list:   receives it
  * @attr:   NULL for the defaults
  * Return:  0; -EINVAL: NULL @list, wrong size, unknown flag, half an allocator, a @sync without
- *          what its kind needs; -ENOMEM; -ENOSPC: too many domains and lists exist
- *          already (16383; a sync of your own may take more); or what the sync's create returned
+ *          what its kind needs; -E2BIG: @attr or its @sync has more than this library knows;
+ *          -ENOMEM; -ENOSPC: too many domains and lists exist already (16383; a sync of your own
+ *          may take more); or what the sync's create returned
  */
 int mirror_list_create(struct mirror_list **list, const struct mirror_list_attr *attr);
 
@@ -269,7 +327,8 @@ int mirror_list_destroy(struct mirror_list *list);
  * mirror_register - subscribe @m to the whole list
  * mirror_register_range - subscribe @m to what overlaps [@start, @end)
  * @m:       the caller's, until unregister returns 0 or done() is called
- * Return:   0; -EINVAL: NULL, wrong size of ops, start >= end; -EBUSY: @m is registered;
+ * Return:   0; -EINVAL: NULL, wrong size of ops, no range; -E2BIG: ops has a callback that this
+ *           library does not know; -EBUSY: @m is registered;
  *           -ENOMEM: nothing changed; -ESHUTDOWN: the list was released;
  *           lock kind: -EDEADLK inside a callback of the list
  * Context:  any thread, callbacks included; over a grace period it waits for nobody
@@ -324,9 +383,11 @@ int mirror_unregister_timeout(struct mirror *m, uint64_t timeout_ns);
 /**
  * mirror_unregister_async - remove @m without waiting
  * @done:    called once when no callback of @m can run any more, perhaps before the return;
- *           may free @m.  It runs in whichever thread finds out, within a walk of the list (so
- *           over a lock under its read_lock), with no other lock of the library held: this one, a publisher at the end of the callback, or one that calls
- *           unregister or mirror_barrier
+ *           may free @m.  It runs in whichever thread finds out: this one, a publisher at the end
+ *           of the callback, or one that calls unregister or mirror_barrier; within a walk of the
+ *           list, so over a lock under its read_lock, but with no lock of the library.  The
+ *           publisher's range may be not blockable, and over mirror_sync_srcu the publisher may be
+ *           a signal handler; so done() frees, counts, or wakes, and waits for nobody
  * Return:   0; -EINVAL; -ENOENT; -EALREADY; lock kind: -EDEADLK inside a callback of the list
  * Context:  any, @m's own callbacks included; no callback of @m starts after the return, but one
  *           that a walk has chosen already counts as running
@@ -354,7 +415,7 @@ int mirror_barrier(struct mirror_list *list);
  *           then call mirror_invalidate_range_end with the same @r, from any thread;
  *           with any other result do not call it:
  *           -EAGAIN: not blockable, and a mirror refused; those before it got their end;
- *           -EINVAL: NULL, start >= end, unknown flag, @r open already;
+ *           -EINVAL: NULL, no range, unknown flag, @r open already;
  *           -ELOOP: MIRROR_MAX_DEPTH brackets deep in this thread's callbacks of this list;
  *           or what the sync's read_lock returned
  * Context:  any thread, callbacks included; over mirror_sync_srcu also any signal handler, as long
@@ -370,11 +431,34 @@ int mirror_invalidate_range_start(struct mirror_list *list, struct mirror_range 
  *
  * Calls, in reverse order, exactly the mirrors that got the start and are still registered.  A
  * range that is not open on @list is reported as misuse and left alone.
+ *
+ * If the end cannot begin, because the sync refuses its read_lock in this thread or the thread is
+ * 16 walks of @list deep, that is reported too, no mirror is called, and @r stays open: end it again
+ * where it works.
  */
 void mirror_invalidate_range_end(struct mirror_list *list, struct mirror_range *r);
 
-/** mirror_invalidate_range - start and end in one, blockable, for what has changed already */
+/**
+ * mirror_invalidate_range - start and end in one, blockable, for what has changed already
+ * Return:   as mirror_invalidate_range_start; a sync that refuses its read_lock for the end: that
+ *           -errno: the starts were called, the ends were not and will not be
+ */
 int mirror_invalidate_range(struct mirror_list *list, uint64_t start, uint64_t end);
+
+/**
+ * mirror_visit - call @fn for each mirror that overlaps [@start, @end), without a bracket
+ * @fn:      gets the mirror, pinned as in a callback: its unregister waits for @fn.  It returns 0 to
+ *           go on; any other value ends the visit
+ * @arg:     for @fn
+ * Return:   0, or what @fn returned; -EINVAL: NULL, no range; -ELOOP: MIRROR_MAX_DEPTH walks deep in
+ *           this thread's callbacks of this list; or what the sync's read_lock returned
+ * Context:  as mirror_invalidate_range_start of a blockable range; @fn may do what a callback may
+ * Ordering: in the order of a start.  Mirrors whose register has returned are visited, those whose
+ *           unregister has begun, or whose release has returned, are not
+ * Cost:     as the start of a bracket
+ */
+int mirror_visit(struct mirror_list *list, uint64_t start, uint64_t end,
+		 int (*fn)(struct mirror *m, void *arg), void *arg);
 
 /** struct mirror_list_stats - totals since the list was made; not one moment's */
 struct mirror_list_stats {
@@ -388,14 +472,28 @@ struct mirror_list_stats {
 	uint64_t retired_bytes;     /* memory that waits for walks to end */
 };
 
-/** mirror_list_get_stats - read them, at any time.  Return: 0; -EINVAL: NULL, wrong size. */
+/**
+ * mirror_list_get_stats - read them, at any time
+ * Return:   0, and @stats->size is how much of it the library knows: the rest was set to zero;
+ *           -EINVAL: NULL, wrong size
+ */
 int mirror_list_get_stats(struct mirror_list *list, struct mirror_list_stats *stats);
+
+/**
+ * mirror_strerror - what an error of the library means
+ * @error:   0 or -errno, as a call returned it
+ * @call:    the call, "mirror_unregister", ...; NULL: any
+ * Return:   a constant text, without a newline, never NULL
+ * Context:  any, signal handlers included
+ */
+const char *mirror_strerror(int error, const char *call);
 
 /**
  * Fills: a mirror that copies what a range holds, and must install nothing stale.
  *
  *	do {
- *		seq = mirror_read_begin(m);
+ *		rc = mirror_read_begin_timeout(m, &seq, timeout_ns);
+ *		if (rc) give up;
  *		copy what the range holds;
  *		take the lock that m's invalidate_range_start takes;
  *		stale = mirror_read_retry(m, seq);
@@ -403,13 +501,34 @@ int mirror_list_get_stats(struct mirror_list *list, struct mirror_list_stats *st
  *		release the lock;
  *	} while (stale);
  *
- * mirror_read_begin waits until no bracket that overlaps @m is open; not in a callback, nor by
- * a thread that is to end such a bracket itself.  mirror_read_try_begin returns false where
- * begin would wait.  mirror_read_retry returns true where an overlapping bracket has started
- * since; it is exact under the lock that @m's invalidate_range_start takes.  A mirror's first
- * fill waits for all brackets that are open on the list.  @m stays registered throughout.
+ * mirror_read_begin_timeout - wait until no bracket that overlaps @m is open
+ * @seq:        receives what mirror_read_retry asks for; after an error, one for which it is true
+ * @timeout_ns: at most; 0: do not wait; UINT64_MAX: without limit
+ * Return:      0; -ETIMEDOUT; -EINVAL: NULL; -ENOENT: @m is not registered, or an unregister has
+ *              stopped its callbacks, as one that has timed out does; another -errno: membarrier(2)
+ *              is refused
+ * Context:     may sleep, unless @timeout_ns is 0.  Not in a callback of the list, nor by a thread
+ *              that is to end an overlapping bracket itself, nor in a section of usrcu (or of
+ *              another RCU) for whose end a publisher waits in a bracket: each waits for ever, or
+ *              times out.
+ *              A mirror's first fill waits for all brackets that are open on the list.
+ * mirror_read_begin - the same without limit; where that has an error, retry is true for ever
+ * mirror_read_try_begin - the same without waiting: true, or false where it has an error
+ * mirror_read_retry - true if an overlapping bracket has started since, or @m is not registered any
+ *              more; exact under the lock that @m's invalidate_range_start takes
+ *
+ * @m stays registered throughout: end its fills before an unregister that returns 0.
+ *
+ * Progress: publishers never wait for fills.  If brackets come faster than a copy is made, a fill
+ * retries for ever, and if brackets always overlap each other, none begins: give up, or let
+ * blockable brackets wait in invalidate_range_start for the copy (doc/mirror.md shows how).
+ *
+ * A filler that changes the range itself, between begin and retry, gives its bracket's @owner the
+ * mirror's address: that bracket does not count.  Other fills of the mirror do not notice it either:
+ * keep them out meanwhile.
  */
 uint64_t mirror_read_begin(struct mirror *m);
+int mirror_read_begin_timeout(struct mirror *m, uint64_t *seq, uint64_t timeout_ns);
 bool mirror_read_try_begin(struct mirror *m, uint64_t *seq);
 bool mirror_read_retry(struct mirror *m, uint64_t seq);
 

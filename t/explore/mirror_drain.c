@@ -251,12 +251,27 @@ static void publish_nested(void)
 	mirror_invalidate_range_end(list, &b.range);
 }
 
+/* A visit writes to what it is shown. */
+static int work_on(struct mirror *m, void *arg)
+{
+	(void)arg;
+	((struct device *)m)->work++;
+	return 0;
+}
+
+static void visit(void)
+{
+	x_assert(mirror_visit(list, 10, 20, work_on, NULL) == 0);
+}
+
 const struct x_scenario x_scenarios[] = {
 	{ MIRROR, .name = "drain-walk", .claim = "M5: no callback after unregister (A, B, C, D)",
 	  .setup = one_device, .thread = { publish, unregister_first }, .check = destroyed, .quick = 4, .full = 8 },
 	{ MIRROR, .name = "drain-walk-fenced", .claim = "M5: the same with full fences",
 	  .setup = one_device_fenced, .thread = { publish, unregister_first }, .check = destroyed,
 	  .quick = 4, .full = 8 },
+	{ MIRROR, .name = "drain-visit", .claim = "M18: no visit of a mirror that was unregistered",
+	  .setup = one_device, .thread = { visit, unregister_first }, .check = destroyed, .quick = 4, .full = 8 },
 	{ MIRROR, .name = "drain-walk-seen", .claim = "M5: what callbacks wrote is seen after unregister (B, D)",
 	  .setup = one_writing, .thread = { publish, unregister_and_look }, .check = final, .quick = 4, .full = 8 },
 	{ MIRROR, .name = "drain-walk-two", .claim = "M5: the same with two publishers",

@@ -214,6 +214,41 @@ static void destroyed_elsewhere(void)
 	destroyed();
 }
 
+/* The owner stops the callbacks while a filler waits for a bracket: the filler sleeps no longer. */
+static void filling_and_open(void)
+{
+	one_filling_settled();
+	x_assert(mirror_invalidate_range_start(list, &handed.range) == 0);
+}
+
+static void fill_fails(void)
+{
+	uint64_t seq;
+
+	x_assert(mirror_read_begin_timeout(&dev[0]->mirror, &seq, UINT64_MAX) == -ENOENT);
+	x_assert(mirror_read_retry(&dev[0]->mirror, seq));
+}
+
+/* The device stays, because fills end before it may be freed. */
+static void stopped(struct mirror *m)
+{
+	(void)m;
+}
+
+static void stop_callbacks(void)
+{
+	x_assert(mirror_unregister_async(&dev[0]->mirror, stopped) == 0);
+}
+
+static void both_over(void)
+{
+	mirror_invalidate_range_end(list, &handed.range);
+	x_assert(mirror_barrier(list) == 0);
+	port_free(dev[0]);
+	dev[0] = NULL;
+	destroyed();
+}
+
 const struct x_scenario x_scenarios[] = {
 	{ MIRROR, .name = "fill-bracket", .claim = "M12: nothing stale is installed (A, B)",
 	  .setup = one_filling_settled, .thread = { change_and_look, fill }, .check = nothing_stale,
@@ -247,6 +282,9 @@ const struct x_scenario x_scenarios[] = {
 	  .quick = 4, .full = 8 },
 	{ MIRROR, .prepare = NULL, .name = "fill-elsewhere", .claim = "M12: nor does one elsewhere at all",
 	  .setup = ranges_elsewhere, .thread = { fill_at_once }, .check = destroyed_elsewhere,
+	  .quick = 4, .full = 8 },
+	{ MIRROR, .prepare = NULL, .name = "fill-dies", .claim = "M12: unregister wakes a filler, which gives up",
+	  .setup = filling_and_open, .thread = { fill_fails, stop_callbacks }, .check = both_over,
 	  .quick = 4, .full = 8 },
 	{ .name = NULL },
 };

@@ -60,6 +60,20 @@ static void publish_known(void)
 	x_assert(!b.open);
 }
 
+static int note_visit(struct mirror *m, void *seen)
+{
+	*(uint64_t *)seen |= ((struct device *)m)->bit;
+	return 0;
+}
+
+static void visit_known(void)
+{
+	uint64_t known = load_acquire(&registered), seen = 0;
+
+	x_assert(mirror_visit(list, 10, 20, note_visit, &seen) == 0);
+	x_assert((seen & known) == known);
+}
+
 static void enroll_both_at_once(void)
 {
 	struct mirror *both[2];
@@ -406,6 +420,8 @@ static void destroyed_or_not(void)
 const struct x_scenario x_scenarios[] = {
 	{ MIRROR, .name = "list-register", .claim = "M1: every bracket after register, and no end without start (A)",
 	  .setup = one_device, .thread = { publish_known, enroll_second }, .check = destroyed, .quick = 4, .full = 8 },
+	{ MIRROR, .name = "list-visit", .claim = "M18: a visit calls for every mirror that is registered",
+	  .setup = one_device, .thread = { visit_known, enroll_second }, .check = destroyed, .quick = 4, .full = 8 },
 	{ MIRROR, .name = "list-register-first", .claim = "M1: the same for a list's first mirror",
 	  .setup = no_device, .thread = { publish_known, enroll_first }, .check = destroyed, .quick = 4, .full = 8 },
 	{ MIRROR, .name = "list-register-two", .claim = "M1: two, one after the other, beside two publishers",

@@ -363,6 +363,228 @@ static void test_model(unsigned ms)
 	list_gone(list);
 }
 
+/* ---- limits, owners, ends ---- */
+
+static int run_begin_timeout(struct call *c)
+{
+	uint64_t seq;
+	int rc = mirror_read_begin_timeout(c->m, &seq, c->timeout_ns);
+
+	return rc && !mirror_read_retry(c->m, seq) ? 1 : rc;
+}
+
+static void test_timeout(void)
+{
+	struct mirror_list *list = list_new();
+	struct mirror_range open = range(0, 1, BLOCKABLE);
+	struct mirror m, never = { 0 };
+	struct call c = { .m = &m, .timeout_ns = 1000000 };
+	uint64_t seq;
+
+	isv(mirror_read_begin_timeout(NULL, &seq, 0), -EINVAL, "M16: begin_timeout: no mirror");
+	isv(mirror_read_begin_timeout(&never, &seq, 0), -ENOENT, "M12: begin_timeout of no registered mirror");
+	mirror_invalidate_range_start(list, &open);
+	mirror_register(list, &m, &no_ops);
+	isv(mirror_read_begin_timeout(&m, NULL, 0), -EINVAL, "M16: begin_timeout: no place for the number");
+	isv(mirror_read_begin_timeout(&m, &seq, 0), -ETIMEDOUT, "M12: a first fill does not wait longer than it is told");
+	call_begin(&c, run_begin_timeout);
+	isv(call_end(&c), -ETIMEDOUT, "M12: ... nor does one that sleeps, and what it got is stale");
+	mirror_invalidate_range_end(list, &open);
+	isv(mirror_read_begin_timeout(&m, &seq, FOREVER), 0, "M12: once the bracket is over it begins");
+	okv(!mirror_read_retry(&m, seq), "M12: ... and is good");
+	mirror_invalidate_range_start(list, &open);
+	isv(mirror_read_begin_timeout(&m, &seq, 0), -ETIMEDOUT, "M12: later fills keep the limit too");
+	call_begin(&c, run_begin_timeout);
+	isv(call_end(&c), -ETIMEDOUT, "M12: ... asleep too");
+	mirror_invalidate_range_end(list, &open);
+	mirror_unregister(&m);
+	isv(mirror_read_begin_timeout(&m, &seq, 0), -ENOENT, "M12: begin_timeout of a mirror that has left");
+	list_gone(list);
+}
+
+/* An unregister has timed out: no bracket is heard any more, and no fill installs anything. */
+static void test_dying(void)
+{
+	struct mirror_list *list = list_new();
+	struct call publisher = { .list = list, .start = 0, .end = 1 }, filler;
+	struct post p;
+	uint64_t seq, before;
+
+	post_init(&p);
+	mirror_register(list, &p.m, &post_start_ops);
+	before = mirror_read_begin(&p.m);
+	call_begin(&publisher, run_invalidate);
+	gate_wait(&p.entered);
+	filler = (struct call){ .m = &p.m, .timeout_ns = FOREVER };
+	call_begin(&filler, run_begin_timeout);
+	okv(call_blocks(&filler), "M12: a fill waits for a bracket");
+	isv(mirror_unregister_timeout(&p.m, 1000000), -ETIMEDOUT, "M9: an unregister times out");
+	isv(call_end(&filler), -ENOENT, "M12: ... then the fill waits no longer, and fails");
+	okv(mirror_read_retry(&p.m, before), "M12: ... one from before is stale");
+	isv(mirror_read_begin_timeout(&p.m, &seq, FOREVER), -ENOENT, "M12: ... and none begins");
+	okv(!mirror_read_try_begin(&p.m, &seq), "M12: ... by trying neither");
+	seq = mirror_read_begin(&p.m);
+	gate_open(&p.leave);
+	call_end(&publisher);
+	okv(mirror_read_retry(&p.m, seq), "M12: ... begin returns, and retry is true");
+	isv(mirror_unregister(&p.m), 0, "M9: the mirror leaves");
+	mirror_register(list, &p.m, &no_ops);
+	seq = mirror_read_begin(&p.m);
+	okv(!mirror_read_retry(&p.m, seq), "M12: registered again, it fills");
+	mirror_unregister(&p.m);
+	list_gone(list);
+}
+
+/* The filler changes the range itself. */
+static void test_own_bracket(void)
+{
+	struct mirror_list *list = list_new();
+	struct mirror_range own = range(0, 1, BLOCKABLE);
+	struct mirror m, other;
+	uint64_t seq, others, within;
+
+	mirror_register(list, &m, &no_ops);
+	mirror_register(list, &other, &no_ops);
+	seq = mirror_read_begin(&m);
+	others = mirror_read_begin(&other);
+	own.owner = &m;
+	mirror_invalidate_range_start(list, &own);
+	okv(mirror_read_try_begin(&m, &within), "M12: a mirror's own bracket makes its fills not wait");
+	okv(!mirror_read_try_begin(&other, &within), "M12: ... but those of others");
+	mirror_invalidate_range_end(list, &own);
+	okv(!mirror_read_retry(&m, seq), "M12: ... nor retry");
+	okv(mirror_read_retry(&other, others), "M12: ... but those of others");
+	mirror_invalidate_range(list, 0, 1);
+	okv(mirror_read_retry(&m, seq), "M12: a bracket of nobody's makes it retry");
+	mirror_unregister(&m);
+	mirror_unregister(&other);
+	list_gone(list);
+}
+
+/* More brackets open on one mirror than once were counted. */
+static void test_many_open(void)
+{
+	enum { NR = (1 << 20) + 1 };
+	struct mirror_list *list = list_new();
+	struct mirror_range *r = calloc(NR, sizeof(*r));
+	unsigned waits = 0;
+	struct mirror m;
+	uint64_t seq;
+
+	if (!r)
+		bail_out("no memory");
+	mirror_register(list, &m, &no_ops);
+	mirror_read_begin(&m);
+	for (int i = 0; i < NR; i++) {
+		r[i] = range(0, 1, BLOCKABLE);
+		mirror_invalidate_range_start(list, &r[i]);
+		waits += !mirror_read_try_begin(&m, &seq);
+	}
+	isv((int)waits, NR, "M12: however many brackets are open, no fill begins");
+	for (int i = 0; i < NR; i++)
+		mirror_invalidate_range_end(list, &r[i]);
+	okv(mirror_read_try_begin(&m, &seq) && !mirror_read_retry(&m, seq), "M12: when all are over, one does");
+	mirror_unregister(&m);
+	list_gone(list);
+	free(r);
+}
+
+/*
+ * Progress against brackets that never cease: the mirror counts those that it has let in, and makes others wait while
+ * it copies.  doc/mirror.md has this pattern.
+ */
+static struct polite {
+	struct mirror m;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool filling;                   /* under lock, as inside */
+	unsigned inside;                /* brackets past their start */
+} polite;
+
+static int polite_start(struct mirror *m, const struct mirror_range *r)
+{
+	struct polite *p = mirror_container_of(m, struct polite, m);
+	int rc = 0;
+
+	pthread_mutex_lock(&p->lock);
+	while (p->filling && r->flags & BLOCKABLE)
+		pthread_cond_wait(&p->changed, &p->lock);
+	if (p->filling)
+		rc = -EAGAIN;
+	else
+		p->inside++;
+	pthread_mutex_unlock(&p->lock);
+	return rc;
+}
+
+static void polite_end(struct mirror *m, const struct mirror_range *r)
+{
+	struct polite *p = mirror_container_of(m, struct polite, m);
+
+	(void)r;
+	pthread_mutex_lock(&p->lock);
+	if (--p->inside == 0)
+		pthread_cond_broadcast(&p->changed);
+	pthread_mutex_unlock(&p->lock);
+}
+
+static const struct mirror_ops polite_ops = {
+	.size = sizeof(struct mirror_ops),
+	.invalidate_range_start = polite_start,
+	.invalidate_range_end = polite_end,
+};
+
+/* Its brackets never leave the mirror without one. */
+static void *publish_always(void *arg)
+{
+	struct mirror_range r[2];
+
+	variant_thread_begin();
+	for (unsigned i = 0; !__atomic_load_n(&stop, __ATOMIC_RELAXED); i++) {
+		r[i % 2] = range(0, 1, BLOCKABLE);
+		if (mirror_invalidate_range_start(arg, &r[i % 2]))
+			bail_out("mirror_invalidate_range_start");
+		__atomic_fetch_add(&memory[0], 1, __ATOMIC_RELAXED);
+		mirror_invalidate_range_end(arg, &r[i % 2]);
+	}
+	variant_thread_end();
+	return NULL;
+}
+
+static void test_progress(void)
+{
+	struct mirror_list *list = list_new();
+	pthread_t threads[PUBLISHERS];
+	unsigned before, torn = 0;
+
+	stop = false;
+	polite = (struct polite){ .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+	mirror_register(list, &polite.m, &polite_ops);
+	for (int i = 0; i < PUBLISHERS; i++)
+		if (pthread_create(&threads[i], NULL, publish_always, list))
+			bail_out("no thread");
+	for (int i = 0; i < 100; i++) {
+		pthread_mutex_lock(&polite.lock);
+		polite.filling = true;
+		while (polite.inside)
+			pthread_cond_wait(&polite.changed, &polite.lock);
+		pthread_mutex_unlock(&polite.lock);
+		before = __atomic_load_n(&memory[0], __ATOMIC_RELAXED);
+		sched_yield();
+		torn += before != __atomic_load_n(&memory[0], __ATOMIC_RELAXED);
+		pthread_mutex_lock(&polite.lock);
+		polite.filling = false;
+		pthread_cond_broadcast(&polite.changed);
+		pthread_mutex_unlock(&polite.lock);
+	}
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	for (int i = 0; i < PUBLISHERS; i++)
+		pthread_join(threads[i], NULL);
+	isv((int)torn, 0, "M12: a mirror that makes brackets wait copies, however often they come");
+	mirror_unregister(&polite.m);
+	list_gone(list);
+}
+
 int main(void)
 {
 	for (v = variants; v < variants + NR_VARIANTS; v++) {
@@ -370,7 +592,14 @@ int main(void)
 		test_waits();
 		test_late_joiner();
 		test_refused();
+		test_timeout();
+		if (!v->lock)
+			test_dying();
+		test_own_bracket();
+		test_progress();
 		test_model(scaled_ms(v->lock ? 100 : 300));
 	}
+	v = variants;
+	test_many_open();
 	return done_testing();
 }

@@ -44,8 +44,6 @@ static void test_create(void)
 	is_int(mirror_list_create(NULL, &attr), -EINVAL, "M16: create: the same with attributes");
 	attr.size = sizeof(attr) - 1;
 	is_int(mirror_list_create(&list, &attr), -EINVAL, "M16: create: attributes too small");
-	attr.size = sizeof(attr) + 8;
-	is_int(mirror_list_create(&list, &attr), -EINVAL, "M16: create: attributes too large");
 	attr.size = 0;
 	is_int(mirror_list_create(&list, &attr), -EINVAL, "M16: create: attributes without a size");
 	attr.size = sizeof(attr);
@@ -63,6 +61,8 @@ static void test_create(void)
 	attr.sync = &sync;
 	sync.size--;
 	okv(mirror_list_create(&list, &attr) == -EINVAL, "M16: create: a sync of another size");
+	sync.size = offsetof(struct mirror_sync, poll_state);
+	okv(mirror_list_create(&list, &attr) == -EINVAL, "M16: create: a sync smaller than any that there was");
 	sync = *v->sync;
 	sync.kind = (enum mirror_sync_kind)7;
 	okv(mirror_list_create(&list, &attr) == -EINVAL, "M16: create: a sync of no known kind");
@@ -98,15 +98,13 @@ static void test_register(void)
 	isv(mirror_register(list, &c.m, NULL), -EINVAL, "M16: register: no ops");
 	ops.size = 0;
 	isv(mirror_register(list, &c.m, &ops), -EINVAL, "M16: register: ops without a size");
-	ops.size = sizeof(ops) + 8;
-	isv(mirror_register(list, &c.m, &ops), -EINVAL, "M16: register: ops too large");
 	ops.size = sizeof(size_t);
 	isv(mirror_register(list, &c.m, &ops), -EINVAL, "M16: register: ops too small");
 	ops.size = offsetof(struct mirror_ops, finish) + 1;
 	isv(mirror_register(list, &c.m, &ops), -EINVAL, "M16: register: ops of a size that never was");
 	isv(mirror_register_range(list, &c.m, &probe_ops, 5, 5), -EINVAL, "M16: register_range: an empty range");
 	isv(mirror_register_range(list, &c.m, &probe_ops, 6, 5), -EINVAL, "M16: register_range: end before start");
-	isv(mirror_register_range(list, &c.m, &probe_ops, UINT64_MAX, 0), -EINVAL, "M16: register_range: ... wrapped");
+	isv(mirror_register_range(list, &c.m, &probe_ops, 1, 1), -EINVAL, "M16: register_range: ... of one byte less");
 	isv(mirror_register_range(list, &c.m, &probe_ops, UINT64_MAX, UINT64_MAX), -EINVAL, "M16: register_range: empty at the top");
 	isv(mirror_unregister(&c.m), -ENOENT, "M9: what was refused was never registered");
 	still_works(list, "refused registrations");
@@ -236,7 +234,7 @@ static void test_ranges(void)
 	isv(mirror_invalidate_range(list, 2, 1), -EINVAL, "M16: invalidate_range: end before start");
 	r = range(6, 6, BLOCKABLE);
 	isv(mirror_invalidate_range_start(list, &r), -EINVAL, "M16: start: an empty range");
-	r = range(UINT64_MAX, 0, BLOCKABLE);
+	r = range(UINT64_MAX, 1, BLOCKABLE);
 	isv(mirror_invalidate_range_start(list, &r), -EINVAL, "M16: start: end before start");
 	for (int bit = 1; bit < 32; bit++) {
 		r = range(5, 6, 1u << bit);
