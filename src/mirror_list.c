@@ -55,12 +55,12 @@ int mirror_list_get_stats(struct mirror_list *list, struct mirror_list_stats *st
 
 /* ---- release ---- */
 
-/* Brackets from now on pass over @e. */
+/* Brackets from now on pass over @e, which is pinned. */
 static void set_released(struct mirror_list *list, struct mirror__entry *e)
 {
 	gate_lock(&list->lock);
 	/* next_seq_ makes both visible */
-	store_relaxed(&e->released, list->seq + 1);
+	store_relaxed(&e->mirror->mirror__released, list->seq + 1);
 	fetch_or(&e->state, ENTRY_RELEASED);
 	next_seq_(list);
 	gate_unlock(&list->lock);
@@ -101,10 +101,11 @@ static void end_release_of(struct walk **begun)
 static bool release_all(struct walk *begun)
 {
 	struct walk *walk __attribute__((cleanup(end_release_of))) = begun;
-	struct order order __attribute__((cleanup(order_end))) = { .pages = NULL };
-	struct view all = { .last = UINT64_MAX, .before = NEVER };
+	struct view all = { .last = UINT64_MAX, .before = NEVER, .until = &last_item };
 	struct mirror_list *list = walk->list;
 	struct mirror__entry *e;
+	struct places places;
+	struct hits hits;
 	bool again;
 
 	gate_lock(&list->lock);
@@ -113,8 +114,11 @@ static bool release_all(struct walk *begun)
 	gate_unlock(&list->lock);
 	if (again)
 		return false;
-	order_begin(&order, list, &all, false);
-	while ((e = order_next(&order)))
+	for (places = places_of(list); places_left(&places); )
+		if ((e = places_next(&places, all.before, false)))
+			release_one(walk, e);
+	hits_begin(&hits, list, &all, false);
+	while ((e = hits_next(&hits)))
 		release_one(walk, e);
 	return true;
 }
