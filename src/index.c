@@ -9,41 +9,46 @@
 
 _Static_assert(INDEX_WIDE < 32 && INDEX_COMPACT < 64 && INDEX_COMPACT <= 2 * INDEX_WIDE, "masks, and room");
 
-/* @key as it is written in a compact node.  Keys in order may become equal, but never change places. */
-static uint64_t scaled(const struct index_scale *scale, uint64_t key)
+/* @key as it is written in a compact node, in units.  Keys in order may become equal, but never change places. */
+static uint64_t in_units(const struct index_scale *scale, uint64_t key)
 {
 	uint64_t above = key > scale->base ? (key - scale->base) >> scale->shift : 0;
 
 	return broken_if(INDEX_SCALE_WRAPS, above, above < INT32_MAX ? above : INT32_MAX);
 }
 
+static bool is_compact(const struct index_node *node)
+{
+	return node->level && node->is_compact;
+}
+
 static uint64_t first_in(const struct index_node *node, uint32_t i)
 {
-	return node->is_compact ? (uint64_t)node->compact.first[i] : node->wide.first[i];
+	return is_compact(node) ? (uint64_t)node->compact.first[i] : node->wide.first[i];
 }
 
 static uint64_t last_in(const struct index_node *node, uint32_t i)
 {
-	return node->is_compact ? (uint64_t)node->compact.last[i] : node->wide.last[i];
+	return is_compact(node) ? (uint64_t)node->compact.last[i] : node->wide.last[i];
 }
 
 static void **place_in(struct index_node *node, uint32_t i)
 {
-	return node->is_compact ? &node->compact.place[i] : &node->wide.place[i];
+	return is_compact(node) ? &node->compact.place[i] : &node->wide.place[i];
 }
 
 /* For the owner. */
 static struct index_node *child_in(const struct index_node *node, uint32_t i)
 {
-	return node->is_compact ? node->compact.place[i] : node->wide.place[i];
+	return is_compact(node) ? node->compact.place[i] : node->wide.place[i];
 }
 
 /* Write the bounds of @child in place @i of @node, where finds read them. */
 static void show(struct index_node *node, uint32_t i, const struct index_node *child)
 {
-	if (node->is_compact) {
-		store_relaxed(&node->compact.first[i], (int32_t)scaled(&node->scale, child->first));
-		store_relaxed(&node->compact.last[i], (int32_t)scaled(&node->scale, child->last));
+	if (is_compact(node)) {
+		store_relaxed(&node->compact.first[i], (int32_t)in_units(&node->scale, child->first));
+		store_relaxed(&node->compact.last[i], (int32_t)in_units(&node->scale, child->last));
 	} else {
 		store_relaxed(&node->wide.first[i], child->first);
 		store_relaxed(&node->wide.last[i], child->last);
@@ -52,7 +57,10 @@ static void show(struct index_node *node, uint32_t i, const struct index_node *c
 
 /* ---- find ---- */
 
-/* A bit for each place that overlaps, or that was never used.  No branch, because it would be mispredicted. */
+/*
+ * A bit for each place that overlaps, and if the query begins at 0 for each that was never used.  No branch, because it
+ * would be mispredicted.
+ */
 static uint64_t overlapping_wide(const struct index_node *node, uint64_t first, uint64_t last)
 {
 	uint32_t begins_after = 0, ends_before = 0;
@@ -68,23 +76,36 @@ static uint64_t overlapping_wide(const struct index_node *node, uint64_t first, 
 
 static uint64_t overlapping_compact(const struct index_node *node, uint64_t first, uint64_t last)
 {
-	return port_overlapping(node->compact.first, node->compact.last, INDEX_COMPACT,
-				(int32_t)scaled(&node->scale, first), (int32_t)scaled(&node->scale, last));
+	uint64_t mask = port_overlapping(node->compact.first, node->compact.last, INDEX_COMPACT,
+					 (int32_t)in_units(&node->scale, first),
+					 (int32_t)in_units(&node->scale, last));
+
+	return mask & (((uint64_t)1 << load_relaxed(&node->used)) - 1); /* what was never used looks like the base */
 }
 
-static uint32_t take_lowest(uint64_t *mask)
+/*
+ * True if the bounds in @node are exact for this query: if it is wide, or if a unit is a byte and the query is within
+ * the scale.
+ */
+static bool is_exact(const struct index_node *node, uint64_t first, uint64_t last)
 {
-	uint32_t lowest = (uint32_t)__builtin_ctzll(*mask);
-
-	*mask &= *mask - 1;
-	return lowest;
+	return !is_compact(node) || (node->scale.shift == 0 && first > node->scale.base &&
+				     in_units(&node->scale, last) < INT32_MAX);
 }
 
-/* The lines of @node from @offset on will be read soon. */
-static inline __attribute__((always_inline)) void fetch(const struct index_node *node, size_t offset)
+static uint32_t take_next(uint64_t *mask, bool backwards)
+{
+	uint32_t next = (uint32_t)(backwards ? 63 - __builtin_clzll(*mask) : __builtin_ctzll(*mask));
+
+	*mask &= ~((uint64_t)1 << next);
+	return next;
+}
+
+/* The lines of @node from @from up to @to will be read soon. */
+static inline __attribute__((always_inline)) void fetch(const struct index_node *node, size_t from, size_t to)
 {
 #pragma GCC unroll 16
-	for (size_t line = offset / 64; line < sizeof(*node) / 64; line++)
+	for (size_t line = from / 64; line < to / 64; line++)
 		port_prefetch((const char *)node + 64 * line);
 }
 
@@ -92,73 +113,113 @@ static inline __attribute__((always_inline)) void fetch(const struct index_node 
 static void enter(struct index_find *find, uint32_t level, const struct index_node *node)
 {
 	find->level = level;
-	if (level == 0)
-		find->leaf = node;
-	if (level && node->is_compact) {
-		fetch(node, offsetof(struct index_node, compact.place));
+	find->node[level] = node;
+	if (level && node->is_compact) { /* a leaf's head need not be read */
+		fetch(node, offsetof(struct index_node, compact.place), sizeof(*node));
 		find->places[level] = node->compact.place;
 		find->left[level] = overlapping_compact(node, find->first, find->last);
 	} else {
-		fetch(node, offsetof(struct index_node, wide.place));
+		fetch(node, offsetof(struct index_node, wide.place), sizeof(*node));
 		find->places[level] = node->wide.place;
 		find->left[level] = overlapping_wide(node, find->first, find->last);
 	}
 }
 
-void index_find_begin(struct index_find *find, const struct index_node *root, uint64_t first, uint64_t last)
+/* The exact bounds, for a place that may look as if it overlapped. */
+static bool overlaps(const struct index_node *node, uint64_t first, uint64_t last)
+{
+	return load_relaxed(&node->first) <= last && first <= load_relaxed(&node->last);
+}
+
+void index_find_begin(struct index_find *find, const struct index_node *root, uint64_t first, uint64_t last,
+		      bool backwards)
 {
 	find->first = first;
 	find->last = last;
-	find->level = 0;
-	find->left[0] = 0;
-	find->top = root ? root->level : 0;
-	if (root)
+	find->backwards = backwards;
+	find->level = find->top = root ? root->level : 0;
+	find->left[find->top] = 0;
+	if (root && overlaps(root, first, last))
 		enter(find, root->level, root);
 }
 
-/* On to the next leaf; false: there is none. */
+/* On to the next leaf with places that overlap; false: there is none. */
 static bool next_leaf(struct index_find *find)
 {
 	uint32_t level = find->level;
+	const struct index_node *child;
 
-	while (level <= find->top) {
-		const struct index_node *child;
-
+	while (level > 0 || !find->left[0]) {
 		if (!find->left[level]) {
+			find->level = level;
+			if (level == find->top)
+				return false;
 			level++;
 			continue;
 		}
-		child = load_acquire(&find->places[level][take_lowest(&find->left[level])]);
-		if (!child)
-			continue;
-		enter(find, --level, child);
-		if (level == 0)
-			return true;
+		child = load_acquire(&find->places[level][take_next(&find->left[level], find->backwards)]);
+		if (child && (broken_if(INDEX_ROUNDING_TRUSTED, true,
+					is_exact(find->node[level], find->first, find->last)) ||
+			      overlaps(child, find->first, find->last)))
+			enter(find, --level, child);
 	}
-	find->level = level;
-	return false;
+	return true;
 }
 
-size_t index_find_more(struct index_find *find, void **items, size_t room)
+/* If there is a leaf after this one, its bounds are looked at next. */
+static void fetch_next_leaf(const struct index_find *find)
+{
+	uint64_t left = find->top ? find->left[1] : 0;
+	const struct index_node *leaf = NULL;
+
+	if (left)
+		leaf = load_acquire(&find->places[1][take_next(&left, find->backwards)]);
+	if (leaf)
+		fetch(leaf, offsetof(struct index_node, wide), offsetof(struct index_node, wide.place));
+}
+
+/* The item in place @i goes to @items, if there is one; how many. */
+static inline size_t take_item(const struct index_node *leaf, uint32_t i, const struct index_item **items)
+{
+	const struct index_item *item = load_acquire(&leaf->wide.place[i]);
+
+	if (!item)
+		return 0;
+	port_prefetch(item);
+	port_prefetch((const void *)(uintptr_t)load_relaxed(&leaf->wide.hint[i]));
+	items[0] = item;
+	return 1;
+}
+
+/* All items that overlap, in order if the leaf does not change meanwhile; how many. */
+static size_t take_leaf(struct index_find *find, const struct index_item **items)
+{
+	const struct index_node *leaf = find->node[0];
+	uint64_t left = find->left[0];
+	uint32_t used = left & (left - 1) ? load_relaxed(&leaf->used) : 0;
+	size_t nr = 0;
+
+	find->left[0] = 0;
+	for (uint32_t k = 0; k < used; k++) {
+		uint32_t i = load_relaxed(&leaf->order[find->backwards ? used - 1 - k : k]);
+
+		if (left >> i & 1)
+			nr += take_item(leaf, i, items + nr);
+		left &= ~((uint64_t)1 << i);
+	}
+	while (left)
+		nr += take_item(leaf, take_next(&left, find->backwards), items + nr);
+	return nr;
+}
+
+size_t index_find_more(struct index_find *find, const struct index_item **items, size_t room)
 {
 	size_t nr = 0;
 
-	do {
-		while (find->level == 0 && find->left[0]) {
-			uint32_t i;
-			void *item;
-
-			if (nr == room)
-				return nr;
-			i = take_lowest(&find->left[0]);
-			item = load_acquire(&find->places[0][i]);
-			if (!item)
-				continue;
-			port_prefetch(item);
-			port_prefetch((const void *)(uintptr_t)load_relaxed(&find->leaf->wide.hint[i]));
-			items[nr++] = item;
-		}
-	} while (next_leaf(find));
+	while (room - nr >= INDEX_WIDE && next_leaf(find)) {
+		fetch_next_leaf(find);
+		nr += take_leaf(find, items + nr);
+	}
 	return nr;
 }
 
@@ -179,7 +240,6 @@ static struct index_node *new_node(struct index *index, uint32_t level)
 	index->spare = node->next;
 	index->nr_spare--;
 	index->nr_nodes++;
-	node->next = NULL;
 	node->level = level;
 	return node;
 }
@@ -193,26 +253,56 @@ static void retire(struct index *index, struct index_node *node)
 
 /* What a place of a leaf holds. */
 struct part {
-	uint64_t first, last;
-	void *item;                     /* its address orders parts with the same first */
+	const struct index_item *item;
 	uint64_t hint;
 };
 
-/* True if @part comes before everything with these bounds. */
-static bool is_before(const struct part *part, uint64_t first, uint64_t tie)
+/* True if @item comes before all that is in @node. */
+static bool is_before(const struct index_item *item, const struct index_node *node)
 {
-	return part->first < first || (part->first == first && (uintptr_t)part->item < tie);
+	return item->first < node->first || (item->first == node->first && item->tie < node->tie);
+}
+
+/* True if @item comes before what is in place @i of @leaf. */
+static bool is_before_place(const struct index_item *item, const struct index_node *leaf, uint32_t i)
+{
+	const struct index_item *other = leaf->wide.place[i];
+
+	return item->first < leaf->wide.first[i] || (item->first == leaf->wide.first[i] && item->tie < other->tie);
+}
+
+/* Put place @i, for @item, where it belongs in the order of places.  Empty ones may stand anywhere. */
+static void put_in_order(struct index_node *leaf, uint32_t i, const struct index_item *item)
+{
+	uint32_t nr = leaf->used, k = 0;
+
+	if (i < nr) {
+		while (leaf->order[k] != i)
+			k++;
+		for (nr--; k < nr; k++)
+			store_relaxed(&leaf->order[k], leaf->order[k + 1]);
+	}
+	for (k = nr; k > 0; k--) {
+		uint32_t before = leaf->order[k - 1];
+
+		if (leaf->wide.place[before] && !is_before_place(item, leaf, before))
+			break;
+		store_relaxed(&leaf->order[k], (uint8_t)before);
+	}
+	store_relaxed(&leaf->order[k], (uint8_t)i);
 }
 
 /* Put @part into a place that holds nothing; finds may look at it. */
 static void put(struct index_node *leaf, uint32_t i, const struct part *part)
 {
-	store_relaxed(&leaf->wide.first[i], part->first);
-	store_relaxed(&leaf->wide.last[i], part->last);
+	/* Finds put right what they find out of order. */
+	put_in_order(leaf, i, part->item);
+	store_relaxed(&leaf->wide.first[i], part->item->first);
+	store_relaxed(&leaf->wide.last[i], part->item->last);
 	store_relaxed(&leaf->wide.hint[i], part->hint);
-	store_release(&leaf->wide.place[i], part->item); /* the keys before the pointer */
+	store_release(&leaf->wide.place[i], (void *)(uintptr_t)part->item); /* the keys before the pointer */
 	if (i == leaf->used)
-		leaf->used++;
+		store_relaxed(&leaf->used, i + 1);
 }
 
 static void put_child(struct index_node *node, uint32_t i, struct index_node *child)
@@ -225,11 +315,11 @@ static struct index_node *new_leaf(struct index *index, const struct part *parts
 {
 	struct index_node *leaf = new_node(index, 0);
 
-	leaf->first = parts[0].first;
-	leaf->tie = (uintptr_t)parts[0].item;
+	leaf->first = parts[0].item->first;
+	leaf->tie = parts[0].item->tie;
 	for (uint32_t i = 0; i < nr; i++) {
 		put(leaf, i, &parts[i]);
-		leaf->last = parts[i].last > leaf->last ? parts[i].last : leaf->last;
+		leaf->last = parts[i].item->last > leaf->last ? parts[i].item->last : leaf->last;
 	}
 	return leaf;
 }
@@ -244,17 +334,23 @@ static struct index_scale scale_for(struct index_node *const *children, uint32_t
 	return scale;
 }
 
-/* True if bounds of a compact node keep different firsts different, and show where each child ends. */
+/* True if bounds of a compact node are exact, or tell each child from the others by either bound. */
 static bool is_precise(struct index_node *const *children, uint32_t nr)
 {
 	struct index_scale scale = scale_for(children, nr);
 
 	for (uint32_t i = 0; i < nr; i++) {
-		if (scaled(&scale, children[i]->last) == INT32_MAX)
+		uint64_t first = in_units(&scale, children[i]->first), last = in_units(&scale, children[i]->last);
+
+		if (last == INT32_MAX)
 			return false;
-		if (i > 0 && children[i]->first != children[i - 1]->first &&
-		    scaled(&scale, children[i]->first) == scaled(&scale, children[i - 1]->first))
+		if (scale.shift == 0 || i == 0)
+			continue;
+		if (first == in_units(&scale, children[i - 1]->first))
 			return false;
+		for (uint32_t k = i; k-- > 0; )
+			if (last == in_units(&scale, children[k]->last))
+				return false;
 	}
 	return true;
 }
@@ -288,14 +384,13 @@ static bool narrow(struct index_node *node)
 		nr++;
 		greatest = last_in(node, i) > greatest ? last_in(node, i) : greatest;
 	}
-	node->last = node->is_compact ? 0 : greatest;
+	last = is_compact(node) ? 0 : greatest;
 	/* The child of a compact node that ends last is one of those with the greatest scaled last. */
-	for (uint32_t i = 0; node->is_compact && i < node->used; i++) {
-		if (!child_in(node, i) || last_in(node, i) < greatest)
-			continue;
-		last = child_in(node, i)->last;
-		node->last = last > node->last ? last : node->last;
+	for (uint32_t i = 0; is_compact(node) && i < node->used; i++) {
+		if (child_in(node, i) && last_in(node, i) == greatest && child_in(node, i)->last > last)
+			last = child_in(node, i)->last;
 	}
+	unless(INDEX_NO_NARROW, store_relaxed(&node->last, last));
 	return nr > 0;
 }
 
@@ -306,29 +401,27 @@ struct path {
 	uint32_t at[INDEX_LEVELS];                /* the place of node[level] that leads down */
 };
 
-/* The place of the last child that is not after @part; of the first child if all are. */
-static uint32_t child_for(const struct index_node *node, const struct part *part)
+/* The place of the last child that is not after @item; of the first child if all are. */
+static uint32_t child_for(const struct index_node *node, const struct index_item *item)
 {
-	uint64_t first = node->is_compact ? scaled(&node->scale, part->first) : part->first;
+	uint64_t first = is_compact(node) ? in_units(&node->scale, item->first) : item->first;
 	uint32_t best = node->used;
 
-	for (uint32_t i = 0; i < node->used && first_in(node, i) <= first; i++) {
+	/* From the last one: of items with the same first, the one that came last is after all others. */
+	for (uint32_t i = node->used; i-- > 0; ) {
 		const struct index_node *child = child_in(node, i);
 
 		if (!child)
 			continue;
-		if (first_in(node, i) == first && is_before(part, child->first, child->tie))
-			break;
 		best = i;
+		if (first_in(node, i) < first || (first_in(node, i) == first && !is_before(item, child)))
+			break;
 	}
-	if (best == node->used)
-		for (best = 0; !child_in(node, best); )
-			best++;
 	return best;
 }
 
-/* From the root to the leaf for @part. */
-static void descend(const struct index *index, const struct part *part, struct path *path)
+/* From the root to the leaf for @item. */
+static void descend(const struct index *index, const struct index_item *item, struct path *path)
 {
 	struct index_node *node = index->root;
 
@@ -336,25 +429,27 @@ static void descend(const struct index *index, const struct part *part, struct p
 		path->node[level] = node;
 		if (level == 0)
 			return;
-		path->at[level] = child_for(node, part);
+		path->at[level] = child_for(node, item);
 		node = child_in(node, path->at[level]);
 	}
 }
 
-/* Make the bounds on the way include @part. */
-static void widen(const struct index *index, const struct path *path, const struct part *part)
+/* Make the bounds on the way include @item. */
+static void widen(const struct index *index, const struct path *path, const struct index_item *item)
 {
 	for (uint32_t level = index->root->level + 1; level-- > 0; ) {
 		struct index_node *node = path->node[level];
+		bool comes_first = is_before(item, node);
 
-		if (is_before(part, node->first, node->tie)) {
-			node->first = part->first;
-			node->tie = (uintptr_t)part->item;
-		} else if (part->last <= node->last) {
+		if (!comes_first && item->last <= node->last)
 			continue;
-		}
-		node->last = part->last > node->last ? part->last : node->last;
 		/* Relaxed: the owner makes the insertion visible as a whole. */
+		if (comes_first) {
+			store_relaxed(&node->first, item->first);
+			node->tie = item->tie;
+		}
+		if (item->last > node->last)
+			store_relaxed(&node->last, item->last);
 		if (level < index->root->level)
 			show(path->node[level + 1], path->at[level + 1], node);
 	}
@@ -384,7 +479,7 @@ static void add(struct sorted *sorted, const struct part *part)
 {
 	uint32_t i = sorted->nr++;
 
-	for (; i > 0 && is_before(part, sorted->part[i - 1].first, (uintptr_t)sorted->part[i - 1].item); i--)
+	for (; i > 0 && index_is_before(part->item, sorted->part[i - 1].item); i--)
 		sorted->part[i] = sorted->part[i - 1];
 	sorted->part[i] = *part;
 	sorted->ascending = i == sorted->nr - 1;
@@ -393,7 +488,7 @@ static void add(struct sorted *sorted, const struct part *part)
 static void add_all(struct sorted *sorted, const struct index_node *leaf)
 {
 	for (uint32_t i = 0; i < leaf->used; i++) {
-		struct part part = { leaf->wide.first[i], leaf->wide.last[i], leaf->wide.place[i], leaf->wide.hint[i] };
+		struct part part = { leaf->wide.place[i], leaf->wide.hint[i] };
 
 		if (part.item)
 			add(sorted, &part);
@@ -511,9 +606,9 @@ static void split(struct index *index, const struct path *path, const struct par
 	broken_if(INDEX_SHARE_IN_PLACE, replace_leaves, replace_path)(index, path, beside, made);
 }
 
-void index_insert(struct index *index, uint64_t first, uint64_t last, void *item, const void *hint)
+void index_insert(struct index *index, const struct index_item *item, const void *hint)
 {
-	struct part part = { first, last, item, (uintptr_t)hint };
+	struct part part = { item, (uintptr_t)hint };
 	struct index_node *leaf;
 	struct path path;
 	uint32_t i;
@@ -523,8 +618,8 @@ void index_insert(struct index *index, uint64_t first, uint64_t last, void *item
 		store_release(&index->root, new_leaf(index, &part, 1));
 		return;
 	}
-	descend(index, &part, &path);
-	unless(INDEX_NO_WIDEN, widen(index, &path, &part));
+	descend(index, item, &path);
+	unless(INDEX_NO_WIDEN, widen(index, &path, item));
 	leaf = path.node[0];
 	for (i = 0; i < leaf->used && leaf->wide.place[i]; )
 		i++;
@@ -536,14 +631,13 @@ void index_insert(struct index *index, uint64_t first, uint64_t last, void *item
 
 /* ---- remove ---- */
 
-void index_remove(struct index *index, uint64_t first, const void *item)
+void index_remove(struct index *index, const struct index_item *item)
 {
-	struct part part = { .first = first, .item = (void *)(uintptr_t)item };
 	uint32_t level, top = index->root->level, i;
 	struct index_node *node, *above;
 	struct path path;
 
-	descend(index, &part, &path);
+	descend(index, item, &path);
 	node = path.node[0];
 	for (i = 0; node->wide.place[i] != item; )
 		i++;

@@ -70,12 +70,12 @@ int mirror_list_get_stats(struct mirror_list *list, struct mirror_list_stats *st
 
 /* ---- release ---- */
 
-/* Brackets from now on pass over @e. */
+/* Brackets from now on pass over @e, which is pinned. */
 static void set_released(struct mirror_list *list, struct mirror__entry *e)
 {
 	gate_lock(&list->lock);
 	/* next_seq_ makes both visible */
-	store_relaxed(&e->released, list->seq + 1);
+	store_relaxed(&e->mirror->mirror__released, list->seq + 1);
 	fetch_or(&e->state, ENTRY_RELEASED);
 	next_seq_(list);
 	gate_unlock(&list->lock);
@@ -116,9 +116,8 @@ static void end_release_of(struct walk **begun)
 static bool release_all(struct walk *begun)
 {
 	struct walk *walk __attribute__((cleanup(end_release_of))) = begun;
-	struct order order __attribute__((cleanup(order_end))) = { .pages = NULL };
-	struct view all = { .last = UINT64_MAX, .before = NEVER };
 	struct mirror_list *list = walk->list;
+	struct forwards all;
 	struct mirror__entry *e;
 	bool again;
 
@@ -128,8 +127,8 @@ static bool release_all(struct walk *begun)
 	gate_unlock(&list->lock);
 	if (again)
 		return false;
-	order_begin(&order, list, &all, false);
-	while ((e = order_next(&order)))
+	forwards_begin(&all, list, (struct view){ 0, UINT64_MAX, NEVER, &last_item });
+	while ((e = forwards_next(&all)))
 		release_one(walk, e);
 	return true;
 }

@@ -29,10 +29,10 @@
  *      | mirror__entry |----------------------->| mirror     | the caller's mirror             |
  *      | mirror__list  |                     8  | start      | its callbacks                   |
  *      | mirror__place |  in array->place[], 16 | end        |                                 |
- *      |               |  or IN_INDEX        24 | joined     | numbers of list->seq            |
- *      | mirror__state |  see below          32 | released   |                                 |
- *      | mirror__ended |  mirror_fill.h      40 | first      | bytes, both inclusive           |
- *      +---------------+                     48 | last       |                                 |
+ *      |               |  or IN_INDEX        24 | joined     | a number of list->seq           |
+ *      | mirror__state |  see below          32 | item.first | bytes, both inclusive           |
+ *      | mirror__ended |  mirror_fill.h      40 | item.last  |                                 |
+ *      +---------------+                     48 | item.tie   | rises with each registration    |
  *                                            56 | state      | ENTRY_...                       |
  *                                            60 | wakes      | changes when sleepers must look |
  *                                               +------------+---------------------------------+
@@ -84,13 +84,17 @@ struct mirror__entry {
 	int (*start)(struct mirror *m, const struct mirror_range *r);   /* constant; if ENTRY_HAS_START */
 	void (*end)(struct mirror *m, const struct mirror_range *r);    /* constant; if ENTRY_HAS_END */
 	uint64_t joined;                /* list->seq since it is registered, else NEVER; set once, under list->lock */
-	uint64_t released;              /* list->seq since its release has returned; set once, before ENTRY_RELEASED */
-	uint64_t first, last;           /* bytes, both inclusive; constant */
+	struct index_item item;         /* bytes, and the number of the registration; tie 0: the whole list; constant */
 	uint32_t state;                 /* ENTRY_...; see there */
 	uint32_t wakes;                 /* read-modify-writes; a sleeper on this entry compares it before it sleeps */
 };
 
 _Static_assert(sizeof(struct mirror__entry) == 64, "an entry is a cache line");
+
+static inline bool is_whole_(const struct mirror__entry *e)
+{
+	return !e->item.tie;
+}
 
 /*
  * The bits of an entry's state: all that a walk must know of it besides joined, in one load.  None is ever cleared.
@@ -105,7 +109,7 @@ _Static_assert(sizeof(struct mirror__entry) == 64, "an entry is a cache line");
  *              sets ASYNC: that thread fences after it, and then looks at the pins.
  *   COMPLETED  A thread has claimed the call of done().
  *              Set by a read-modify-write of that thread, so no other thread can claim it too, and none sees it stale.
- *   RELEASED   Brackets with a seq from released on pass over the entry.
+ *   RELEASED   Brackets with a seq from mirror__released on pass over the entry.
  *   FILLS      Brackets with a seq from mirror__fills_from on count themselves (mirror_fill.c).
  *              Both are set under list->lock, before the seq from which they hold.
  *              Stale: a bracket that reads an older seq may see the bit; it compares the numbers.
@@ -240,6 +244,7 @@ struct mirror_list {
 	/* All below under lock. */
 	uint64_t nr_mirrors;            /* registered or not yet given back */
 	uint64_t nr_live;               /* in the array of whole-list mirrors */
+	uint64_t nr_ranges;             /* that were ever registered */
 	struct pool entries, nodes;
 	struct chunk *chunks;           /* of both pools */
 	bool released;

@@ -288,7 +288,7 @@ void unlink_(struct mirror_list *list, const struct mirror *m)
 	uint64_t used;
 
 	if (m->mirror__place == IN_INDEX) {
-		index_remove(&list->index, e->first, e);
+		index_remove(&list->index, &e->item);
 		retire_nodes_(list);
 		return;
 	}

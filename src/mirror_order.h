@@ -4,16 +4,27 @@
 /*
  * Which entries a walk calls, and in what order
  *
- * Terms.  The array holds whole-list mirrors, in order of registration.  The index holds range mirrors, by address;
- * those of them that a walk must call are its hits.
+ * Terms.  The array holds whole-list mirrors, in order of registration.  The index holds range mirrors; those of them
+ * that a walk must call are its hits.
  *
- * Algorithm.  Hits are put in order of registration, or the reverse, and merged with the array.  One pass over the
- * index keeps them, each with its key.  It takes items in batches, so that the memory of a batch's entries and mirrors
- * is fetched at once.  If hits were not found in order, they are distributed over buckets by key, which leaves little
- * to an insertion sort.  A few hits fit on the stack.  If there are more, they go to pages mapped for the walk.  If no
- * pages can be mapped, a pass keeps the first of the hits that are still to come, in a heap, and further passes go on
- * from there.  So a walk of h hits costs O(log n + h log h), allocates nothing that a program's hooks could see, and
- * cannot fail.
+ * Algorithm
+ *   1. A walk goes along the array, then over the hits in order of key: the first byte, then the registration.  The
+ *      way back is over the hits, then along the array.
+ *   2. Hits are taken from the index a few leaves at a time, on the walk's own stack, so that the memory of their
+ *      entries and mirrors is fetched at once.  Then the walk goes on with the index where it stopped: the nodes stay
+ *      as long as its section.  Hits of a leaf that changed meanwhile can be out of order, and are put in order by
+ *      insertion.
+ *   3. A refusal or an exception is undone for the entries before one: all of the array and the hits with lower keys,
+ *      or a part of the array and no hits.
+ *
+ * Why it is safe
+ *   1. Each entry that takes part is a hit exactly once, whatever changes while callbacks run: index.h, 1 and 2.
+ *   2. Hits that take part come in order of key: their leaves do (index.h, 3), and keys are the entries' own.  Both are
+ *      constant, so start, end and undo agree on what is before what.
+ *   (t/mirror/walk_model; explorer: list-range, list-range-batches, list-range-refuse; mutants HIT_TRUSTED, UNDO_ALL,
+ *   UNDO_BY_JOINED)
+ *
+ * Cost.  That of a find, and for each hit a comparison with the one before.  No memory but 1100 bytes of stack.
  *
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
@@ -29,14 +40,13 @@
 struct view {
 	uint64_t first, last;           /* bytes, both inclusive */
 	uint64_t before;                /* entries that joined before this */
+	const struct index_item *until; /* of the hits, those with a lower key */
 };
 
-#define FEW_HITS 128
+/* No item has its key. */
+static const struct index_item last_item = { .first = UINT64_MAX, .tie = UINT64_MAX };
 
-struct hit {
-	uint64_t key;                   /* joined, or its complement: rises in the order of the walk */
-	struct mirror__entry *entry;
-};
+/* ---- the array ---- */
 
 /* The places of an array that are still to be looked at, from one side or the other. */
 struct places {
@@ -71,35 +81,58 @@ static inline struct mirror__entry *places_next(struct places *places, uint64_t 
 	return NULL;
 }
 
-struct order {
-	struct view view;
-	uint64_t flip;                  /* 0, or all ones: the other way round */
-	/* The array: what is left of it, and the next entry if it is known already. */
-	struct places places;
-	struct mirror__entry *from_whole;
-	/* The index. */
-	const struct index_node *root;
-	struct hit *hits;               /* as found, or a heap once they are too many; then in order */
-	bool is_sorted;                 /* as found */
-	bool is_heap;
-	size_t nr_hits, room, next;
-	uint64_t nr_found;              /* in the last pass, kept or not */
-	uint64_t done;                  /* hits with keys below this have been given out */
-	struct hit *pages;              /* or NULL */
-	size_t page_bytes;
-	struct hit few[FEW_HITS];
+/* ---- the index ---- */
+
+/* Room for what is taken from the index at once. */
+#define HITS_ROOM (2 * INDEX_WIDE)
+
+struct hits {
+	const struct view *view;
+	struct index_find find;
+	uint32_t next, nr;
+	const struct index_item *item[HITS_ROOM];
 };
 
-/* Every entry that takes part in @view; @backwards: the last registered first. */
-void order_begin(struct order *o, const struct mirror_list *list, const struct view *view, bool backwards);
-/* The next entry, or NULL. */
-struct mirror__entry *order_next(struct order *o);
+/* In a walk of @list; @view stays where it is. */
+void hits_begin(struct hits *h, const struct mirror_list *list, const struct view *view, bool backwards);
+/* Take more; false: there are none. */
+bool hits_take_(struct hits *h);
 
-/* Also run when an exception passes. */
-static inline void order_end(struct order *o)
+/* The next hit, or NULL. */
+static inline struct mirror__entry *hits_next(struct hits *h)
 {
-	if (o->pages)
-		port_unmap(o->pages, o->page_bytes);
+	if (h->next == h->nr && (index_find_is_over(&h->find) || !hits_take_(h)))
+		return NULL;
+	return (struct mirror__entry *)((char *)(uintptr_t)h->item[h->next++] - offsetof(struct mirror__entry, item));
+}
+
+/* ---- both, forwards ---- */
+
+struct forwards {
+	struct view view;
+	struct places places;
+	struct hits hits;
+};
+
+/* In a walk of @list. */
+static inline void forwards_begin(struct forwards *f, const struct mirror_list *list, struct view view)
+{
+	f->view = view;
+	f->places = places_of(list);
+	hits_begin(&f->hits, list, &f->view, false);
+}
+
+/* The next entry of the view, or NULL. */
+static inline struct mirror__entry *forwards_next(struct forwards *f)
+{
+	struct mirror__entry *e;
+
+	while (places_left(&f->places)) {
+		e = places_next(&f->places, f->view.before, false);
+		if (e)
+			return e;
+	}
+	return hits_next(&f->hits);
 }
 
 #endif /* MIRROR_ORDER_H */

@@ -4,7 +4,8 @@
 /*
  * Register: a mirror joins its list
  *
- * State.  entry->joined, list->seq, list->whole and the index, all written under list->lock (mirror_list.h).
+ * State.  entry->joined, list->seq, list->whole, the index and list->nr_ranges, from which ties come, all written under
+ * list->lock (mirror_list.h).
  *
  * Algorithm
  *   1. Take the entries, and what the array or the index will need.  The lock is given up while memory is allocated.
@@ -79,8 +80,9 @@ static int make_entries(struct mirror_list *list, struct mirror *const *mirrors,
 			.mirror = m,
 			.start = m->ops->invalidate_range_start,
 			.end = m->ops->invalidate_range_end,
-			.first = range ? range->start : 0,
-			.last = range ? range->end - 1 : UINT64_MAX,
+			.item.first = range ? range->start : 0,
+			.item.last = range ? range->end - 1 : UINT64_MAX,
+			.item.tie = range ? ++list->nr_ranges : 0,
 			.state = state_of_new(list, m->ops),
 		};
 		store_relaxed(&e->joined, NEVER); /* walks may see it in the index before it has joined */
@@ -91,7 +93,7 @@ static int make_entries(struct mirror_list *list, struct mirror *const *mirrors,
 		m->mirror__place = IN_INDEX;
 		store_relaxed(&m->mirror__entry, e);
 		if (range)
-			index_insert(&list->index, e->first, e->last, e, m);
+			index_insert(&list->index, &e->item, m);
 	}
 	retire_nodes_(list);
 	return ranges ? 0 : get_places_(list, count);
@@ -137,7 +139,7 @@ static void take_back(struct mirror_list *list, struct mirror *const *mirrors, b
 		struct mirror__entry *e = mirrors[i]->mirror__entry;
 
 		if (in_index)
-			index_remove(&list->index, e->first, e);
+			index_remove(&list->index, &e->item);
 		retire_entry_(list, e);
 	}
 	retire_nodes_(list);

@@ -38,7 +38,7 @@ static int visit_one(struct visit *visit, struct mirror__entry *e)
 	uint32_t state = pin_(&visit->walk, e);
 	int rc = 0;
 
-	if (!(state & ENTRY_DEAD) && (!(state & ENTRY_RELEASED) || visit->seq < load_relaxed(&e->released))) {
+	if (!(state & ENTRY_DEAD) && (!(state & ENTRY_RELEASED) || visit->seq < load_relaxed(&e->mirror->mirror__released))) {
 		rc = visit->fn(e->mirror, visit->arg);
 		end_timing_(&visit->walk, e);
 	}
@@ -61,17 +61,15 @@ static void end_visit(struct visit **begun)
 static int visit_all(struct visit *begun, uint64_t first, uint64_t last)
 {
 	struct visit *visit __attribute__((cleanup(end_visit))) = begun;
-	struct order order __attribute__((cleanup(order_end)));
 	struct mirror_list *list = visit->walk.list;
+	struct forwards all;
 	struct mirror__entry *e;
-	struct view view;
 	int rc = 0;
 
 	/* A (pairs with mirror_register.c:A): seq before the array and the index. */
 	visit->seq = load_acquire(&list->seq);
-	view = (struct view){ first, last, visit->seq + 1 };
-	order_begin(&order, list, &view, false);
-	while (!rc && (e = order_next(&order)))
+	forwards_begin(&all, list, (struct view){ first, last, visit->seq + 1, &last_item });
+	while (!rc && (e = forwards_next(&all)))
 		rc = visit_one(visit, e);
 	return rc;
 }

@@ -9,7 +9,7 @@
  *
  * State
  *   list->whole, index.root, seq      written under list->lock, each by a release store
- *   entry->joined, released     once the number that seq gets next; joined is NEVER before
+ *   entry->joined, mirror__released     once the number that seq gets next; joined is NEVER before
  *   entry->state          what else is to be known of a mirror, in one word (mirror_list.h); mostly which callbacks it has
  *   r->mirror__...        the bracket's: written by its start, read by its end
  *   walker                this thread's own (mirror_list.h): its section, its brackets, its pins, its counts
@@ -20,12 +20,12 @@
  *      is in already.  Then it reads whether the walk begins with a fence (mirror_fence.c).
  *   3. The start reads seq once and keeps it in the range: S.
  *   4. An entry takes part in the bracket if joined <= S, it was not released by S, and the ranges overlap.
- *   5. Start: in order, each entry that takes part is pinned (mirror_pin.c), its state is read, and its callback is
- *      called unless it is dead.  What an entry seldom is, dead, released, part in fills, or watched, is seen in the
- *      state that says which callbacks there are.
+ *   5. Start: in order (mirror_order.h), each entry that takes part is pinned (mirror_pin.c), its state is read, and
+ *      its callback is called unless it is dead.  What an entry seldom is, dead, released, part in fills, or watched, is
+ *      seen in the state that says which callbacks there are.
  *   6. If one of them has a finish, a second pass calls it, by the same rule.
- *   7. A refusal, legal if the range is not blockable, ends the pass.  The mirrors that joined before the one that
- *      refused get their finish and their end.  An exception does the same: the pin says who was being called.
+ *   7. A refusal, legal if the range is not blockable, ends the pass.  The mirrors that take part and come before the
+ *      one that refused get their finish and their end.  An exception does the same: the pin says who was being called.
  *   8. End: over the list of that moment, backwards, by the rule of 4 with the same S.  There is no walk if none of the
  *      mirrors that started has an end, or fills.  If the walk cannot begin, the bracket stays open.
  *
@@ -44,7 +44,9 @@
  *   2. Every entry with joined <= S is in the array or the index that is read after S: it was put there before seq was
  *      written (mirror_register.c).  (list-register)
  *   3. The section is held for a walk, not for a bracket: a long bracket does not keep garbage.
- *   4. The order of places is the order of registration, because copying an array keeps it.
+ *   4. The order of places is the order of registration, because copying an array keeps it.  What comes before an entry
+ *      is the same for each walk: joined says it in the array, and the constant keys of items in the index.
+ *      (list-range-refuse; mutant UNDO_BY_JOINED)
  *   5. A handler may publish on the same list between any two instructions.  All that a walk writes before and after its
  *      callbacks is its thread's: counters that change by one instruction, and depth and pin, which the handler's walks
  *      leave as they found them.  The section's token and S are on the stack.  Where a walk takes the list's lock,
@@ -67,14 +69,21 @@
 #include "mirror_pin.h"
 #include "mirror_report.h"
 
+struct publication;
+
+/* What a pass does with an entry; true: the pass is over. */
+typedef bool each_step(struct publication *p, struct mirror__entry **pin, struct mirror__entry *e);
+
 /* A start or an end under way. */
 struct publication {
 	struct walk walk;
 	struct mirror_range *range;
-	uint64_t before;                /* entries that joined before this take part */
+	uint64_t before;                /* entries that joined before this take part ... */
+	const struct mirror__entry *until;      /* ... and that come before this one; NULL: all */
 	uint64_t calls;
 	bool unfinished;                /* a pass is under way */
 	uint32_t seen;                  /* the states of the entries called, together */
+	each_step *step;                /* of a pass whose walk rests in callbacks */
 };
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
@@ -89,6 +98,14 @@ static ALWAYS_INLINE int call_start(struct publication *p, const struct mirror__
 	return e->start(e->mirror, p->range);
 }
 
+/* From now on @p is about the entries that come before @e. */
+static void stop_before(struct publication *p, const struct mirror__entry *e)
+{
+	unless(UNDO_BY_JOINED, p->until = e);
+	if (broken_if(UNDO_BY_JOINED, true, is_whole_(e)))
+		p->before = load_relaxed(&e->joined);
+}
+
 /* Whether it may. */
 static bool may_refuse(struct publication *p, const struct mirror__entry *e)
 {
@@ -96,7 +113,7 @@ static bool may_refuse(struct publication *p, const struct mirror__entry *e)
 		misuse_(p->walk.list, "invalidate_range_start", "a mirror refused a blockable range; it goes on");
 		return false;
 	}
-	p->before = e->joined;
+	stop_before(p, e);
 	return true;
 }
 
@@ -115,7 +132,8 @@ static void call_finish(struct publication *p, const struct mirror__entry *e)
 /* Of an entry that was pinned in this state. */
 static bool takes_part(const struct publication *p, const struct mirror__entry *e, uint32_t state)
 {
-	return !(state & ENTRY_DEAD) && (!(state & ENTRY_RELEASED) || p->range->mirror__seq < load_relaxed(&e->released));
+	return !(state & ENTRY_DEAD) && (!(state & ENTRY_RELEASED) ||
+					 p->range->mirror__seq < load_relaxed(&e->mirror->mirror__released));
 }
 
 static SELDOM bool start_special(struct publication *p, struct mirror__entry *e, uint32_t state)
@@ -204,20 +222,18 @@ static bool finish_one(struct publication *p, struct mirror__entry **pin, struct
 
 /* ---- all that take part, in order ---- */
 
-typedef bool each_step(struct publication *p, struct mirror__entry **pin, struct mirror__entry *e);
-
 /*
  * In a walk whose callbacks were found slow: it rests in them, so that drains of other mirrors need not interrupt it.
  * The pin comes before the rest; after the fence of resume_ the thread looks again whether a drain waits.
  */
-static SELDOM bool step_resting(struct publication *p, struct mirror__entry *e, each_step *step)
+static SELDOM bool step_resting(struct publication *p, struct mirror__entry **pin, struct mirror__entry *e)
 {
 	struct rest rest __attribute__((cleanup(resume_)));
 	bool over;
 
-	store_relaxed(p->walk.pin, e);
+	store_relaxed(pin, e);
 	rest = rest_(p->walk.walker);
-	over = step(p, p->walk.pin, e);
+	over = p->step(p, pin, e);
 	resume_(&rest);
 	rest.walker = NULL;
 	if (load_relaxed(&e->state) & ENTRY_DEAD)
@@ -225,35 +241,64 @@ static SELDOM bool step_resting(struct publication *p, struct mirror__entry *e, 
 	return over;
 }
 
-static __attribute__((noinline)) bool each_in_order(struct publication *p, bool backwards, each_step *step)
+static ALWAYS_INLINE bool each_whole(struct publication *p, bool backwards, each_step *step)
 {
-	const struct view view = { p->range->start, p->range->end - 1, p->before };
-	struct order order __attribute__((cleanup(order_end)));
-	struct mirror__entry *e;
-	bool over = false;
-
-	order_begin(&order, p->walk.list, &view, backwards);
-	while (!over && (e = order_next(&order)))
-		over = p->walk.rests_in_callbacks ? step_resting(p, e, step) : step(p, p->walk.pin, e);
-	return over;
-}
-
-/* Until a step returns true; whether one did. */
-static ALWAYS_INLINE bool each(struct publication *p, bool backwards, each_step *step)
-{
-	const struct mirror_list *list = p->walk.list;
 	struct mirror__entry **pin = p->walk.pin, *e;
 	uint64_t before = p->before;
 	struct places places;
 
-	if (load_acquire(&list->index.root) || unlikely(p->walk.rests_in_callbacks))
-		return each_in_order(p, backwards, step);
-	for (places = places_of(list); places_left(&places); ) {
+	for (places = places_of(p->walk.list); places_left(&places); ) {
 		e = places_next(&places, before, backwards);
 		if (e && unlikely(step(p, pin, e)))
 			return true;
 	}
 	return false;
+}
+
+static ALWAYS_INLINE bool each_hit(struct publication *p, bool backwards, each_step *step)
+{
+	const struct view view = { p->range->start, p->range->end - 1, p->before,
+				   p->until ? &p->until->item : &last_item };
+	struct mirror__entry **pin = p->walk.pin, *e;
+	struct hits hits;
+
+	hits_begin(&hits, p->walk.list, &view, backwards);
+	while ((e = hits_next(&hits)))
+		if (unlikely(step(p, pin, e)))
+			return true;
+	return false;
+}
+
+/* With hits: out of the way of a list without ranges. */
+static __attribute__((noinline)) bool start_each(struct publication *p)
+{
+	return each_whole(p, false, start_one) || each_hit(p, false, start_one);
+}
+
+static __attribute__((noinline)) bool finish_each(struct publication *p)
+{
+	return each_whole(p, false, finish_one) || each_hit(p, false, finish_one);
+}
+
+static __attribute__((noinline)) bool end_each(struct publication *p)
+{
+	return each_hit(p, true, end_one) || each_whole(p, true, end_one);
+}
+
+static SELDOM bool each_resting(struct publication *p, bool backwards, each_step *step)
+{
+	p->step = step;
+	return backwards ? each_hit(p, true, step_resting) || each_whole(p, true, step_resting) :
+			   each_whole(p, false, step_resting) || each_hit(p, false, step_resting);
+}
+
+/* Until a step returns true; whether one did. */
+static ALWAYS_INLINE bool each(struct publication *p, bool backwards, each_step *step,
+			       bool (*with_hits)(struct publication *p))
+{
+	if (unlikely(p->walk.rests_in_callbacks))
+		return each_resting(p, backwards, step);
+	return load_acquire(&p->walk.list->index.root) ? with_hits(p) : each_whole(p, backwards, step);
 }
 
 /* ---- passes ---- */
@@ -290,11 +335,11 @@ static ALWAYS_INLINE void end_pass(struct publication *p)
 {
 	own_add(&p->walk.walker->walks, 1);
 	p->unfinished = true;
-	each(p, true, end_one);
+	each(p, true, end_one, end_each);
 	p->unfinished = false;
 }
 
-/* After a start that did not succeed: the end for those that joined before @before. */
+/* After a start that did not succeed: the end for those before the one that refused or threw. */
 static SELDOM void undo(struct publication *p)
 {
 	store_relaxed(what(p), END);
@@ -318,7 +363,7 @@ static void thrown(struct publication *p)
 	bool finishing = load_relaxed(what(p)) == FINISH;
 
 	if (!finishing)
-		p->before = e->joined;
+		stop_before(p, e);
 	if (pinned && !finishing && load_relaxed(&e->state) & ENTRY_FILLS)
 		fill_ended_(e, p->range);
 	if (pinned)
@@ -332,7 +377,7 @@ static void thrown(struct publication *p)
 static SELDOM void finish_pass(struct publication *p)
 {
 	store_relaxed(what(p), FINISH);
-	each(p, false, finish_one);
+	each(p, false, finish_one, finish_each);
 }
 
 /* True: a mirror refused. */
@@ -345,7 +390,7 @@ static ALWAYS_INLINE bool start_pass(struct publication *p)
 	p->before = p->range->mirror__seq + 1;
 	own_add(&p->walk.walker->walks, 1);
 	p->unfinished = true;
-	refused = each(p, false, start_one);
+	refused = each(p, false, start_one, start_each);
 	if (unlikely(p->seen & ENTRY_HAS_FINISH))
 		finish_pass(p);
 	p->unfinished = false;
@@ -363,6 +408,7 @@ static SELDOM int refuse(struct publication *p)
 {
 	own_add(&p->walk.walker->refusals, 1);
 	also_if(UNDO_ALL, p->before = NEVER);
+	also_if(UNDO_ALL, p->until = NULL);
 	undo(p);
 	leave(p);
 	end_bracket(p->range->mirror__list, p->range->mirror__token);
@@ -377,6 +423,7 @@ static ALWAYS_INLINE int start(struct mirror_list *list, struct mirror_range *r)
 
 	p.unfinished = false;
 	p.range = r;
+	p.until = NULL;
 	p.calls = 0;
 	p.seen = 0;
 	r->mirror__list = list;
@@ -417,6 +464,7 @@ static int end_by_walk(struct mirror_list *list, struct mirror_range *r)
 	if (unlikely(rc))
 		return stay_open(list, r, rc);
 	p.range = r;
+	p.until = NULL;
 	p.calls = 0;
 	p.before = broken_if(END_FOR_LATE_JOINER, NEVER, r->mirror__seq + 1);
 	end_pass(&p);

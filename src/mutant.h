@@ -81,10 +81,12 @@ enum {
 	MUTANT_REST_NO_LOOK,            /* after a callback in which it rested it does not look at the state again */
 	/* mirror_waits.c */
 	MUTANT_CYCLE_UNSEEN,            /* lets unregisters wait for each other */
-	/* mirror_order.h, mirror_walk.c */
+	/* mirror_order.h, mirror_order.c, mirror_walk.c */
 	MUTANT_END_FOR_LATE_JOINER,     /* an end calls a mirror that joined after the start */
 	MUTANT_PLACE_TRUSTED,           /* an end does not ask when the entry in a place joined */
+	MUTANT_HIT_TRUSTED,             /* a walk does not ask when a hit joined */
 	MUTANT_UNDO_ALL,                /* a refusal ends mirrors that have not started */
+	MUTANT_UNDO_BY_JOINED,          /* a refusal of a range mirror ends those that joined before it */
 	/* mirror_fill.c */
 	MUTANT_FILL_NO_RECHECK,         /* retry is always false */
 	MUTANT_FILL_NO_SETTLE,          /* the first fill does not wait for earlier brackets */
@@ -93,6 +95,8 @@ enum {
 	MUTANT_INDEX_NO_RELEASE,        /* a new root is visible before what is in it */
 	MUTANT_INDEX_NO_WIDEN,          /* bounds above an item do not include it */
 	MUTANT_INDEX_SCALE_WRAPS,       /* bounds far away are written as if they were near */
+	MUTANT_INDEX_NO_NARROW,         /* bounds above an item that is gone still include it */
+	MUTANT_INDEX_ROUNDING_TRUSTED,  /* a find enters what only looks as if it overlapped */
 	MUTANT_INDEX_SHARE_IN_PLACE,    /* two leaves are replaced one after the other */
 };
 

@@ -130,6 +130,7 @@ struct mirror {
 		uint64_t mirror__fence;         /* since it was taken out asynchronously */
 	};
 	uint64_t mirror__settle, mirror__fills_from, mirror__started, mirror__ended;
+	uint64_t mirror__released;
 	__extension__ union {
 		uint64_t mirror__claimer;       /* while an unregister that waits is at it */
 		void (*mirror__done)(struct mirror *m);
@@ -422,7 +423,9 @@ int mirror_barrier(struct mirror_list *list);
  *           as it interrupts no call on @list but this, end, or mirror_invalidate_range; takes no
  *           lock and allocates nothing over a grace period, but for one page straight from the
  *           kernel on a thread's first use
- * Ordering: mirrors are called in order of registration
+ * Ordering: whole-list mirrors are called first, in order of registration; then range mirrors, in
+ *           order of their start, and of registration where starts are equal
+ * Cost:     O(log n + h) for h hits among n range mirrors, if they are neighbours; doc/ranges.md
  */
 int mirror_invalidate_range_start(struct mirror_list *list, struct mirror_range *r);
 

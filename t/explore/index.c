@@ -6,7 +6,7 @@
  *
  * Leaves have two places, compact nodes three.  Each item says, to the finders, since when it is there and from
  * when on it may be gone.  A find that began after the one and ended before the other has to
- * report it; whatever else it does, none twice.
+ * report it; whatever else it does, none twice.  Finds go either way, and stop after each leaf.
  */
 #include <errno.h>
 #include "index.h"
@@ -14,7 +14,7 @@
 enum { NR_ITEMS = 8 };
 
 struct item {
-	uint64_t first, last;
+	struct index_item range;
 	uint64_t there;         /* set after the insertion */
 	uint64_t leaving;       /* set before the removal */
 	uint64_t left;          /* set after it */
@@ -25,9 +25,8 @@ static struct item item[NR_ITEMS];
 
 static void insert(int i, uint64_t first, uint64_t last)
 {
-	item[i].first = first;
-	item[i].last = last;
-	index_insert(&tree, first, last, &item[i], &item[i]);
+	item[i].range = (struct index_item){ first, last, (uint64_t)i };
+	index_insert(&tree, &item[i].range, &item[i]);
 	store_release(&item[i].there, 1);
 }
 
@@ -35,34 +34,40 @@ static void take_out(int i)
 {
 	/* As an owner that waits until walks that began before are over. */
 	exchange(&item[i].leaving, 1);
-	index_remove(&tree, item[i].first, &item[i]);
+	index_remove(&tree, &item[i].range);
 	store_release(&item[i].left, 1);
 }
 
 /* ---- find ---- */
 
-/* How often each item was found. */
-static void find_items(uint64_t first, uint64_t last, unsigned times[NR_ITEMS])
+/* How often each item was found.  Those that are there throughout come leaf by leaf in order. */
+static void find_items(uint64_t first, uint64_t last, bool backwards, const bool there[NR_ITEMS],
+		       unsigned times[NR_ITEMS])
 {
+	const struct index_item *found[INDEX_WIDE], *before = NULL, *end;
 	struct index_find find;
-	void *found[2];
 	size_t nr;
 
-	index_find_begin(&find, load_acquire(&tree.root), first, last);
-	do {
-		nr = index_find_more(&find, found, 2);
+	index_find_begin(&find, load_acquire(&tree.root), first, last, backwards);
+	while ((nr = index_find_more(&find, found, INDEX_WIDE))) {
+		end = NULL;
 		for (size_t i = 0; i < nr; i++) {
-			const struct item *it = found[i];
+			const struct item *it = (const struct item *)found[i];
 
 			x_assert(it >= item && it < item + NR_ITEMS);
-			if (it->first > last || it->last < first)
+			if (it->range.first > last || it->range.last < first)
 				continue; /* keys of the last item in that place: the owner asks each item itself */
 			times[it - item]++;
+			if (!there[it - item] || load_acquire(&it->leaving))
+				continue;
+			x_assert(!before || index_is_before(before, &it->range) != backwards);
+			end = !end || index_is_before(end, &it->range) != backwards ? &it->range : end;
 		}
-	} while (nr == 2);
+		before = end ? end : before;
+	}
 }
 
-static void find(uint64_t first, uint64_t last)
+static void find(uint64_t first, uint64_t last, bool backwards)
 {
 	unsigned times[NR_ITEMS] = { 0 };
 	bool there[NR_ITEMS], gone[NR_ITEMS];
@@ -71,23 +76,28 @@ static void find(uint64_t first, uint64_t last)
 		there[i] = load_acquire(&item[i].there);
 		gone[i] = load_acquire(&item[i].left);
 	}
-	find_items(first, last, times);
+	find_items(first, last, backwards, there, times);
 	for (int i = 0; i < NR_ITEMS; i++) {
 		x_assert(times[i] <= 1);
 		x_assert(!times[i] || !gone[i]);
-		if (there[i] && item[i].first <= last && first <= item[i].last)
+		if (there[i] && item[i].range.first <= last && first <= item[i].range.last)
 			x_assert(times[i] || load_acquire(&item[i].leaving));
 	}
 }
 
 static void find_all(void)
 {
-	find(0, UINT64_MAX);
+	find(0, UINT64_MAX, false);
+}
+
+static void find_back(void)
+{
+	find(0, UINT64_MAX, true);
 }
 
 static void find_high(void)
 {
-	find(45, 60);
+	find(45, 60, false);
 }
 
 /* ---- setups ---- */
@@ -205,7 +215,7 @@ static void remove_all(void)
 
 static void nothing_lost(void)
 {
-	find(0, UINT64_MAX);
+	find_all();
 	for (int i = 0; i < NR_ITEMS; i++)
 		if (item[i].there && !item[i].left)
 			take_out(i);
@@ -237,6 +247,10 @@ const struct x_scenario x_scenarios[] = {
 	  .setup = half, .thread = { insert_low, find_all }, .quick = 4, .full = 8 },
 	{ INDEX, .name = "index-share-remove", .claim = "M13: the same, and a removal from the new ones",
 	  .setup = half, .thread = { insert_low_and_remove, find_all }, .quick = 3, .full = 6 },
+	{ INDEX, .name = "index-order", .claim = "M2: leaves come in order, whichever way a find goes, beside a split",
+	  .setup = five, .thread = { insert_two, find_back }, .quick = 2, .full = 4 },
+	{ INDEX, .name = "index-order-remove", .claim = "M2: and beside removals", .setup = four,
+	  .thread = { remove_leaf, find_back }, .quick = 2, .full = 5 },
 	{ INDEX, .name = "index-widen", .claim = "M13: bounds are wide enough before an item is there",
 	  .setup = five, .thread = { insert_long, find_high }, .quick = 4, .full = 8 },
 	{ INDEX, .name = "index-empty", .claim = "M13: a node that became empty goes, and its keys go to one beside it",

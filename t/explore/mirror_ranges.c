@@ -21,57 +21,121 @@ static void one_range(void)
 	enroll_range(0, 0, 100);
 }
 
-/* Two leaves: there is a node above. */
+/* Two leaves: there is a node above.  Devices are numbered in the order in which they are called. */
 static void three_ranges(void)
 {
 	one_range();
+	enroll_range(3, 12, 30);
 	enroll_range(1, 5, 15);
-	enroll_range(2, 12, 30);
+}
+
+/* More than are taken from the index at once. */
+static void six_ranges(void)
+{
+	three_ranges();
+	enroll_range(4, 13, 30);
+	enroll_range(6, 15, 16);
+	enroll_range(7, 16, 17);
 }
 
 /* One of the whole list between two ranges. */
 static void mixed(void)
 {
-	struct device *d = new_device(1);
-
-	one_range();
-	x_assert(mirror_register(list, &d->mirror, &device_ops) == 0);
-	dev[1] = d;
-	enroll_range(2, 12, 30);
+	list_with(NULL, 0);
+	enroll_range(1, 0, 100);
+	dev[0] = new_device(0);
+	x_assert(mirror_register(list, &dev[0]->mirror, &device_ops) == 0);
+	enroll_range(3, 12, 30);
 }
 
 static void enroll_two_ranges(void)
 {
-	enroll_range(4, 8, 18);
+	enroll_range(2, 8, 18);
 	store_release(&note[0], 1);
 	enroll_range(5, 30, 40); /* where no bracket is */
 }
 
 static void come_and_go(void)
 {
-	for (int i = 1; i < 4; i++) {
-		enroll_range(i, (uint64_t)i, 100);
-		unregister(i);
+	static const int who[] = { 1, 3, 4 };
+
+	for (int i = 0; i < 3; i++) {
+		enroll_range(who[i], (uint64_t)who[i], 100);
+		unregister(who[i]);
 	}
 }
 
 static void unregister_all_but_first(void)
 {
 	unregister(1);
-	unregister(2);
+	unregister(3);
+}
+
+static void unregister_two_and_enroll(void)
+{
+	unregister(6);
+	unregister(4);
+	enroll_range(2, 8, 18);
 }
 
 /* The first is there throughout, another one from note[0] on. */
 static void publish_hits(void)
 {
 	struct bracket b = BRACKET(&b);
-	uint64_t known = load_acquire(&note[0]) ? 17 : 1;
+	uint64_t known = load_acquire(&note[0]) ? 5 : 1;
 
 	x_assert(mirror_invalidate_range_start(list, &b.range) == 0);
 	x_assert((b.started & known) == known);
 	x_assert(!(b.started & 32));
 	mirror_invalidate_range_end(list, &b.range);
-	x_assert(!(b.open & 17));
+	x_assert(!(b.open & 5));
+}
+
+static void publish_all_hits(void)
+{
+	struct bracket b = BRACKET(&b);
+
+	x_assert(mirror_invalidate_range_start(list, &b.range) == 0);
+	x_assert((b.started & 0x8b) == 0x8b);
+	mirror_invalidate_range_end(list, &b.range);
+	x_assert(!(b.open & 0x8b));
+}
+
+static int refuse_third(struct mirror *m, const struct mirror_range *r)
+{
+	const struct device *d = (const struct device *)m;
+
+	return d->bit == 4 ? -EAGAIN : device_ops.invalidate_range_start(m, r);
+}
+
+static const struct mirror_ops refusing_ops = {
+	.size = sizeof(refusing_ops),
+	.invalidate_range_start = refuse_third,
+	.invalidate_range_end = on_end,
+};
+
+/* The first to be called is the last that is registered. */
+static void third_refuses(void)
+{
+	list_with(NULL, 0);
+	enroll_range(3, 12, 30);
+	dev[2] = new_device(2);
+	x_assert(mirror_register_range(list, &dev[2]->mirror, &refusing_ops, 8, 15) == 0);
+	enroll_range(0, 0, 100);
+}
+
+static void enroll_before_refuser(void)
+{
+	enroll_range(1, 5, 30);
+}
+
+static void publish_refused(void)
+{
+	struct bracket b = BRACKET(&b);
+
+	b.range.flags = 0;
+	x_assert(mirror_invalidate_range_start(list, &b.range) == -EAGAIN);
+	x_assert(b.started & 1 && !(b.started & 8) && !b.open);
 }
 
 /* ---- a sync of one's own: it says what is asked of a grace period, and no more ---- */
@@ -151,6 +215,12 @@ const struct x_scenario x_scenarios[] = {
 	{ MIRROR, .name = "list-range-mixed", .claim = "M2: in order, with mirrors of the whole list between",
 	  .setup = mixed, .thread = { publish_hits, unregister_second, enroll_two_ranges }, .check = destroyed,
 	  .quick = 1, .full = 2 },
+	{ MIRROR, .name = "list-range-batches", .claim = "M2: hits that are taken a few at a time, each once, beside changes",
+	  .setup = six_ranges, .thread = { publish_all_hits, unregister_two_and_enroll }, .check = destroyed,
+	  .quick = 2, .full = 4 },
+	{ MIRROR, .name = "list-range-refuse", .claim = "M4: a refusal undoes what came before it in order of address",
+	  .setup = third_refuses, .thread = { publish_refused, enroll_before_refuser }, .check = destroyed,
+	  .quick = 2, .full = 4 },
 	{ MIRROR, .name = "list-range-reclaim", .claim = "M13: nodes and entries are used again, not too early",
 	  .setup = one_range, .thread = { publish_hits, come_and_go }, .check = destroyed, .quick = 2, .full = 4 },
 	{ MIRROR, .name = "list-sync", .claim = "M5: over a sync of one's own that cannot be polled",

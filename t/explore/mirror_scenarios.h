@@ -20,7 +20,7 @@
 
 struct device {
 	struct mirror mirror;
-	uint64_t bit;                   /* 1, 2, 4 in order of registration */
+	uint64_t bit;                   /* 1, 2, 4 in the order in which they are called */
 	uint64_t work;                  /* its callbacks write it */
 };
 

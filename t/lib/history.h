@@ -17,6 +17,8 @@
 
 #include "tap.h"
 
+#include <limits.h>
+
 enum what {
 	H_REGISTER,             /* mirror, list, lo, hi, rc */
 	H_UNREGISTER,           /* mirror, rc: any way that waits */
@@ -30,6 +32,9 @@ enum what {
 	H_RELEASE,              /* list, rc */
 	H_CB_RELEASE,           /* mirror */
 };
+
+/* hi of a whole-list mirror. */
+#define H_WHOLE UINT_MAX
 
 struct log_record {
 	enum what what;
@@ -209,6 +214,18 @@ static inline const struct log_record *h_find(const struct history *h, const str
 	return found;
 }
 
+/* M2: whether @a is called before @b in every start; false also if they were registered at the same time. */
+static inline bool h_comes_before(const struct log_record *a, const struct log_record *b)
+{
+	bool whole = a->hi == H_WHOLE;
+
+	if (whole != (b->hi == H_WHOLE))
+		return whole;
+	if (!whole && a->lo != b->lo)
+		return a->lo < b->lo;
+	return a->to < b->from;
+}
+
 /* M1, M2, M4: within one bracket. */
 static inline void h_check_bracket(struct history *h, const struct h_bracket *b)
 {
@@ -254,8 +271,8 @@ static inline void h_check_bracket(struct history *h, const struct h_bracket *b)
 				continue;
 			if (q->to <= r->from && q->to > since)
 				since = q->to;
-			if (r->what == H_CB_START ? m->reg->to < reg->from : reg->to < m->reg->from)
-				h_fault(h, "M2: out of the order of registration", r);
+			if (r->what == H_CB_START ? h_comes_before(m->reg, reg) : h_comes_before(reg, m->reg))
+				h_fault(h, "M2: out of order", r);
 		}
 		h_check_dead(h, r, since);
 	}

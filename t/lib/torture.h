@@ -242,7 +242,7 @@ static void join(unsigned slot)
 	from = now();
 	rc = whole ? mirror_register(lists[g->list], &g->m, &guest_ops) :
 		     mirror_register_range(lists[g->list], &g->m, &guest_ops, g->lo, g->hi);
-	write_down(H_REGISTER, rc, g->id, NULL, g->list, g->lo, g->hi, from);
+	write_down(H_REGISTER, rc, g->id, NULL, g->list, g->lo, whole ? H_WHOLE : g->hi, from);
 	if (rc) {
 		if (rc != -ESHUTDOWN && !(rc == -EDEADLK && me->depth && v->lock))
 			fault(ODD_RESULT);

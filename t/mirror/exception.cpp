@@ -334,7 +334,7 @@ mirror_list_stats stats_of(mirror_list *list)
 /* Each of them fills, and whole-list and range mirrors take turns. */
 void crowd_join(crowd *c, const shape &shape)
 {
-	int wholes = shape.wholes, ranges = shape.ranges;
+	int wholes = shape.wholes, ranges = shape.ranges, number;
 
 	for (size_t i = 0; i < c->members.size(); i++) {
 		member *m = &c->members[i];
@@ -342,17 +342,16 @@ void crowd_join(crowd *c, const shape &shape)
 
 		*m = member();
 		m->all = c;
-		m->number = static_cast<int>(i);
 		if (wholes && (i % 2 == 0 || !ranges)) {
-			wholes--;
+			number = shape.wholes - wholes--;
 			rc = mirror_register(c->list, &m->m, &crowd_ops);
 		} else {
-			ranges--;
-			/* Not in order of address. */
+			number = shape.wholes + shape.ranges - ranges--;
 			rc = mirror_register_range(c->list, &m->m, &crowd_ops, 0, 1 + 7 * i % 100);
 		}
 		if (rc)
 			bail_out("mirror_register");
+		m->number = number; /* in the order in which they are called */
 		mirror_read_begin(&m->m);
 	}
 }

@@ -35,7 +35,7 @@ static void fail(int line, const char *what)
 
 struct subject {
 	struct mirror mirror;
-	bool in, released, refuses;
+	bool in, released, refuses, whole;
 	uint64_t start, end, joined;
 	uint64_t called;                /* the moment of the last callback */
 	bool filled;                    /* it has tried to begin a fill once */
@@ -91,6 +91,16 @@ static void done(struct mirror *m)
 
 static const struct mirror_ops ops = { sizeof(ops), start, end, release, NULL };
 
+/* M2: the whole list's first, then ranges by address; each by registration. */
+static bool comes_before(const struct subject *a, const struct subject *b)
+{
+	if (a->whole != b->whole)
+		return a->whole;
+	if (!a->whole && a->start != b->start)
+		return a->start < b->start;
+	return a->joined < b->joined;
+}
+
 static bool overlaps(const struct subject *s, const struct mirror_range *r)
 {
 	return s->start < r->end && r->start < s->end;
@@ -112,6 +122,7 @@ static void do_register(struct mirror_list *list, struct subject *s, uint8_t a, 
 		must(rc == 0);
 		s->in = true;
 		s->released = s->filled = s->settled = s->has_seq = false;
+		s->whole = whole;
 		s->start = whole ? 0 : a;
 		s->end = whole ? UINT64_MAX : b;
 		s->joined = ++joins;
@@ -162,14 +173,14 @@ static void do_start(struct mirror_list *list, struct bracket *b, uint8_t from, 
 		const struct subject *s = &subjects[i];
 
 		if (s->in && !s->released && s->refuses && !block && overlaps(s, &b->range) &&
-		    (!refuser || s->joined < refuser->joined))
+		    (!refuser || comes_before(s, refuser)))
 			refuser = s;
 	}
 	must(rc == (refuser ? -EAGAIN : 0));
 	for (int i = 0; i < NR_MIRRORS; i++) {
 		struct subject *s = &subjects[i];
 		bool hit = s->in && !s->released && overlaps(s, &b->range) &&
-			   (!refuser || s->joined <= refuser->joined);
+			   (!refuser || !comes_before(refuser, s));
 
 		must(hit == (s->called > before));
 		if (hit)
@@ -177,7 +188,7 @@ static void do_start(struct mirror_list *list, struct bracket *b, uint8_t from, 
 		b->got_start[i] = !refuser && hit;
 		for (int k = 0; k < i && hit && !refuser; k++)
 			if (subjects[k].called > before)
-				must((subjects[k].joined < s->joined) == (subjects[k].called < s->called));
+				must(comes_before(&subjects[k], s) == (subjects[k].called < s->called));
 	}
 	b->open = !refuser;
 }
@@ -197,7 +208,7 @@ static void do_end(struct mirror_list *list, struct bracket *b)
 		must(hit == (s->called > before));
 		for (int k = 0; k < i && hit; k++)
 			if (subjects[k].called > before)
-				must((subjects[k].joined < s->joined) == (subjects[k].called > s->called));
+				must(comes_before(&subjects[k], s) == (subjects[k].called > s->called));
 	}
 	for (int i = 0; i < NR_MIRRORS; i++)
 		subjects[i].unsettled &= ~(1u << (b - brackets));

@@ -5,9 +5,6 @@
 
 #include "mirror_test.h"
 
-#include <sys/mman.h>
-#include <sys/resource.h>
-
 #define MAX_MIRRORS 600
 
 struct subscriber {
@@ -51,6 +48,18 @@ static bool touches(const struct subscriber *s, const struct mirror_range *r)
 	return s->in && (s->start == s->end || (s->start < r->end && r->start < s->end));
 }
 
+/* Whole-list mirrors first, then ranges by address; each by registration. */
+static bool comes_before(const struct subscriber *a, const struct subscriber *b)
+{
+	bool whole = a->start == a->end;
+
+	if (whole != (b->start == b->end))
+		return whole;
+	if (!whole && a->start != b->start)
+		return a->start < b->start;
+	return a->order < b->order;
+}
+
 /* Each that is touched was called, the others not; starts in order, ends in reverse. */
 static bool bracket_is_right(struct mirror_list *list, uint64_t from, uint64_t to)
 {
@@ -73,8 +82,8 @@ static bool bracket_is_right(struct mirror_list *list, uint64_t from, uint64_t t
 		for (int k = 0; k < i && a->started; k++) {
 			const struct subscriber *b = &subscribers[k];
 
-			if (b->started && ((a->order < b->order) != (a->started < b->started) ||
-					   (a->order < b->order) != (a->ended > b->ended))) {
+			if (b->started && (comes_before(a, b) != (a->started < b->started) ||
+					   comes_before(a, b) != (a->ended > b->ended))) {
 				diag("out of order");
 				return false;
 			}
@@ -101,7 +110,6 @@ static int enter(struct mirror_list *list, struct subscriber *s)
 static void against_a_look_at_each(uint64_t space, uint64_t turns)
 {
 	struct mirror_list *list = list_new();
-	struct rlimit was;
 	uint64_t order = 0;
 	bool good = true;
 
@@ -125,11 +133,7 @@ static void against_a_look_at_each(uint64_t space, uint64_t turns)
 	}
 	ok(good, "M2, M13: %s: calls those that overlap, in order, and back, in a space of %llu", v->name,
 	   (unsigned long long)space);
-	ok(bracket_is_right(list, 0, UINT64_MAX), "M2, M13: %s: more hits than fit on the stack", v->name);
-	good = getrlimit(RLIMIT_AS, &was) == 0 && setrlimit(RLIMIT_AS, &(struct rlimit){ 0, was.rlim_max }) == 0 &&
-	       mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED;
-	ok(bracket_is_right(list, 0, UINT64_MAX) && good, "M2, M13: %s: the same, and no page to be had", v->name);
-	setrlimit(RLIMIT_AS, &was);
+	ok(bracket_is_right(list, 0, UINT64_MAX), "M2, M13: %s: and all of them at once", v->name);
 	for (int i = 0; i < MAX_MIRRORS; i++)
 		if (subscribers[i].in && mirror_unregister(&subscribers[i].mirror) == 0)
 			subscribers[i].in = false;
@@ -184,6 +188,7 @@ int main(void)
 {
 	rng_init(&rng, 1);
 	for (v = variants; v < variants + NR_VARIANTS; v++) {
+		against_a_look_at_each(2, scaled(10000)); /* most begin together */
 		against_a_look_at_each(1000, scaled(20000));
 		against_a_look_at_each(UINT64_MAX >> 1, scaled(5000));
 		many_at_once();

@@ -28,7 +28,7 @@ static void test_once(void)
 	mirror_register(list, &c.m, &probe_ops);
 	mirror_unregister(&a.m);
 	isv(mirror_list_release(list), 0, "M10: release");
-	traced("!B!C", "M10: each registered mirror is released once");
+	traced("!C!B", "M10: each registered mirror is released once, in the order of M2");
 	isv(mirror_list_release(list), -EALREADY, "M10: a second release is -EALREADY");
 	traced("", "M10: ... and calls nobody");
 	isv(mirror_register(list, &d.m, &probe_ops), -ESHUTDOWN, "M10: register is -ESHUTDOWN from now on");

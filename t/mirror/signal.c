@@ -47,7 +47,8 @@ int main(void)
 enum work { BRACKET, OPEN, END };
 
 /*
- * The mirrors are letters, in order of registration.  Small letters: whole-list mirrors; capitals: range mirrors.
+ * The mirrors are letters, in order of registration.  Small letters: whole-list mirrors; capitals: range mirrors, which
+ * come behind them.
  *   b  has start and end        s  start alone      e  end alone       n  neither
  *   f  all three                w  fills            r  refuses         c  publishes in its callbacks
  *   X  a range that no bracket hits
@@ -900,7 +901,7 @@ static const struct scene scenes[] = {
 	{ "bBXSEN", "range mirrors beside", .most = END },
 	{ "B", "a range mirror alone", .most = END },
 	{ "fbF", "mirrors with finish", .most = END },
-	{ "bFr", "a refusal", .most = BRACKET },
+	{ "bfrF", "a refusal", .most = BRACKET },
 	{ "fBR", "a range mirror's refusal", .most = BRACKET },
 	{ "bwW", "mirrors that fill", .most = END },
 	{ "bcB", "brackets in callbacks", .most = END },

@@ -21,6 +21,7 @@ struct reg {
 	struct subject *subject;
 	const struct mirror_ops *ops;
 	uint64_t start, end;
+	bool whole;
 	bool dead, async, is_done, released;
 	unsigned pins;                  /* its callbacks that run */
 	/* Fills. */
@@ -290,11 +291,15 @@ static struct bracket *any_bracket(bool open)
 	return NULL;
 }
 
-static void add_reg(struct subject *s, const struct mirror_ops *o, uint64_t start, uint64_t end)
+static void add_reg(struct subject *s, const struct mirror_ops *o, const struct mirror_extent *range)
 {
 	struct reg *g = &regs[nr_regs++];
 
-	*g = (struct reg){ .subject = s, .ops = o, .start = start, .end = end };
+	*g = (struct reg){ .subject = s, .ops = o, .end = UINT64_MAX, .whole = !range };
+	if (range) {
+		g->start = range->start;
+		g->end = range->end;
+	}
 	s->reg = g;
 	s->was_registered = true;
 	s->refuses = chance(8);
@@ -335,7 +340,7 @@ static void do_register(void)
 		rc = mirror_register_range(list, m[0], o, ranges[0].start, ranges[0].end);
 	must(rc == (busy ? -EBUSY : list_released ? -ESHUTDOWN : 0));
 	for (int i = 0; !rc && i < nr; i++)
-		add_reg(s[i], o, whole ? 0 : ranges[i].start, whole ? UINT64_MAX : ranges[i].end);
+		add_reg(s[i], o, whole ? NULL : &ranges[i]);
 }
 
 static void do_unregister(void)
@@ -414,6 +419,18 @@ static void note_fills(const struct walk *w, int rc)
 	}
 }
 
+/* M2: the whole list's first, then ranges by address; each by registration, as regs stands. */
+static int in_order(const void *a, const void *b)
+{
+	const struct reg *x = *(struct reg *const *)a, *y = *(struct reg *const *)b;
+
+	if (x->whole != y->whole)
+		return x->whole ? -1 : 1;
+	if (!x->whole && x->start != y->start)
+		return x->start < y->start ? -1 : 1;
+	return x < y ? -1 : 1;
+}
+
 static void do_start(void)
 {
 	struct bracket *b = any_bracket(false);
@@ -440,6 +457,7 @@ static void do_start(void)
 	for (int i = 0; i < nr_regs; i++)
 		if (!regs[i].dead && !regs[i].released && overlaps(&regs[i], &b->range))
 			b->regs[b->nr++] = &regs[i];
+	qsort(b->regs, (size_t)b->nr, sizeof(b->regs[0]), in_order);
 	w = walk_begin(STARTS, b, b->regs, b->nr);
 	rc = mirror_invalidate_range_start(list, &b->range);
 	must(rc == (w->refused ? -EAGAIN : 0));
@@ -535,6 +553,7 @@ static void do_release(void)
 	for (int i = 0; i < nr_regs; i++)
 		if (!regs[i].dead)
 			all[nr++] = &regs[i];
+	qsort(all, (size_t)nr, sizeof(all[0]), in_order);
 	list_released = true;
 	w = walk_begin(RELEASES, NULL, all, nr);
 	must(mirror_list_release(list) == 0);
