@@ -107,7 +107,7 @@ static void test_targeted(void)
 		isv(mirror_register(s.list, &z.m, &probe_ops), 0, "M1: ... nor a second one");
 		trace[0] = '\0';
 		isv(mirror_invalidate_range(s.list, 20, 21), 0, "M6: another bracket passes a blocked %s", name);
-		traced("YZzy", "M1: ... and is heard by those who came meanwhile");
+		traced("ZYyz", "M1: ... and is heard by those who came meanwhile");
 		c = (struct call){ .many = many, .count = 2 };
 		call_begin(&c, run_unregister_many);
 		if (v->targeted)

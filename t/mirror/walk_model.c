@@ -445,7 +445,7 @@ static void do_start(void)
 	b->range.owner = &brackets;
 	b->range.data = b;
 	if (chance(2)) {
-		b->range.end = b->range.start;
+		b->range.start = b->range.end; /* an end of 0 would be 2^64 */
 		must(mirror_invalidate_range_start(list, &b->range) == -EINVAL);
 		return;
 	}
