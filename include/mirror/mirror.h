@@ -140,7 +140,13 @@ struct mirror {
 
 static inline void *mirror__container(struct mirror *m, size_t offset)
 {
-	return (char *)m - offset;
+	void *object = m;
+
+#ifdef __cplusplus
+	return static_cast<char *>(object) - offset;
+#else
+	return (char *)object - offset;
+#endif
 }
 
 /**
