@@ -101,9 +101,15 @@ static bool comes_before(const struct subject *a, const struct subject *b)
 	return a->joined < b->joined;
 }
 
+/* An end of 0 is 2^64: all that is here ends before UINT64_MAX. */
+static uint64_t end_of(uint64_t end)
+{
+	return end ? end : UINT64_MAX;
+}
+
 static bool overlaps(const struct subject *s, const struct mirror_range *r)
 {
-	return s->start < r->end && r->start < s->end;
+	return s->start < end_of(r->end) && r->start < s->end;
 }
 
 static void do_register(struct mirror_list *list, struct subject *s, uint8_t a, uint8_t b)
@@ -112,7 +118,7 @@ static void do_register(struct mirror_list *list, struct subject *s, uint8_t a, 
 	int rc = whole ? mirror_register(list, &s->mirror, &ops) :
 			 mirror_register_range(list, &s->mirror, &ops, a, b);
 
-	if (!whole && a >= b) {
+	if (!whole && a >= end_of(b)) {
 		must(rc == -EINVAL);
 	} else if (s->in) {
 		must(rc == -EBUSY);
@@ -124,7 +130,7 @@ static void do_register(struct mirror_list *list, struct subject *s, uint8_t a, 
 		s->released = s->filled = s->settled = s->has_seq = false;
 		s->whole = whole;
 		s->start = whole ? 0 : a;
-		s->end = whole ? UINT64_MAX : b;
+		s->end = whole ? UINT64_MAX : end_of(b);
 		s->joined = ++joins;
 		for (int k = 0; k < NR_BRACKETS; k++)
 			brackets[k].got_start[s - subjects] = false;
@@ -165,7 +171,7 @@ static void do_start(struct mirror_list *list, struct bracket *b, uint8_t from, 
 	b->range.end = to;
 	b->range.flags = block ? MIRROR_RANGE_BLOCKABLE : 0;
 	rc = mirror_invalidate_range_start(list, &b->range);
-	if (from >= to) {
+	if (from >= end_of(to)) {
 		must(rc == -EINVAL);
 		return;
 	}
