@@ -264,7 +264,7 @@ static bool is_idle(const struct record *record)
 	const struct slot *slot;
 
 	for (uint32_t key = 1; key <= load_relaxed(&record->highest); key++) {
-		slot = load_relaxed(&record->slot[2 * key]);
+		slot = load_acquire(&record->slot[2 * key]); /* with the memory that it stands in */
 		/* C (pairs with none): zero before the owner changes. */
 		if (slot && (load_acquire(&slot->busy[0]) | load_acquire(&slot->busy[1])))
 			return false;

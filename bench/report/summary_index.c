@@ -14,7 +14,7 @@
 
 /* The records that the index was made of, their number, and the index: from key to an array of records. */
 static struct {
-	const json_t *records;
+	json_t *records;
 	size_t nr;
 	json_t *by_key;
 } indexed[2];
@@ -61,7 +61,8 @@ static json_t *index_of(const json_t *results)
 			return indexed[i].by_key;
 	i = next++ % 2;
 	json_decref(indexed[i].by_key);
-	indexed[i].records = records;
+	json_decref(indexed[i].records);
+	indexed[i].records = json_incref(records); /* so that no other records come to stand there */
 	indexed[i].nr = json_array_size(records);
 	indexed[i].by_key = make_index(records);
 	return indexed[i].by_key;
