@@ -184,7 +184,7 @@ void end_other_section_(const struct walk *walk)
 {
 	struct mirror_list *list = walk->list;
 
-	(void)own_dec(&walk->walker->counts.open[0]); /* D of slots.h */
+	(void)own_dec(&walk->walker->counts.open[0]); /* a release: C of slots.h */
 	if (list->sections)
 		usrcu_take_back_(list->sections, NULL, walk->token);
 	else if (list->sync->read_unlock)

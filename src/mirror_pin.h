@@ -49,7 +49,7 @@ static inline void end_section_(const struct walk *walk)
 	if (unlikely(!d || walk->walker == &walk->list->fallback))
 		end_other_section_(walk);
 	else
-		usrcu_close_(d, &walk->walker->counts, (uint32_t)walk->token); /* D of slots.h */
+		usrcu_close_(d, &walk->walker->counts, (uint32_t)walk->token); /* a release: C of slots.h */
 }
 
 /*

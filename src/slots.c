@@ -208,6 +208,7 @@ static struct slot *enter_slot(struct slots *slots, struct record *record)
 	highest = load_relaxed(&record->highest);
 	while (highest < key && !compare_exchange(&record->highest, &highest, key))
 		;
+	/* D (pairs with E): the slot's memory before its address in the table */
 	if (compare_exchange(&record->slot[2 * key], &entered, slot))
 		return slot;
 	return broken_if(SLOT_ENTERED_TWICE, slot, entered); /* a signal handler's came first */
@@ -264,7 +265,7 @@ static bool is_idle(const struct record *record)
 	const struct slot *slot;
 
 	for (uint32_t key = 1; key <= load_relaxed(&record->highest); key++) {
-		slot = load_acquire(&record->slot[2 * key]); /* with the memory that it stands in */
+		slot = load_acquire(&record->slot[2 * key]); /* E (pairs with D): before busy */
 		/* C (pairs with none): zero before the owner changes. */
 		if (slot && (load_acquire(&slot->busy[0]) | load_acquire(&slot->busy[1])))
 			return false;

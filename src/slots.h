@@ -78,6 +78,8 @@
  * | A | a new slot | its head before what its thread does | full | B | a section is taken for a vanished thread's | usrcu-first-use |
  * | B | slots_record_of, after the object's acquire of busy | busy before the slot's head | acquire | A | as A | usrcu-first-use |
  * | C | a record becomes unused | busy, zero, which the object stored as a release, before the owner | acquire, then full | none | two threads in one slot | usrcu-exit |
+ * | D | a slot is entered in its thread's table | the memory that it stands in, mapped and zero, before its address | release | E | another thread reads memory that is not mapped yet | t/usrcu/torture under TSan |
+ * | E | the look at the slots of a dead thread | their addresses before their busy | acquire | D | as D | t/usrcu/torture under TSan |
  */
 #ifndef MIRROR_SLOTS_H
 #define MIRROR_SLOTS_H
