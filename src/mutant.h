@@ -91,7 +91,7 @@ enum {
 	MUTANT_FILL_NO_RECHECK,         /* retry is always false */
 	MUTANT_FILL_NO_SETTLE,          /* the first fill does not wait for earlier brackets */
 	MUTANT_FILL_DIES_MUTE,          /* unregister wakes no filler */
-	/* index.c */
+	/* index.c, index_find.c, index_node.h */
 	MUTANT_INDEX_NO_RELEASE,        /* a new root is visible before what is in it */
 	MUTANT_INDEX_NO_WIDEN,          /* bounds above an item do not include it */
 	MUTANT_INDEX_SCALE_WRAPS,       /* bounds far away are written as if they were near */

@@ -21,6 +21,7 @@ static uint64_t nr_looks;
 #define index_insert     counted_insert
 #define index_remove     counted_remove
 #include "../../src/index.c"
+#include "../../src/index_find.c"
 
 #define MAX_ITEMS 20000
 
