@@ -67,6 +67,7 @@ extern const struct bench_comparator primitive_shared_counter;
 extern const struct bench_comparator ranges_srcu;
 extern const struct bench_comparator ranges_rwsem;
 extern const struct bench_comparator ranges_tree;
+extern const struct bench_comparator ranges_list;
 extern const struct bench_comparator ranges_array;
 extern const struct bench_comparator ranges_ucs;
 

@@ -10,6 +10,7 @@
 #ifndef BENCH_RANGES_H
 #define BENCH_RANGES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +31,7 @@ struct ranges {
 	int (*remove)(void *state, size_t item);
 	/* NULL: one by one. */
 	int (*remove_many)(void *state, const uint32_t *items, size_t nr);
+	bool is_linear;                 /* an invalidation looks at every item */
 };
 
 /** ranges_hits - calls of callbacks in this thread */

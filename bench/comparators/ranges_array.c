@@ -109,7 +109,7 @@ static void invalidate(void *state, uint64_t start, uint64_t end)
 }
 
 static const struct ranges array = {
-	create, destroy, insert, ready, invalidate, NULL, NULL,
+	create, destroy, insert, ready, invalidate, NULL, NULL, false,
 };
 
 const struct bench_comparator ranges_array = {

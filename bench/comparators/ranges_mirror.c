@@ -99,10 +99,10 @@ static int remove_many(void *state, const uint32_t *items, size_t nr)
 }
 
 static const struct ranges over_srcu = {
-	create_srcu, destroy, insert, NULL, invalidate, remove_one, remove_many,
+	create_srcu, destroy, insert, NULL, invalidate, remove_one, remove_many, false,
 };
 static const struct ranges over_rwsem = {
-	create_rwsem, destroy, insert, NULL, invalidate, remove_one, remove_many,
+	create_rwsem, destroy, insert, NULL, invalidate, remove_one, remove_many, false,
 };
 
 const struct bench_comparator ranges_srcu = {

@@ -105,7 +105,7 @@ static int remove_one(void *state, size_t item)
 }
 
 static const struct ranges tree = {
-	create, destroy, insert, NULL, invalidate, remove_one, NULL,
+	create, destroy, insert, NULL, invalidate, remove_one, NULL, false,
 };
 
 const struct bench_comparator ranges_tree = {

@@ -141,7 +141,7 @@ static void invalidate(void *state, uint64_t start, uint64_t end)
 }
 
 static const struct ranges table = {
-	create, destroy, insert, NULL, invalidate, remove_one, NULL,
+	create, destroy, insert, NULL, invalidate, remove_one, NULL, false,
 };
 
 const struct bench_comparator ranges_ucs = {

@@ -5,12 +5,8 @@
  * ranges: what does an invalidation cost that touches a few of very many ranges?
  *
  * Every run fills an index, in random order, lets publishers invalidate at random places, first with one hit
- * each and then with 100, and with one publisher then changes it: 1000 random items are taken out one by
- * one, put in again, taken out together, put in again, and so on.  Two scenes:
- *
- *   disjoint   item i is page 2i; 100 hits are an invalidation of 200 pages
- *   stairs     groups of 100 items that end together, each beginning one page later than the last: an
- *              invalidation of a group's first page has one hit, of its last 100
+ * each, then with none, then with 100, and with one publisher then changes it: 1000 random items are taken out one by
+ * one, put in again, taken out together, put in again, and so on.  How the ranges lie is the scene: ranges_shapes.c.
  *
  * The callback counts.  How many hits an invalidation had stands in the records, so that an index that
  * finds too few is seen.
@@ -28,8 +24,9 @@
 #include "../report/summary.h"
 #include "../report/units.h"
 #include "question.h"
+#include "ranges_shapes.h"
 
-enum { NR_HITS = 100, NR_CHANGED = 1000 };
+enum { NR_CHANGED = 1000 };
 
 static const uint64_t page = 4096;
 
@@ -38,49 +35,29 @@ struct question {
 	void *state;
 	uint32_t nr_items;
 	uint32_t *order;                /* of all items, shuffled */
-	bool stairs;
-	unsigned hits;                  /* of an invalidation: 1 or NR_HITS */
+	const struct shape *shape;
+	uint64_t group, nr_groups;      /* how many items; the last ones may be in no whole group */
+	unsigned hits;                  /* of an invalidation */
 	atomic_ullong nr_hits;          /* in the measured part */
 	struct publisher {
 		uint64_t random;
 	} __attribute__((__aligned__(64))) publishers[CREW_MAX_THREADS];
 };
 
-/* xorshift64 */
-static uint64_t next_random(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state;
-}
-
-/* A random number below @n, without a division. */
-static uint64_t random_below(uint64_t *state, uint64_t n)
-{
-	return ((next_random(state) >> 32) * n) >> 32;
-}
-
 static int insert(struct question *q, uint32_t item)
 {
-	uint64_t group = item / NR_HITS, place = item % NR_HITS;
+	uint64_t base = item / q->group * shape_group_pages(q->group);
+	struct shape_pages pages = q->shape->item(item % q->group, q->group);
 
-	if (q->stairs)
-		return q->ranges->insert(q->state, item, (group * 128 + place) * page, (group * 128 + NR_HITS) * page);
-	return q->ranges->insert(q->state, item, 2 * item * page, (2 * item + 1) * page);
+	return q->ranges->insert(q->state, item, (base + pages.start) * page, (base + pages.end) * page);
 }
 
 static void invalidate(struct question *q, uint64_t *random)
 {
-	uint64_t start, pages = 1;
+	uint64_t base = random_below(random, q->nr_groups) * shape_group_pages(q->group);
+	struct shape_pages pages = q->shape->query(q->hits, q->group, random);
 
-	if (q->stairs) {
-		start = random_below(random, q->nr_items / NR_HITS) * 128 + (q->hits == 1 ? 0 : NR_HITS - 1);
-	} else {
-		start = 2 * random_below(random, q->nr_items - q->hits + 1);
-		pages = q->hits == 1 ? 1 : 2 * NR_HITS;
-	}
-	q->ranges->invalidate(q->state, start * page, (start + pages) * page);
+	q->ranges->invalidate(q->state, (base + pages.start) * page, (base + pages.end) * page);
 }
 
 static void operation(struct measure *m, unsigned index, unsigned n, bool measured)
@@ -103,13 +80,16 @@ static int measure(struct question *q, const struct bench_case *c, const struct 
 		.c = c,
 		.nr_threads = (unsigned)c->publishers,
 		.operation = operation,
-		.batch = hits == 1 ? 256 : 16,
+		.batch = q->ranges->is_linear ? 1 : hits <= 1 ? 256 : 16,
 		.arg = q,
 	};
-	uint64_t all = 0;
+	uint64_t all = 0, random = 1;
+	struct shape_pages query = q->shape->query(hits, q->group, &random);
 	char name[48];
 	int err;
 
+	if (query.start == query.end)
+		return 0;
 	q->hits = hits;
 	atomic_store(&q->nr_hits, 0);
 	for (unsigned i = 0; i < m.nr_threads; i++)
@@ -214,7 +194,9 @@ static int ask(struct question *q, const struct bench_case *c, const struct benc
 		q->ranges->ready(q->state, q->nr_items);
 	err = measure(q, c, comparator, 1, metrics);
 	if (!err)
-		err = measure(q, c, comparator, NR_HITS, metrics);
+		err = measure(q, c, comparator, 0, metrics);
+	if (!err)
+		err = measure(q, c, comparator, SHAPE_HITS, metrics);
 	if (err == -ETIMEDOUT)
 		return err;
 	if (!err && c->publishers == 1)
@@ -233,7 +215,10 @@ static int run(const struct bench_case *c, const struct bench_comparator *compar
 	memset(q, 0, sizeof(*q));
 	q->ranges = comparator->own;
 	q->nr_items = (uint32_t)c->ranges;
-	q->stairs = strcmp(c->scene, "stairs") == 0;
+	for (q->shape = shapes; strcmp(q->shape->name, c->scene) != 0; )
+		q->shape++;
+	q->group = q->shape->group(q->nr_items);
+	q->nr_groups = q->nr_items / q->group;
 	q->order = malloc(q->nr_items * sizeof(q->order[0]));
 	if (q->order) {
 		shuffle(q->order, q->nr_items);
@@ -248,18 +233,43 @@ static int run(const struct bench_case *c, const struct bench_comparator *compar
 
 static int add_case(struct bench_case *c, struct bench_plan *plan_)
 {
-	c->expected_ns = 2 * c->warmup_ns + (c->publishers == 1 ? 3 : 2) * c->duration_ns +
+	c->expected_ns = 3 * c->warmup_ns + (c->publishers == 1 ? 4 : 3) * c->duration_ns +
 			 (uint64_t)c->ranges * 1500;
 	return bench_plan_add(plan_, &question_ranges, c);
 }
 
-/* Quick: disjoint, one publisher, few and many. */
+/* Those of a quick run: disjoint, one publisher, few and many. */
+static int plan_shape(const struct bench_config *config, const struct shape *shape, struct bench_case c,
+		      struct bench_plan *plan_)
+{
+	static const int most = 1000000;
+	unsigned places = topology_nr_places();
+	int err = 0;
+
+	c.scene = shape->name;
+	for (c.ranges = shape->at_every_size ? 1000 : most; c.ranges <= most && !err; c.ranges *= config->full ? 10 : 100) {
+		c.publishers = 1;
+		err = add_case(&c, plan_);
+		c.publishers = (int)places;
+		if (config->full && places > 1 && shape == shapes && !err)
+			err = add_case(&c, plan_);
+	}
+	return err;
+}
+
+static bool is_named(const struct bench_config *config, const struct shape *shape)
+{
+	for (int i = 0; config->filters[i]; i++) {
+		if (strstr(config->filters[i], shape->name))
+			return true;
+	}
+	return false;
+}
+
 static int plan(const struct bench_config *config, struct bench_plan *plan_)
 {
-	static const char *const scenes[] = { "disjoint", "stairs" };
-	unsigned places = topology_nr_places();
-	/* Each has two or three parts.  Filling takes most of the time. */
-	unsigned nr_parts = config->full ? 12 * 3 : 2 * 3;
+	/* Each has three or four parts.  Filling takes most of the time. */
+	unsigned nr_parts = config->full ? 14 * 4 : 2 * 4;
 	struct bench_case c = {
 		.mirrors = BENCH_UNUSED,
 		.warmup_ns = 5 * NS_PER_MS,
@@ -268,15 +278,9 @@ static int plan(const struct bench_config *config, struct bench_plan *plan_)
 	};
 	int err = 0;
 
-	for (int s = 0; s < (config->full ? 2 : 1); s++) {
-		c.scene = scenes[s];
-		for (c.ranges = 1000; c.ranges <= 1000000 && !err; c.ranges *= config->full ? 10 : 100) {
-			c.publishers = 1;
-			err = add_case(&c, plan_);
-			c.publishers = (int)places;
-			if (config->full && places > 1 && s == 0 && !err)
-				err = add_case(&c, plan_);
-		}
+	for (const struct shape *shape = shapes; shape->name && !err; shape++) {
+		if (is_named(config, shape) || (config->full && !shape->by_name) || shape == shapes)
+			err = plan_shape(config, shape, c, plan_);
 	}
 	return err;
 }
@@ -285,6 +289,7 @@ static const struct bench_comparator *const comparators[] = {
 	&ranges_srcu,
 	&ranges_rwsem,
 	&ranges_tree,
+	&ranges_list,
 #ifdef HAVE_UCX
 	&ranges_ucs,
 #endif
@@ -309,6 +314,8 @@ static void title_of_lines(const json_t *results, char *text, size_t size)
 
 static const struct report_table tables[] = {
 	{ .title = "An invalidation among many ranges", .columns = {
+		COLUMN(NS, "no hit", "hit_0_ns"),
+		RATIO_COLUMN("/tree", "hit_0_ns", "tree-spinlock"),
 		COLUMN(NS, "1 hit", "hit_1_ns"),
 		RATIO_COLUMN("/tree", "hit_1_ns", "tree-spinlock"),
 		COLUMN(NS, "100 hits", "hit_100_ns"),
@@ -336,11 +343,19 @@ static const struct report_lines lines = {
 };
 
 static const struct report_goal goals[] = {
-	{ .cases = "*ranges=1000000,*", .comparator = "srcu", .metric = "hit_1_ns",
+	{ .cases = "scene=disjoint,ranges=1000000,*", .comparator = "srcu", .metric = "hit_1_ns",
 	  .base = "tree-spinlock", .bound = 1.0 / 3,
 	  .words = "an invalidation with one hit, relative to the tree's" },
-	{ .cases = "*ranges=1000000,publishers=1", .comparator = "srcu", .metric = "hit_1_ns",
+	{ .cases = "scene=disjoint,ranges=1000000,publishers=1", .comparator = "srcu", .metric = "hit_1_ns",
 	  .bound = 400, .unit = GOAL_NS, .words = "an invalidation with one hit" },
+	{ .cases = "scene=stairs,ranges=1000000,*", .comparator = "srcu", .metric = "hit_1_ns",
+	  .base = "tree-spinlock", .bound = 1.0 / 3,
+	  .words = "an invalidation with one hit, relative to the tree's" },
+	{ .cases = "scene=stairs,ranges=1000000,publishers=1", .comparator = "srcu", .metric = "hit_1_ns",
+	  .bound = 400, .unit = GOAL_NS, .words = "an invalidation with one hit" },
+	{ .cases = "*publishers=1", .comparator = "srcu", .metric = "hit_100_ns",
+	  .base = "tree-spinlock", .bound = 1.5,
+	  .words = "an invalidation with 100 hits, relative to the tree's" },
 	{ .cases = "*ranges=1000000,*", .comparator = "srcu", .metric = "register_ns",
 	  .bound = 2000, .unit = GOAL_NS, .words = "registering a range" },
 	{ .cases = "*ranges=1000000,*", .comparator = "srcu", .metric = "unregister_many_ns",
@@ -362,10 +377,13 @@ const struct bench_question question_ranges = {
 	.how_to_read =
 		"Publishers invalidate at random places; the time is that of one invalidation in one publisher. Lower is "
 		"better. disjoint: ranges of one page with a page between them. stairs: groups of 100 that overlap, of "
-		"which the first page has one hit and the last 100. 'sorted-array' is a search without any "
+		"which the first page has one hit and the last 100. same-start: ten groups of mirrors of the same memory, "
+		"each one page longer than the last. scattered: each 32nd range reaches to the end of its group, so that "
+		"100 hits are in 100 leaves, which is the worst for the list's index. 'sorted-array' is a search without any "
 		"synchronisation in something that cannot change: a lower bound. UCX's page table takes no overlapping "
 		"ranges. Registering and unregistering is measured with one publisher's thread alone, at the full size, a "
-		"thousand at a time: 'together' is mirror_unregister_many.",
+		"thousand at a time: 'together' is mirror_unregister_many. More scenes are measured if --filter names them: "
+		"same-end, nested, huge, identical, clusters.",
 	.comparators = comparators,
 	.plan = plan,
 	.run = run,
