@@ -36,6 +36,7 @@
 #pragma redefine_extname fill_started_ mirror__fill_started_
 #pragma redefine_extname free_arrays_ mirror__free_arrays_
 #pragma redefine_extname gate_enter mirror__gate_enter
+#pragma redefine_extname gate_give_way mirror__gate_give_way
 #pragma redefine_extname gate_leave mirror__gate_leave
 #pragma redefine_extname gate_try_enter mirror__gate_try_enter
 #pragma redefine_extname get_entry_ mirror__get_entry_
