@@ -188,7 +188,7 @@ static void join(struct mirror_list *list, struct mirror *const *mirrors, bool w
 			gate_relock(&list->lock);
 		number(list, mirrors + i, whole, nr, first + i);
 	}
-	/* A (pairs with mirror_walk.c:A): entries first. */
+	/* A (pairs with mirror_walk.c:A, mirror_visit.c:A): entries first. */
 	store_release_unless(REGISTER_NO_RELEASE, &list->seq, first + count - 1);
 }
 

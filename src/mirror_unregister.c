@@ -4,19 +4,17 @@
 /*
  * Unregister: when a mirror is its owner's again
  *
- * Terms.  Pins and drains are those of mirror_pin.c, which proves that a drained mirror may be freed.  A wait is shown to
- * the other threads so that cycles are found (mirror_waits.c).  To decide is to go past the point from which a claim can
- * be given back.
+ * Terms.  Pins and drains are those of mirror_pin.c, which proves that a drained mirror may be freed.  Claims are those of
+ * mirror_claim.c.  A wait is shown to the other threads so that cycles are found (mirror_waits.c).
  *
  * State
- *   mirror__state     under list->lock; the states are drawn in mirror_list.h
+ *   mirror__state     mirror_claim.c
  *   mirror__fence     under list->lock: the number of the fence that serves the mirror's DEAD
  *   list->pending     mirror_pin.c
  *   list->nr_fences   mirror_fence.c
  *
  * Algorithm.  Unregister, of one or many:
- *   1. Claim each mirror, so that no other call can change it.  If one cannot be claimed, give the others back; if that
- *      is because another call has claimed it, sleep until that call has decided, and try again.
+ *   1. Claim each mirror, so that no other call can change it.
  *   2. Show the wait, unless it would close a cycle: a thread that pins what we wait for waits itself, directly or
  *      through others, for what we pin; or we pin it ourselves.  Then the claims are given back.
  *   3. Mark each entry dead and unlink it; one heavy fence C for all.  From here on a second unregister is -EALREADY.
@@ -58,12 +56,9 @@
  *
  *      (drain-async-both; mutant COMPLETE_UNFENCED)
  *   4. If C fails, the entry is dead, the mirror DYING, and no call has returned 0 for it.
- *   5. A refusal makes no other call fail, because no call answers -EALREADY to a claim that may be given back
- *      (drain-rival; mutant CLAIM_FINAL).  A call that sleeps for another's decision has claimed nothing, so the other
- *      one decides, without waiting for a callback.
- *   6. The entries of one drain may be marked in several sections of the lock.  The fence mode is read in the last one:
+ *   5. The entries of one drain may be marked in several sections of the lock.  The fence mode is read in the last one:
  *      all that mirror_fence.c says of marks and lock holds for the earlier ones too.  (drain-many)
- *   7. mirror_barrier ends, whatever else is unregistered meanwhile: pending mirrors and running calls of done() have
+ *   6. mirror_barrier ends, whatever else is unregistered meanwhile: pending mirrors and running calls of done() have
  *      numbers, and no later one is below the number that it noted.  (t/mirror/async; mutant BARRIER_FOR_ALL)
  *
  * Cost.  The lock is held for 16 or 256 mirrors at a time; a drain of many looks at each walker for each mirror if any
@@ -81,6 +76,7 @@
  * Source: Linux mm/mmu_notifier.c v6.12 (what is promised).
  */
 
+#include "mirror_claim.h"
 #include "mirror_fence.h"
 #include "mirror_fill.h"
 #include "mirror_memory.h"
@@ -89,134 +85,6 @@
 #include "mirror_waits.h"
 
 #include <errno.h>
-
-/* ---- claims ---- */
-
-/* 0: this unregister can claim @m; -EAGAIN: another one has, and may give it back; or why none can. */
-static int may_claim(const struct mirror *m)
-{
-	uint64_t claimer;
-
-	if (!m)
-		return -EINVAL;
-	switch (get_state_(m)) {
-	case STATE_REGISTERED:
-	case STATE_DYING: /* an earlier wait has ended early */
-		return 0;
-	case STATE_NONE:
-	case STATE_JOINING:
-		return -ENOENT;
-	case STATE_CLAIMED:
-		claimer = load_relaxed(&m->mirror__claimer);
-		if (process_has(claimer))
-			return process_is_me(claimer) ? -EALREADY : broken_if(CLAIM_FINAL, -EALREADY, -EAGAIN);
-		return 0; /* it vanished with a fork: as if it had ended early */
-	case STATE_DRAINING:
-		return process_has(load_relaxed(&m->mirror__claimer)) ? -EALREADY : 0;
-	default:
-		return -EALREADY;
-	}
-}
-
-/* Claim those of the first one's list, up to one that cannot be claimed: how many; @rc: why no more. */
-static size_t claim_run(struct mirror *const *m, size_t count, bool to_wait, int *rc)
-{
-	struct mirror_list *list;
-	size_t claimed = 0;
-
-	*rc = may_claim(m[0]);
-	if (*rc && *rc != -EAGAIN)
-		return 0;
-	list = m[0]->mirror__list;
-	if ((to_wait ? !is_targeted_(list) : !list->grace_period) && in_callback_(list)) {
-		*rc = -EDEADLK;
-		return 0;
-	}
-	gate_lock(&list->lock);
-	for (; claimed < count; claimed++) {
-		if (claimed && claimed % LIGHT_BATCH == 0)
-			gate_relock(&list->lock);
-		*rc = may_claim(m[claimed]);
-		if (*rc || m[claimed]->mirror__list != list)
-			break;
-		store_relaxed(&m[claimed]->mirror__claimer, process_self());
-		set_state_(m[claimed], STATE_CLAIMED);
-	}
-	gate_unlock(&list->lock);
-	return claimed;
-}
-
-static bool is_dead(const struct mirror *m)
-{
-	return load_relaxed(&m->mirror__entry->state) & ENTRY_DEAD;
-}
-
-/* Under lock: claims were decided; who waits for that looks again. */
-static void tell_rivals(struct mirror_list *list)
-{
-	if (load_relaxed(&list->event.word) & 1) /* set under lock */
-		event_signal(&list->event);
-}
-
-static void give_back(struct mirror *m)
-{
-	struct mirror_list *list = m->mirror__list;
-
-	gate_lock(&list->lock);
-	set_state_(m, is_dead(m) ? STATE_DYING : STATE_REGISTERED);
-	tell_rivals(list);
-	gate_unlock(&list->lock);
-}
-
-static void give_all_back(struct mirror *const *mirrors, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (get_state_(mirrors[i]) != STATE_GONE)
-			give_back(mirrors[i]);
-}
-
-/* Until the call that has claimed @m has given it back, or will not any more. */
-static void wait_for_decision(struct mirror *m)
-{
-	struct mirror_list *list = m->mirror__list;
-	uint32_t seen;
-
-	gate_lock(&list->lock);
-	while (may_claim(m) == -EAGAIN) {
-		seen = event_prepare(&list->event);
-		gate_unlock(&list->lock);
-		event_wait(&list->event, seen, PORT_FOREVER);
-		gate_lock(&list->lock);
-	}
-	gate_unlock(&list->lock);
-}
-
-/*
- * Make @count mirrors ours to unregister, or none of them.  The first one of each list leads to that of the next list.
- * A thread that waits for another's decision has claimed nothing meanwhile, so no two wait for each other.
- */
-static int claim(struct mirror *const *mirrors, size_t count, bool to_wait)
-{
-	size_t claimed = 0, run;
-	int rc = 0;
-
-	while (claimed < count) {
-		struct mirror *head = mirrors[claimed];
-
-		run = claim_run(mirrors + claimed, count - claimed, to_wait, &rc);
-		claimed += run;
-		if (rc) {
-			give_all_back(mirrors, claimed);
-			if (rc != -EAGAIN)
-				return rc;
-			wait_for_decision(mirrors[claimed]);
-			claimed = 0;
-			continue;
-		}
-		head->mirror__next = claimed < count ? mirrors[claimed] : NULL;
-	}
-	return 0;
-}
 
 /* Under lock: no callback starts any more of these, unless a walk has pinned the entry already. */
 static void mark_dead(struct mirror_list *list, struct mirror *const *mirrors, size_t count, uint32_t how)
@@ -237,33 +105,7 @@ static void mark_dead(struct mirror_list *list, struct mirror *const *mirrors, s
 		if (load_relaxed(&e->state) & ENTRY_FILLS)
 			unless(FILL_DIES_MUTE, fill_died_(m, e));
 	}
-	tell_rivals(list);
-}
-
-/* How many of the @count, at least one and at most @most, come first that are of the first one's list. */
-static size_t batch_of(struct mirror *const *m, size_t count, size_t most)
-{
-	size_t nr = 1;
-
-	while (nr < count && nr < most && m[nr]->mirror__list == m[0]->mirror__list)
-		nr++;
-	return nr;
-}
-
-/* The claims will not be given back, unless the wait fails.  Of one mirror mark_dead says that at once. */
-static void decide(struct mirror *const *mirrors, size_t count)
-{
-	for (size_t i = 0, nr; i < count; i += nr) {
-		struct mirror_list *list = mirrors[i]->mirror__list;
-
-		nr = batch_of(mirrors + i, count - i, LIGHT_BATCH);
-		gate_lock(&list->lock);
-		for (size_t k = 0; k < nr; k++)
-			set_state_(mirrors[i + k], STATE_DRAINING);
-		tell_rivals(list);
-		gate_unlock(&list->lock);
-		gate_let_others(&list->lock);
-	}
+	tell_rivals_(list);
 }
 
 /* ---- drains ---- */
@@ -378,7 +220,7 @@ static size_t remove_locked(struct mirror_list *list, struct mirror *const *m, s
 	if (*rc)
 		return 0;
 	while (done < count && m[done]->mirror__list == list) {
-		nr = batch_of(m + done, count - done, LOCK_BATCH);
+		nr = batch_of_(m + done, count - done, LOCK_BATCH);
 		gate_lock(&list->lock);
 		for (size_t i = 0; i < nr; i++)
 			unlink_(list, m[done + i]);
@@ -397,7 +239,7 @@ static size_t mark_and_decide(struct mirror_list *list, struct mirror *const *m,
 
 	gate_lock(&list->lock);
 	for (;;) {
-		nr = batch_of(m + marked, count - marked, LOCK_BATCH);
+		nr = batch_of_(m + marked, count - marked, LOCK_BATCH);
 		mark_dead(list, m + marked, nr, ENTRY_DEAD);
 		marked += nr;
 		if (marked == count || m[marked]->mirror__list != list)
@@ -451,26 +293,26 @@ static size_t remove_run(struct mirror *const *m, size_t count, uint64_t timeout
 static int unregister(struct mirror *const *mirrors, size_t count, uint64_t timeout_ns)
 {
 	int cancel = port_cancel_disable(); /* a thread that vanished would leave its wait shown */
-	int rc = claim(mirrors, count, true);
+	int rc = claim_(mirrors, count, true);
 	struct wait wait;
 
 	if (!rc) {
 		wait = (struct wait){ .mirror = mirrors[0] };
 		rc = show_wait_(&wait);
 		if (rc)
-			give_all_back(mirrors, count);
+			give_all_back_(mirrors, count);
 	}
 	if (rc) {
 		port_cancel_restore(cancel);
 		return rc;
 	}
 	if (count > 1 || !mirrors[0]->mirror__list->grace_period)
-		decide(mirrors, count);
+		decide_(mirrors, count);
 	for (size_t i = 0; i < count && rc == 0; )
 		i += remove_run(mirrors + i, count - i, timeout_ns, &rc);
 	end_wait_(&wait);
 	if (rc)
-		give_all_back(mirrors, count);
+		give_all_back_(mirrors, count);
 	port_cancel_restore(cancel);
 	return rc;
 }
@@ -540,13 +382,13 @@ int mirror_unregister_async(struct mirror *m, void (*done)(struct mirror *m))
 
 	if (!done)
 		return -EINVAL;
-	rc = claim(&m, 1, false);
+	rc = claim_(&m, 1, false);
 	if (rc)
 		return rc;
 	list = m->mirror__list;
 	rc = begin_shown_change_(list, &wait);
 	if (rc) {
-		give_back(m);
+		give_back_(m);
 		return rc;
 	}
 	gate_lock(&list->lock);
