@@ -93,14 +93,27 @@ static void wait_a_moment(void)
 	port_futex_wait(&never, 0, port_deadline(1000000));
 }
 
+/* How long a section of the gate is, at most, if its thread runs; and how long a thread needs to wake up. */
+#define LOOKS_NS 50000
+
+void gate_give_way(const struct port_mutex *m)
+{
+	uint64_t deadline = port_deadline(LOOKS_NS);
+
+	while (port_mutex_is_wanted(m) && port_spin(deadline))
+		;
+}
+
 static void wait_for_others(void)
 {
 	const struct record *mine = slots_record();
+	uint64_t deadline = port_deadline(LOOKS_NS);
 
 	fence_full(); /* B (pairs with A): closer before the look at the counts */
 	for (const struct record *record = slots_first_record(); record; record = load_acquire(&record->next))
 		while (record != mine && load_acquire(&record->gate) && slots_record_is_live(record))
-			wait_a_moment();
+			if (!port_spin(deadline))
+				wait_a_moment();
 	while (load_acquire(&gate.fallback) != *port_fallback_gate())
 		wait_a_moment();
 }

@@ -23,8 +23,8 @@
  * call of the library that waits, waits for ever if that thread waits at the gate; and two handlers in two threads that
  * both fork inside sections wait for each other.
  *
- * Cost.  A section: a fence.  A fork: a look at each record, and a sleep of a millisecond at a time while a section is
- * open.
+ * Cost.  A section: a fence.  A fork: a look at each record; while a section is open, more looks for 50 us,
+ * then a sleep of a millisecond at a time.
  *
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
@@ -53,6 +53,26 @@ static inline void gate_unlock(struct port_mutex *m)
 {
 	port_mutex_unlock(m);
 	gate_leave();
+}
+
+/*
+ * Between two batches of a long change, without the lock: a thread that slept on a mutex never gets it if another takes
+ * it again at once.  So wait for a moment if there is one.
+ */
+void gate_give_way(const struct port_mutex *m);
+
+static inline void gate_let_others(const struct port_mutex *m)
+{
+	if (port_mutex_is_wanted(m))
+		gate_give_way(m);
+}
+
+/* The same with the lock, which it gives up meanwhile. */
+static inline void gate_relock(struct port_mutex *m)
+{
+	gate_unlock(m);
+	gate_let_others(m);
+	gate_lock(m);
 }
 
 static inline bool gate_trylock(struct port_mutex *m)

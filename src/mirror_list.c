@@ -122,6 +122,7 @@ static bool release_all(struct walk *begun)
 	bool again;
 
 	gate_lock(&list->lock);
+	wait_for_turn_(list); /* no mirror is half-way in */
 	again = list->released;
 	list->released = true; /* no mirror registers any more */
 	gate_unlock(&list->lock);
@@ -255,7 +256,7 @@ int mirror_list_create(struct mirror_list **list, const struct mirror_list_attr 
 		return -ENOMEM;
 	process_begin();
 	port_mutex_init(&l->lock);
-	l->pending_generation = process_generation();
+	l->pending_end = &l->pending;
 	l->sync = sync;
 	l->grace_period = sync->kind == MIRROR_SYNC_GRACE_PERIOD;
 	l->targeted = sync->poll_state && !(attr->flags & MIRROR_LIST_DRAIN_DOMAIN);
@@ -284,8 +285,7 @@ int mirror_list_destroy(struct mirror_list *list)
 	if (!list)
 		return -EINVAL;
 	gate_lock(&list->lock);
-	count_pending_(list);
-	busy = list->nr_mirrors || list->nr_pending;
+	busy = list->nr_mirrors || oldest_pending_(list) != NEVER;
 	gate_unlock(&list->lock);
 	/* An open bracket is a section of list->brackets; a walk outside of any bracket is in a callback. */
 	if (busy || in_callback_(list) || usrcu_synchronize_timeout(list->brackets, 0))

@@ -307,6 +307,7 @@ void retire_entry_(struct mirror_list *list, struct mirror__entry *e)
 {
 	if (!list->retired.entries)
 		list->retired.oldest_entry = &e->link;
+	store_relaxed(&e->state, load_relaxed(&e->state) | ENTRY_RETIRED);
 	e->link.next = list->retired.entries;
 	list->retired.entries = &e->link;
 	list->retired.bytes += sizeof(*e);

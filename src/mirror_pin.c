@@ -14,7 +14,9 @@
  *   walker->depth     its own thread writes
  *   entry->state      read-modify-writes, or under list->lock; DEAD is for good (mirror_list.h)
  *   entry->wakes      read-modify-writes; sleepers compare
- *   list->pending     under list->lock; nr_pending too: done() of as many has not yet returned
+ *   list->pending     under list->lock: in order of mirror__fence, the number of the fence that serves their DEAD
+ *   walker->completing        its own thread writes, under list->lock: the least such number of the mirrors whose
+ *                     done() it is in; that of a thread that vanished with a fork does not count
  *   list->event       calls of mirror_barrier sleep on it
  *
  * Algorithm.  A walk, for each mirror that it calls (pin_ and unpin_, mirror_pin.h):
@@ -54,6 +56,8 @@
  *                  e->wakes++, wake
  *
  *      (drain-sleep; mutant NO_WAKE_AFTER_UNPIN)
+ *      Of a walker the drain looks at depth, and then at the pins below it.  A walk stores its depth before the pin, so
+ *      what is said of the pin holds for both.
  *   4. A walk touches the entry after it has unpinned it: the entry, not the mirror, and within its section.
  *      (drain-walk)
  *   5. done() is called at most once: COMPLETED is set by a read-modify-write.
@@ -92,6 +96,7 @@
 
 #include "mirror_memory.h"
 #include "mirror_report.h"
+#include "mirror_waits.h"
 
 #include <limits.h>
 
@@ -159,7 +164,40 @@ struct walker *get_walker_(struct mirror_list *list)
 
 /* ---- walks ---- */
 
-int begin_other_section_(struct walk *walk, bool wait)
+/*
+ * In a walk of another list, behind a change of this one, which waits for all walks of this one: so does the publisher.
+ * Its start may be refused, or a release; an end, or a done(), is too late for that.
+ */
+static int lock_behind_change(struct mirror_list *list, enum callback what)
+{
+	struct wait wait = { .list = list };
+	int token = 0;
+
+	if (what == START || what == RELEASE)
+		token = show_wait_(&wait);
+	else
+		show_wait_anyway_(&wait);
+	if (!token)
+		token = list->sync->read_lock(list->sync_state);
+	end_wait_(&wait);
+	return token;
+}
+
+/* A token, or -errno. */
+static int lock_to_read(struct mirror_list *list, enum callback what, bool wait)
+{
+	const struct mirror_sync *sync = list->sync;
+	bool may_try = sync->read_trylock != NULL, may_show = !list->grace_period && *port_walks();
+	int token = -EAGAIN;
+
+	if (may_try && (!wait || may_show))
+		token = sync->read_trylock(list->sync_state);
+	if (token >= 0 || (may_try && !wait))
+		return token;
+	return may_show ? lock_behind_change(list, what) : sync->read_lock(list->sync_state);
+}
+
+int begin_other_section_(struct walk *walk, enum callback what, bool wait)
 {
 	struct mirror_list *list = walk->list;
 	const struct mirror_sync *sync = list->sync;
@@ -168,8 +206,7 @@ int begin_other_section_(struct walk *walk, bool wait)
 	if (list->sections)
 		token = usrcu_lend_shared_(list->sections);
 	else if (sync->read_lock)
-		token = !wait && sync->read_trylock ? sync->read_trylock(list->sync_state) :
-						      sync->read_lock(list->sync_state);
+		token = lock_to_read(list, what, wait);
 	if (token < 0) {
 		if (walk->walker == &list->fallback)
 			give_turn(list);
@@ -228,9 +265,11 @@ void after_unpin_(struct walk *walk, struct mirror__entry *e)
 
 int pin_level_(const struct walker *w, const struct mirror__entry *e)
 {
-	for (int i = 0; i < MAX_PINS; i++)
+	uint32_t depth = depth_of_(w);
+
+	for (uint32_t i = 0; i < depth && i < MAX_PINS; i++)
 		if (load_acquire(&w->pin[i]) == e) /* D (pairs with B): the callback before us */
-			return i;
+			return (int)i;
 	return -1;
 }
 
@@ -249,7 +288,9 @@ struct walker *pinned_(struct mirror_list *list, const struct mirror__entry *e, 
 
 static bool has_pin(const struct mirror_list *list, const struct walker *w)
 {
-	for (int i = 0; i < MAX_PINS; i++)
+	uint32_t depth = depth_of_(w);
+
+	for (uint32_t i = 0; i < depth && i < MAX_PINS; i++)
 		if (load_acquire(&w->pin[i])) /* D, if none is found */
 			return !vanished_(list, w);
 	return false;
@@ -267,35 +308,57 @@ bool any_pin_(struct mirror_list *list)
 
 /* ---- completing an asynchronous unregister ---- */
 
-/* Under lock. */
-static void take_off_pending(struct mirror *m)
+void put_on_pending_(struct mirror_list *list, struct mirror *m)
+{
+	m->mirror__next = NULL;
+	m->mirror__link = list->pending_end;
+	*list->pending_end = m;
+	list->pending_end = &m->mirror__next;
+}
+
+static void take_off_pending(struct mirror_list *list, struct mirror *m)
 {
 	*m->mirror__link = m->mirror__next;
 	if (m->mirror__next)
 		m->mirror__next->mirror__link = m->mirror__link;
+	else
+		list->pending_end = m->mirror__link;
 }
 
-void count_pending_(struct mirror_list *list)
+/* The mirror whose mirror__next that is; NULL: it is the list's. */
+static struct mirror *owner_of(struct mirror_list *list, struct mirror **link)
 {
-	struct walker *w;
-	uint64_t nr;
+	return link == &list->pending ? NULL :
+	       (struct mirror *)(void *)((char *)link - offsetof(struct mirror, mirror__next));
+}
 
-	if (list->pending_generation == process_generation())
-		return;
-	nr = vanished_(list, &list->fallback) ? 0 : load_relaxed(&list->fallback.completing);
-	for (const struct mirror *m = list->pending; m; m = m->mirror__next)
-		nr++;
-	for (struct slots_walk i = slots_first(&list->walkers); (w = slots_next(&i)); )
-		if (depth_of_(w) && !vanished_(list, w))
-			nr += load_relaxed(&w->completing);
-	list->nr_pending = nr;
-	list->pending_generation = process_generation();
+/* The number of the oldest done() that @w's thread is in. */
+static uint64_t completing(const struct mirror_list *list, const struct walker *w)
+{
+	uint64_t number = depth_of_(w) && !vanished_(list, w) ? load_relaxed(&w->completing) : 0;
+
+	return number ? number : NEVER;
+}
+
+uint64_t oldest_pending_(struct mirror_list *list)
+{
+	uint64_t oldest = completing(list, &list->fallback), number;
+	struct walker *w;
+
+	if (list->pending && list->pending->mirror__fence < oldest)
+		oldest = list->pending->mirror__fence;
+	for (struct slots_walk i = slots_first(&list->walkers); (w = slots_next(&i)); ) {
+		number = completing(list, w);
+		oldest = number < oldest ? number : oldest;
+	}
+	return oldest;
 }
 
 /* A done() under way: mirror_barrier waits for it. */
 struct completion {
 	struct mirror_list *list;
 	struct walker *walker;
+	uint64_t before;                /* walker->completing */
 	int cancel;
 	bool by_publisher;
 };
@@ -309,9 +372,7 @@ static void done_is_over(struct completion *c)
 	if (c->by_publisher)
 		port_signals_block(&signals);
 	gate_lock(&list->lock);
-	count_pending_(list);
-	store_relaxed(&c->walker->completing, c->walker->completing - 1);
-	list->nr_pending--;
+	store_relaxed(&c->walker->completing, c->before);
 	gate_unlock(&list->lock);
 	if (c->by_publisher)
 		port_signals_restore(&signals);
@@ -320,10 +381,10 @@ static void done_is_over(struct completion *c)
 }
 
 /* It runs within a walk, so that done() is known as a callback. */
-static void complete(struct mirror_list *list, struct mirror *m, port_signals *blocked)
+static void complete(struct mirror_list *list, struct mirror *m, uint64_t before, port_signals *blocked)
 {
 	struct completion c __attribute__((cleanup(done_is_over), unused)) = {
-		list, my_walker_(list), port_cancel_disable(), blocked != NULL
+		list, my_walker_(list), before, port_cancel_disable(), blocked != NULL
 	};
 	void (*done)(struct mirror *m) = m->mirror__done;
 
@@ -333,21 +394,44 @@ static void complete(struct mirror_list *list, struct mirror *m, port_signals *b
 	done(m);
 }
 
-void complete_(struct mirror_list *list, struct mirror *m)
+void complete_(struct mirror_list *list, struct mirror *m, uint64_t before)
 {
-	complete(list, m, NULL);
+	complete(list, m, before, NULL);
 }
 
-bool may_complete_(struct mirror_list *list, struct mirror__entry *e)
+/* After C or F, under lock: as claim_done_, of the dead @e. */
+static bool may_complete(struct mirror_list *list, struct mirror__entry *e, uint64_t *before)
 {
 	struct walker *mine = my_walker_(list);
+	uint64_t number;
 	int level;
 
 	if (pinned_(list, e, &level) || fetch_or(&e->state, ENTRY_COMPLETED) & ENTRY_COMPLETED)
 		return false;
-	take_off_pending(e->mirror);
-	store_relaxed(&mine->completing, mine->completing + 1);
+	take_off_pending(list, e->mirror);
+	number = e->mirror->mirror__fence;
+	*before = mine->completing;
+	if (!*before || number < *before)
+		store_relaxed(&mine->completing, number);
 	return true;
+}
+
+struct mirror *claim_done_(struct mirror_list *list, uint64_t from, uint64_t *to, uint64_t *before)
+{
+	struct mirror *m = owner_of(list, list->pending_end);
+
+	while (m && m->mirror__fence > *to)
+		m = owner_of(list, m->mirror__link);
+	*to = m ? m->mirror__fence - 1 : 0;
+	return m && m->mirror__fence >= from && may_complete(list, m->mirror__entry, before) ? m : NULL;
+}
+
+void leave_to_others_(struct mirror_list *list)
+{
+	gate_lock(&list->lock);
+	list->nr_left++;
+	gate_unlock(&list->lock);
+	event_signal(&list->event);
 }
 
 /*
@@ -359,6 +443,7 @@ static void unpinned_async(struct mirror_list *list, struct mirror__entry *e)
 	struct rest rest __attribute__((cleanup(resume_), unused)) = rest_(slots_mine(&list->walkers));
 	enum drain_fence fence;
 	port_signals signals;
+	uint64_t before;
 	bool claimed;
 	int rc;
 
@@ -369,15 +454,14 @@ static void unpinned_async(struct mirror_list *list, struct mirror__entry *e)
 	/* F (pairs with A, F): my empty pin before the look at theirs; and DEAD, whose own C may still be to come. */
 	rc = broken_if(UNPIN_ASYNC_NO_FENCE, 0, fence_drain_(list, fence));
 	gate_lock(&list->lock);
-	claimed = !rc && may_complete_(list, e);
+	claimed = !rc && may_complete(list, e, &before);
 	gate_unlock(&list->lock);
+	if (rc)
+		leave_to_others_(list); /* they find the same error */
 	if (claimed)
-		complete(list, e->mirror, &signals);
+		complete(list, e->mirror, before, &signals);
 	else
 		port_signals_restore(&signals);
-	/* If the fence failed, this thread may not look.  A waiting mirror_barrier must find that out too. */
-	if (rc)
-		event_signal(&list->event);
 }
 
 static void unpinned_dead(struct mirror_list *list, struct mirror__entry *e)

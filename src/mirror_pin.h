@@ -28,16 +28,16 @@ static inline struct walker *my_walker_(struct mirror_list *list)
 }
 
 /* The section of an outermost walk over another sync, or with the shared walker: 0 or -errno. */
-int begin_other_section_(struct walk *walk, bool wait);
+int begin_other_section_(struct walk *walk, enum callback what, bool wait);
 /* Then, if the walker is shared, it is another thread's turn. */
 void end_other_section_(const struct walk *walk);
 
-static inline int begin_section_(struct walk *walk, bool wait)
+static inline int begin_section_(struct walk *walk, enum callback what, bool wait)
 {
 	struct usrcu *d = walk->list->sections;
 
 	if (unlikely(!d || walk->walker == &walk->list->fallback))
-		return begin_other_section_(walk, wait);
+		return begin_other_section_(walk, what, wait);
 	walk->token = (int)usrcu_open_(d, &walk->walker->counts);
 	return 0;
 }
@@ -67,7 +67,7 @@ static inline int enter_(struct walk *walk, struct mirror_list *list, struct wal
 	walk->depth = depth;
 	walk->pin = &w->pin[depth];
 	if (depth == 0)
-		rc = begin_section_(walk, wait);
+		rc = begin_section_(walk, what, wait);
 	else if (unlikely(depth >= deepest))
 		rc = -ELOOP;
 	if (unlikely(rc))
@@ -125,15 +125,21 @@ bool any_pin_(struct mirror_list *list);
 
 /* ---- completing an asynchronous unregister ---- */
 
+/* Under lock: @m is dead, and no thread waits for its callbacks. */
+void put_on_pending_(struct mirror_list *list, struct mirror *m);
+/* Under lock: the number (mirror__fence) of the oldest whose done() has not returned; NEVER: there is none. */
+uint64_t oldest_pending_(struct mirror_list *list);
 /*
- * After C or F, under lock: true if no pin shows the dead @e, and this thread is the first to claim the call of done().
- * Then the mirror is not pending any more, in one section of the gate: no child finds it claimed by a vanished thread.
+ * Under lock, after a fence whose number is not below @to: look at the newest pending mirror with a number in
+ * [@from, @to], and let @to be below it.  If no pin shows it, and this thread is the first to claim the call of its
+ * done(), return it; else NULL.  Then the mirror is not pending any more, in one section of the gate: no child finds it
+ * claimed by a vanished thread.  @before is for complete_.
  */
-bool may_complete_(struct mirror_list *list, struct mirror__entry *e);
-/* Under lock, before nr_pending is used: in the child of a fork, forget the calls of done() of vanished threads. */
-void count_pending_(struct mirror_list *list);
+struct mirror *claim_done_(struct mirror_list *list, uint64_t from, uint64_t *to, uint64_t *before);
 /* This thread has claimed that of @m: give it back to its owner, and call done(). */
-void complete_(struct mirror_list *list, struct mirror *m);
+void complete_(struct mirror_list *list, struct mirror *m, uint64_t before);
+/* Some pending mirror was left, because this thread could not look at its pins: a waiting mirror_barrier looks. */
+void leave_to_others_(struct mirror_list *list);
 
 /* ---- pin and unpin ---- */
 

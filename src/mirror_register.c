@@ -8,10 +8,13 @@
  * list->lock (mirror_list.h).
  *
  * Algorithm
- *   1. Take the entries, and what the array or the index will need.  The lock is given up while memory is allocated.
- *   2. Put each entry in the next place of the array, or in the index.  A range's entry is in the index before it has
- *      joined: joined is NEVER, so no walk calls it.
- *   3. Give each entry the next number as joined, and let seq become the last of them: one store, and all have joined.
+ *   1. Take the entries, and what the array or the index will need.  The lock is given up while memory is allocated, and
+ *      between batches.  A range's entry is in the index before it has joined: joined is NEVER, so no walk calls it.
+ *   2. Give each entry the next number as joined, put it in the next place of the array if it is for the whole list, and
+ *      let seq become the last of the numbers: one store, and all have joined.
+ *   3. If they are more than a light batch, the lock is given up meanwhile, and others join.  So the numbers begin far
+ *      above seq, and others' do not come so far.  One thread at a time joins in this way, or in the array, whose order
+ *      is that of the numbers: it has the turn.  Release waits for it.
  *
  * Why it is safe
  *   1. A bracket that reads seq finds every entry with joined <= seq: A below.
@@ -36,6 +39,14 @@
  *
  *      (list-place, list-place-end; mutants PLACE_NO_RELEASE, PLACE_TRUSTED)
  *
+ *   3. No bracket calls a part of many: its S is below all their numbers, or it read seq after the one store.
+ *      (list-register-many-beside; mutant JOIN_NOT_AHEAD)
+ *   4. A turn ends: the thread has allocated its memory before it, and then waits for list->lock alone.  If it vanishes
+ *      with a fork, what it was registering stays in the child's list: without a number it is never called, and with one
+ *      from the next registration of many on.
+ *
+ * Cost.  The lock is held for 16 mirrors at a time, or for 256 where they are not put into the index.
+ *
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
@@ -46,9 +57,16 @@
 #include "mirror_fill.h"
 #include "mirror_memory.h"
 #include "mirror_pin.h"
+#include "mirror_waits.h"
 #include "sizes.h"
 
 #include <errno.h>
+
+/*
+ * How far ahead the numbers of more than a light batch are: others that join meanwhile, one by one, do not come so far.
+ * A list on which a thread does nothing but register so many reaches the end of 64 bits after a year.
+ */
+#define JOIN_AHEAD ((uint64_t)1 << 28)
 
 static uint32_t state_of_new(const struct mirror_list *list, const struct mirror_ops *ops)
 {
@@ -92,11 +110,40 @@ static int make_entries(struct mirror_list *list, struct mirror *const *mirrors,
 		}
 		m->mirror__place = IN_INDEX;
 		store_relaxed(&m->mirror__entry, e);
-		if (range)
+		if (range) {
 			index_insert(&list->index, &e->item, m);
+			retire_nodes_(list);
+		}
+		if ((*made + 1) % LOCK_BATCH == 0)
+			gate_relock(&list->lock);
 	}
-	retire_nodes_(list);
-	return ranges ? 0 : get_places_(list, count);
+	return 0;
+}
+
+/*
+ * Under lock, which it gives up meanwhile: it is this thread's turn to join by more than one section of the lock, or to
+ * be in the array, where it then finds @places.  A thread that vanished with a fork has no turn.  0 or -ENOMEM: then it
+ * is not this thread's turn.
+ */
+static int take_turn(struct mirror_list *list, size_t places)
+{
+	int rc;
+
+	do {
+		wait_for_turn_(list);
+		rc = places ? get_places_(list, places) : 0;
+		if (rc)
+			return rc;
+	} while (process_has(list->joiner)); /* another one took it while the lock was given up */
+	list->joiner = process_self();
+	return 0;
+}
+
+static void end_turn(struct mirror_list *list)
+{
+	list->joiner = 0;
+	if (load_relaxed(&list->event.word) & 1) /* set under lock */
+		event_signal(&list->event);
 }
 
 /* Under lock: @m gets the next place. */
@@ -111,13 +158,13 @@ static void put_in_array(struct mirror_list *list, struct mirror *m)
 	list->nr_live++;
 }
 
-/* Under lock: all of them have joined, in this order. */
-static void join(struct mirror_list *list, struct mirror *const *mirrors, bool whole, size_t count)
+/* Under lock: these will have joined, in this order, once list->seq is @first and more. */
+static void number(struct mirror_list *list, struct mirror *const *mirrors, bool whole, size_t count, uint64_t first)
 {
 	for (size_t i = 0; i < count; i++) {
 		struct mirror *m = mirrors[i];
 
-		store_relaxed(&m->mirror__entry->joined, list->seq + 1 + i);
+		store_relaxed(&m->mirror__entry->joined, first + i);
 		if (whole)
 			put_in_array(list, m);
 		m->mirror__list = list;
@@ -128,21 +175,37 @@ static void join(struct mirror_list *list, struct mirror *const *mirrors, bool w
 		set_state_(m, STATE_REGISTERED);
 	}
 	list->nr_mirrors += count;
-	/* A (pairs with mirror_walk.c:A, mirror_visit.c:A): entries first. */
-	store_release_unless(REGISTER_NO_RELEASE, &list->seq, list->seq + count);
 }
 
-/* Under lock: no bracket has called them. */
+/* Under lock, which it gives up meanwhile if they are many: all of them join at once. */
+static void join(struct mirror_list *list, struct mirror *const *mirrors, bool whole, size_t count)
+{
+	uint64_t first = list->seq + 1 + (count > LIGHT_BATCH ? broken_if(JOIN_NOT_AHEAD, 0, JOIN_AHEAD) : 0);
+
+	for (size_t i = 0, nr; i < count; i += nr) {
+		nr = count - i < LIGHT_BATCH ? count - i : LIGHT_BATCH;
+		if (i)
+			gate_relock(&list->lock);
+		number(list, mirrors + i, whole, nr, first + i);
+	}
+	/* A (pairs with mirror_walk.c:A, mirror_visit.c:A): entries first. */
+	store_release_unless(REGISTER_NO_RELEASE, &list->seq, first + count - 1);
+}
+
+/* Under lock, which it gives up meanwhile: no bracket has called them. */
 static void take_back(struct mirror_list *list, struct mirror *const *mirrors, bool in_index, size_t made)
 {
 	for (size_t i = 0; i < made; i++) {
 		struct mirror__entry *e = mirrors[i]->mirror__entry;
 
-		if (in_index)
+		if (in_index) {
 			index_remove(&list->index, &e->item);
+			retire_nodes_(list);
+		}
 		retire_entry_(list, e);
+		if ((i + 1) % LOCK_BATCH == 0)
+			gate_relock(&list->lock);
 	}
-	retire_nodes_(list);
 }
 
 /* If the sync is a lock, the caller holds it. */
@@ -150,18 +213,24 @@ static int insert(struct mirror_list *list, struct mirror *const *mirrors, const
 		  size_t count)
 {
 	struct garbage garbage = { 0 };
+	bool in_turn = !ranges || count > LIGHT_BATCH, took_turn;
 	size_t made = 0;
 	int rc = 0;
 
 	gate_lock(&list->lock);
 	if (!list->released)
 		rc = make_entries(list, mirrors, ranges, count, &made);
+	if (!rc && in_turn)
+		rc = take_turn(list, ranges ? 0 : count);
+	took_turn = !rc && in_turn;
 	if (list->released) /* looked at again, because the lock was given up */
 		rc = -ESHUTDOWN;
+	if (!rc)
+		join(list, mirrors, !ranges, count);
+	if (took_turn)
+		end_turn(list);
 	if (rc)
 		take_back(list, mirrors, ranges, made);
-	else
-		join(list, mirrors, !ranges, count);
 	reclaim_(list, &garbage);
 	gate_unlock(&list->lock);
 	free_arrays_(list, &garbage);
@@ -191,6 +260,7 @@ static int claim_joining(struct mirror *const *mirrors, const struct mirror_exte
 static int add(struct mirror_list *list, struct mirror *const *mirrors, const struct mirror_ops *ops,
 	       const struct mirror_extent *ranges, size_t count)
 {
+	struct wait wait;
 	size_t claimed;
 	int rc;
 
@@ -201,12 +271,12 @@ static int add(struct mirror_list *list, struct mirror *const *mirrors, const st
 		return rc;
 	rc = claim_joining(mirrors, ranges, count, &claimed);
 	if (!rc)
-		rc = !list->grace_period && in_callback_(list) ? -EDEADLK : begin_change_(list, PORT_FOREVER);
+		rc = !list->grace_period && in_callback_(list) ? -EDEADLK : begin_shown_change_(list, &wait);
 	if (!rc) {
 		for (size_t i = 0; i < count; i++)
 			mirrors[i]->ops = ops;
 		rc = insert(list, mirrors, ranges, count);
-		end_change_(list);
+		end_shown_change_(list, &wait);
 	}
 	for (size_t i = 0; rc && i < claimed; i++)
 		set_state_(mirrors[i], (enum mirror_state)mirrors[i]->mirror__settle);

@@ -4,26 +4,29 @@
 /*
  * Unregister: when a mirror is its owner's again
  *
- * Terms.  Pins and drains are those of mirror_pin.c, which proves that a drained mirror may be freed.  A wait is an
- * unregister under way, shown to the others so that cycles are found (mirror_waits.c).
+ * Terms.  Pins and drains are those of mirror_pin.c, which proves that a drained mirror may be freed.  Claims are those of
+ * mirror_claim.c.  A wait is shown to the other threads so that cycles are found (mirror_waits.c).
  *
  * State
- *   mirror__state     under list->lock; the states are drawn in mirror_list.h
+ *   mirror__state     mirror_claim.c
  *   mirror__fence     under list->lock: the number of the fence that serves the mirror's DEAD
  *   list->pending     mirror_pin.c
  *   list->nr_fences   mirror_fence.c
  *
  * Algorithm.  Unregister, of one or many:
- *   1. Claim each mirror, so that no other call can change it; if one cannot be claimed, give the others back.
+ *   1. Claim each mirror, so that no other call can change it.
  *   2. Show the wait, unless it would close a cycle: a thread that pins what we wait for waits itself, directly or
- *      through others, for what we pin; or we pin it ourselves.
- *   3. Mark each entry dead and unlink it; one heavy fence C for all.
+ *      through others, for what we pin; or we pin it ourselves.  Then the claims are given back.
+ *   3. Mark each entry dead and unlink it; one heavy fence C for all.  From here on a second unregister is -EALREADY.
  *   4. Sleep on each entry while a pin shows it, D.
  *   5. Retire the entry: its memory is freed after a grace period, for which no thread waits.
  * Asynchronously, instead of 2, 4 and 5:
  *   6. The mirror is pending.  After C, or after an unpin and F, the thread that sees no pin completes it
- *      (mirror_pin.c).  The caller completes every other pending mirror too that it sees unpinned.
- *   7. mirror_barrier completes what it can, and sleeps until every done() has returned.
+ *      (mirror_pin.c).  A thread that cannot look, because it is too deep in walks or the fence failed, says so.
+ *   7. mirror_barrier notes the number of the last fence.  It looks at the mirrors that are pending with numbers up to
+ *      that, because a thread may have left one, or have vanished with a fork; then it sleeps until every done() of them
+ *      has returned, and looks again if a thread says that it has left one.
+ * Of many mirrors each step takes the lock for a batch at a time, and lets others have it in between.
  *
  * Why it is safe
  *   1. Of a drained mirror no callback runs or will: mirror_pin.c, 1.
@@ -53,6 +56,13 @@
  *
  *      (drain-async-both; mutant COMPLETE_UNFENCED)
  *   4. If C fails, the entry is dead, the mirror DYING, and no call has returned 0 for it.
+ *   5. The entries of one drain may be marked in several sections of the lock.  The fence mode is read in the last one:
+ *      all that mirror_fence.c says of marks and lock holds for the earlier ones too.  (drain-many)
+ *   6. mirror_barrier ends, whatever else is unregistered meanwhile: pending mirrors and running calls of done() have
+ *      numbers, and no later one is below the number that it noted.  (t/mirror/async; mutant BARRIER_FOR_ALL)
+ *
+ * Cost.  The lock is held for 16 or 256 mirrors at a time; a drain of many looks at each walker for each mirror if any
+ * callback runs on the list, without a lock.  An asynchronous unregister looks at each walker once.
  *
  * With MIRROR_LIST_DRAIN_DOMAIN, or a sync that cannot be polled, the fence of 3 is not needed, and 4 and 5 are the
  * sync's synchronize.  Over a lock 3 is done under its write_lock, without the fence, and 4 is not needed.
@@ -66,6 +76,7 @@
  * Source: Linux mm/mmu_notifier.c v6.12 (what is promised).
  */
 
+#include "mirror_claim.h"
 #include "mirror_fence.h"
 #include "mirror_fill.h"
 #include "mirror_memory.h"
@@ -75,106 +86,26 @@
 
 #include <errno.h>
 
-/* ---- claims ---- */
-
-/* The state of @m while this unregister is at it; or -errno: none can begin. */
-static int claimed_state(const struct mirror *m)
+/* Under lock: no callback starts any more of these, unless a walk has pinned the entry already. */
+static void mark_dead(struct mirror_list *list, struct mirror *const *mirrors, size_t count, uint32_t how)
 {
-	if (!m)
-		return -EINVAL;
-	switch (get_state_(m)) {
-	case STATE_REGISTERED:
-		return STATE_CLAIMED;
-	case STATE_DYING: /* an earlier wait has ended early */
-		return STATE_DRAINING;
-	case STATE_NONE:
-	case STATE_JOINING:
-		return -ENOENT;
-	case STATE_CLAIMED: /* by a thread that vanished with a fork, maybe: then it is as if that one had ended early */
-	case STATE_DRAINING:
-		return process_has(load_relaxed(&m->mirror__claimer)) ? -EALREADY : (int)get_state_(m);
-	default:
-		return -EALREADY;
-	}
-}
-
-/* Claim those of the first one's list, up to one that cannot be claimed: how many; @rc: why no more. */
-static size_t claim_run(struct mirror *const *m, size_t count, bool to_wait, int *rc)
-{
-	int state = claimed_state(m[0]);
-	struct mirror_list *list;
-	size_t claimed = 0;
-
-	if (state >= 0) {
-		list = m[0]->mirror__list;
-		if ((to_wait ? !is_targeted_(list) : !list->grace_period) && in_callback_(list))
-			state = -EDEADLK;
-	}
-	*rc = state < 0 ? state : 0;
-	if (*rc)
-		return 0;
-	gate_lock(&list->lock);
-	for (; claimed < count; claimed++) {
-		state = claimed_state(m[claimed]);
-		if (state < 0 || m[claimed]->mirror__list != list)
-			break;
-		store_relaxed(&m[claimed]->mirror__claimer, process_self());
-		set_state_(m[claimed], (enum mirror_state)state);
-	}
-	gate_unlock(&list->lock);
-	*rc = state < 0 ? state : 0;
-	return claimed;
-}
-
-static void give_back(struct mirror *m)
-{
-	struct mirror_list *list = m->mirror__list;
-
-	gate_lock(&list->lock);
-	if (get_state_(m) == STATE_CLAIMED)
-		set_state_(m, STATE_REGISTERED);
-	else if (get_state_(m) == STATE_DRAINING)
-		set_state_(m, STATE_DYING);
-	gate_unlock(&list->lock);
-}
-
-/* Make @count mirrors ours to unregister; if one cannot be claimed, the others are given back. */
-static int claim(struct mirror *const *mirrors, size_t count, bool to_wait)
-{
-	size_t claimed = 0;
-	int rc = 0;
-
-	while (claimed < count && !rc)
-		claimed += claim_run(mirrors + claimed, count - claimed, to_wait, &rc);
-	while (rc && claimed > 0)
-		give_back(mirrors[--claimed]);
-	return rc;
-}
-
-/*
- * Under lock: no callback starts any more of those of @list that come first in @mirrors, unless a walk has pinned the
- * entry already.  Return how many they are.
- */
-static size_t mark_dead(struct mirror_list *list, struct mirror *const *mirrors, size_t count, uint32_t how)
-{
-	size_t i;
-
-	for (i = 0; i < count && mirrors[i]->mirror__list == list; i++) {
+	for (size_t i = 0; i < count; i++) {
 		struct mirror *m = mirrors[i];
 		struct mirror__entry *e = m->mirror__entry;
+		uint32_t state = load_relaxed(&e->state);
 
 		/*
 		 * Until ASYNC is set, only the claimer writes state; fence C follows.
 		 * G (pairs with mirror_pin.c:H): done before ASYNC.
 		 */
-		unless(DEAD_AFTER_SCAN, store_release(&e->state, load_relaxed(&e->state) | how));
-		if (get_state_(m) == STATE_CLAIMED)
+		unless(DEAD_AFTER_SCAN, store_release(&e->state, state | how));
+		if (!(state & ENTRY_DEAD))
 			unlink_(list, m);
 		set_state_(m, how & ENTRY_ASYNC ? STATE_ASYNC : STATE_DRAINING);
 		if (load_relaxed(&e->state) & ENTRY_FILLS)
 			unless(FILL_DIES_MUTE, fill_died_(m, e));
 	}
-	return i;
+	tell_rivals_(list);
 }
 
 /* ---- drains ---- */
@@ -229,6 +160,15 @@ static int drain(struct mirror_list *list, struct mirror *m, uint64_t deadline_n
 	}
 }
 
+static void retire_all(struct mirror_list *list, struct mirror *const *m, size_t count)
+{
+	for (size_t i = 0, nr; i < count; i += nr) {
+		nr = count - i < LIGHT_BATCH ? count - i : LIGHT_BATCH;
+		retire_mirrors_(list, m + i, nr);
+		gate_let_others(&list->lock);
+	}
+}
+
 /* Retire those of the @count dead mirrors that are drained, even if another is not. */
 static int drain_all(struct mirror_list *list, struct mirror *const *m, size_t count, enum drain_fence fence,
 		     uint64_t deadline_ns)
@@ -242,7 +182,7 @@ static int drain_all(struct mirror_list *list, struct mirror *const *m, size_t c
 		drained = count;
 	for (; drained < count && rc == 0; drained += rc == 0)
 		rc = drain(list, m[drained], deadline_ns);
-	retire_mirrors_(list, m, drained);
+	retire_all(list, m, drained);
 	return rc;
 }
 
@@ -264,7 +204,7 @@ static int synchronize(struct mirror_list *list, struct mirror *const *m, size_t
 	gate_unlock(&list->lock);
 	free_arrays_(list, &garbage);
 	if (rc == 0)
-		retire_mirrors_(list, m, count);
+		retire_all(list, m, count);
 	return rc;
 }
 
@@ -274,42 +214,52 @@ static int synchronize(struct mirror_list *list, struct mirror *const *m, size_t
 static size_t remove_locked(struct mirror_list *list, struct mirror *const *m, size_t count, uint64_t timeout_ns,
 			    int *rc)
 {
-	size_t nr;
+	size_t done = 0, nr;
 
 	*rc = begin_change_(list, timeout_ns);
 	if (*rc)
 		return 0;
-	gate_lock(&list->lock);
-	for (nr = 0; nr < count && m[nr]->mirror__list == list; nr++)
-		unlink_(list, m[nr]);
-	gate_unlock(&list->lock);
-	retire_mirrors_(list, m, nr);
+	while (done < count && m[done]->mirror__list == list) {
+		nr = batch_of_(m + done, count - done, LOCK_BATCH);
+		gate_lock(&list->lock);
+		for (size_t i = 0; i < nr; i++)
+			unlink_(list, m[done + i]);
+		gate_unlock(&list->lock);
+		retire_all(list, m + done, nr);
+		done += nr;
+	}
 	end_change_(list);
-	return nr;
+	return done;
 }
 
-/* Mark dead, then decide whether to interrupt walks, under one lock: mirror_fence.c says why. */
+/* Mark dead; in the last section of the lock decide whether to interrupt walks: mirror_fence.c says why. */
 static size_t mark_and_decide(struct mirror_list *list, struct mirror *const *m, size_t count, enum drain_fence *fence)
 {
-	size_t nr;
+	size_t marked = 0, nr;
 
 	gate_lock(&list->lock);
-	nr = mark_dead(list, m, count, ENTRY_DEAD);
+	for (;;) {
+		nr = batch_of_(m + marked, count - marked, LOCK_BATCH);
+		mark_dead(list, m + marked, nr, ENTRY_DEAD);
+		marked += nr;
+		if (marked == count || m[marked]->mirror__list != list)
+			break;
+		gate_relock(&list->lock);
+	}
 	*fence = advance_fence_mode_(list);
 	gate_unlock(&list->lock);
-	return nr;
+	return marked;
 }
 
 /* The mutant FENCING_DECIDED_EARLY. */
 static size_t decide_and_mark(struct mirror_list *list, struct mirror *const *m, size_t count, enum drain_fence *fence)
 {
-	size_t nr;
-
+	(void)count;
 	*fence = advance_fence_mode_(list);
 	gate_lock(&list->lock);
-	nr = mark_dead(list, m, count, ENTRY_DEAD);
+	mark_dead(list, m, 1, ENTRY_DEAD);
 	gate_unlock(&list->lock);
-	return nr;
+	return 1;
 }
 
 /* The same as remove_locked over a grace period. */
@@ -342,26 +292,27 @@ static size_t remove_run(struct mirror *const *m, size_t count, uint64_t timeout
 
 static int unregister(struct mirror *const *mirrors, size_t count, uint64_t timeout_ns)
 {
-	struct wait wait = { .mirrors = mirrors, .count = count };
 	int cancel = port_cancel_disable(); /* a thread that vanished would leave its wait shown */
-	size_t i;
-	int rc = claim(mirrors, count, true);
+	int rc = claim_(mirrors, count, true);
+	struct wait wait;
 
 	if (!rc) {
+		wait = (struct wait){ .mirror = mirrors[0] };
 		rc = show_wait_(&wait);
-		for (i = 0; rc && i < count; i++)
-			give_back(mirrors[i]);
+		if (rc)
+			give_all_back_(mirrors, count);
 	}
 	if (rc) {
 		port_cancel_restore(cancel);
 		return rc;
 	}
-	for (i = 0; i < count && rc == 0; )
+	if (count > 1 || !mirrors[0]->mirror__list->grace_period)
+		decide_(mirrors, count);
+	for (size_t i = 0; i < count && rc == 0; )
 		i += remove_run(mirrors + i, count - i, timeout_ns, &rc);
 	end_wait_(&wait);
-	for (i = 0; rc && i < count; i++)
-		if (get_state_(mirrors[i]) != STATE_GONE)
-			give_back(mirrors[i]);
+	if (rc)
+		give_all_back_(mirrors, count);
 	port_cancel_restore(cancel);
 	return rc;
 }
@@ -385,87 +336,80 @@ int mirror_unregister_many(struct mirror *const *mirrors, size_t count)
 
 /* ---- unregister without waiting ---- */
 
-/* A pending mirror that this thread may complete, whose DEAD the fence of that number serves; or NULL. */
-static struct mirror *one_to_complete(struct mirror_list *list, uint64_t number)
-{
-	struct mirror *m;
-
-	/* Under the lock: a thread that completes a mirror takes it off the pending before it retires the entry. */
-	gate_lock(&list->lock);
-	for (m = list->pending; m; m = m->mirror__next)
-		if (broken_if(COMPLETE_UNFENCED, true, m->mirror__fence <= number) &&
-		    may_complete_(list, m->mirror__entry))
-			break;
-	gate_unlock(&list->lock);
-	return m;
-}
-
-static int complete_in_walk(struct walk *begun, enum drain_fence fence, uint64_t number)
+/* Complete those of the pending mirrors with numbers in [@from, @to] that no pin shows. */
+static int complete_in_walk(struct walk *begun, enum drain_fence fence, uint64_t from, uint64_t to)
 {
 	struct walk *walk __attribute__((cleanup(end_walk_))) = begun; /* a done() may throw */
 	struct rest rest __attribute__((cleanup(resume_), unused)) = rest_(walk->walker);
+	struct mirror_list *list = walk->list;
+	uint64_t before = 0;
 	struct mirror *m;
 	/* C (pairs with mirror_pin.c:A, mirror_pin.c:E): dead before the look at the pins. */
-	int rc = fence_drain_(walk->list, fence);
+	int rc = fence_drain_(list, fence);
 
-	while (!rc && (m = one_to_complete(walk->list, number)))
-		complete_(walk->list, m);
+	while (!rc && to >= from) {
+		/* Under the lock: a thread that completes a mirror takes it off the pending before it retires the entry. */
+		gate_lock(&list->lock);
+		m = claim_done_(list, from, &to, &before);
+		gate_unlock(&list->lock);
+		if (m)
+			complete_(list, m, before);
+		else
+			gate_let_others(&list->lock);
+	}
 	return rc;
 }
 
 /*
- * Complete the pending mirrors that no pin shows, and whose DEAD the fence of that number serves.  The others are left
- * to the threads that unpin them, or that have marked them dead.  0 or -errno.
+ * The same in a walk of its own; the fence of number @to serves their DEAD.  Those that are pinned are left to the
+ * threads that unpin them.  0, or -errno: this thread could not look.
  */
-static int complete_pending(struct mirror_list *list, enum drain_fence fence, uint64_t number)
+static int complete_pending(struct mirror_list *list, enum drain_fence fence, uint64_t from, uint64_t to)
 {
 	struct walk walk;
 	int rc = enter_(&walk, list, my_walker_(list), DONE, MAX_PINS, true);
 
-	return rc ? rc : complete_in_walk(&walk, fence, number);
+	return rc ? rc : complete_in_walk(&walk, fence, from, to);
 }
 
 int mirror_unregister_async(struct mirror *m, void (*done)(struct mirror *m))
 {
 	struct mirror_list *list;
 	enum drain_fence fence;
+	struct wait wait;
 	uint64_t number;
 	int rc;
 
 	if (!done)
 		return -EINVAL;
-	rc = claim(&m, 1, false);
+	rc = claim_(&m, 1, false);
 	if (rc)
 		return rc;
 	list = m->mirror__list;
-	rc = begin_change_(list, PORT_FOREVER);
+	rc = begin_shown_change_(list, &wait);
 	if (rc) {
-		give_back(m);
+		give_back_(m);
 		return rc;
 	}
 	gate_lock(&list->lock);
-	count_pending_(list);
+	put_on_pending_(list, m);
 	store_relaxed(&m->mirror__done, done); /* another call may look at the claimer that stood there */
-	m->mirror__link = &list->pending;
-	m->mirror__next = list->pending;
-	if (m->mirror__next)
-		m->mirror__next->mirror__link = &m->mirror__next;
-	list->pending = m;
-	list->nr_pending++;
 	mark_dead(list, &m, 1, ENTRY_DEAD | ENTRY_ASYNC);
 	fence = advance_fence_mode_(list);
 	number = m->mirror__fence = list->nr_fences;
 	gate_unlock(&list->lock);
-	end_change_(list);
-	complete_pending(list, fence, number); /* mirror_barrier finds an error again */
+	end_shown_change_(list, &wait);
+	if (complete_pending(list, fence, number, broken_if(COMPLETE_UNFENCED, NEVER, number)))
+		leave_to_others_(list);
 	return 0;
 }
 
 int mirror_barrier(struct mirror_list *list)
 {
 	enum drain_fence fence;
-	uint64_t number;
+	uint64_t last, left;
 	uint32_t seen;
+	bool to_look;
 	int rc = 0;
 
 	if (!list)
@@ -473,14 +417,17 @@ int mirror_barrier(struct mirror_list *list)
 	if (in_callback_(list))
 		return -EDEADLK;
 	gate_lock(&list->lock);
-	count_pending_(list);
-	while (list->nr_pending && !rc) {
+	last = list->nr_fences;
+	left = list->nr_left - 1;
+	while (!rc && broken_if(BARRIER_FOR_ALL, oldest_pending_(list) != NEVER, oldest_pending_(list) <= last)) {
 		seen = event_prepare(&list->event);
-		fence = advance_fence_mode_(list);
-		number = list->nr_fences;
+		to_look = left != list->nr_left;
+		left = list->nr_left;
+		fence = to_look ? advance_fence_mode_(list) : DRAIN_FENCES;
 		gate_unlock(&list->lock);
-		rc = complete_pending(list, fence, number);
-		if (!rc)
+		if (to_look)
+			rc = complete_pending(list, fence, 1, last);
+		else
 			event_wait(&list->event, seen, PORT_FOREVER);
 		gate_lock(&list->lock);
 	}

@@ -56,6 +56,7 @@ enum {
 	/* mirror_register.c */
 	MUTANT_REGISTER_NO_RELEASE,     /* A off */
 	MUTANT_PLACE_NO_RELEASE,        /* B off */
+	MUTANT_JOIN_NOT_AHEAD,          /* many get numbers that others reach while they join */
 	/* mirror_memory.c */
 	MUTANT_RECLAIM_EARLY,           /* uses memory again without a grace period */
 	/* mirror_list.c */
@@ -70,6 +71,8 @@ enum {
 	MUTANT_UNPIN_ASYNC_NO_FENCE,    /* F off */
 	/* mirror_unregister.c */
 	MUTANT_DEAD_AFTER_SCAN,         /* marks an entry dead after the look at the pins */
+	MUTANT_CLAIM_FINAL,             /* takes a claim for an unregister, which may be refused */
+	MUTANT_BARRIER_FOR_ALL,         /* mirror_barrier waits for later unregisters too */
 	MUTANT_COMPLETE_UNFENCED,       /* completes a mirror whose DEAD the fence does not serve */
 	MUTANT_FENCING_DECIDED_EARLY,   /* decides whether to interrupt before the entries are dead */
 	/* mirror_fence.c */

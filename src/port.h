@@ -234,12 +234,14 @@ static inline bool port_spin(uint64_t deadline_ns)
 
 struct port_mutex {
 	pthread_mutex_t mutex;
+	uint32_t waiting;       /* threads that sleep on it; read-modify-writes */
 };
-#define PORT_MUTEX_INITIALIZER { PTHREAD_MUTEX_INITIALIZER }
+#define PORT_MUTEX_INITIALIZER { PTHREAD_MUTEX_INITIALIZER, 0 }
 
 static inline void port_mutex_init(struct port_mutex *m)
 {
 	pthread_mutex_init(&m->mutex, NULL);
+	m->waiting = 0;
 }
 
 static inline void port_mutex_destroy(struct port_mutex *m)
@@ -249,7 +251,17 @@ static inline void port_mutex_destroy(struct port_mutex *m)
 
 static inline void port_mutex_lock(struct port_mutex *m)
 {
+	if (pthread_mutex_trylock(&m->mutex) == 0)
+		return;
+	fetch_add(&m->waiting, 1);
 	pthread_mutex_lock(&m->mutex);
+	fetch_add(&m->waiting, -1u);
+}
+
+/* Whether another thread waits for it. */
+static inline bool port_mutex_is_wanted(const struct port_mutex *m)
+{
+	return load_relaxed(&m->waiting) != 0;
 }
 
 static inline bool port_mutex_trylock(struct port_mutex *m)

@@ -112,7 +112,7 @@ struct record {
 	uint32_t since;                 /* slots from before this generation are a vanished thread's */
 	uint32_t highest;               /* no slot is above this key */
 	uint64_t gate;                  /* gate.c: how many sections of the gate the owner is in */
-	const struct wait *wait;        /* mirror_waits.c: an unregister that the owner waits in */
+	struct wait *wait;              /* mirror_waits.c: what the owner waits in; under its lock */
 	uint64_t fenced[2] __attribute__((aligned(16)));        /* usrcu.c: what some fast tokens point to */
 	void *slot[2 * SLOTS_MAX_KEYS]; /* by key: busy[0] of its slot, the slot's own address; busy[1] */
 };

@@ -337,7 +337,7 @@ int mirror_list_destroy(struct mirror_list *list);
  * Return:   0; -EINVAL: NULL, wrong size of ops, no range; -E2BIG: ops has a callback that this
  *           library does not know; -EBUSY: @m is registered;
  *           -ENOMEM: nothing changed; -ESHUTDOWN: the list was released;
- *           lock kind: -EDEADLK inside a callback of the list
+ *           lock kind: -EDEADLK inside a callback of the list, or if the wait would close a cycle
  * Context:  any thread, callbacks included; over a grace period it waits for nobody
  * Ordering: every bracket that starts after the return is heard; brackets open now are not,
  *           neither their start nor their end
@@ -364,7 +364,8 @@ int mirror_register_many(struct mirror_list *list, struct mirror *const *mirrors
 /**
  * mirror_unregister - remove @m and wait until no callback of it can run
  * Return:   0: @m is the caller's again and may be freed;
- *           -EINVAL: NULL; -ENOENT: never registered; -EALREADY: unregistered already, or another thread is at it;
+ *           -EINVAL: NULL; -ENOENT: never registered; -EALREADY: another call has unregistered it, or is
+ *           waiting to (one that is refused does not count);
  *           -EDEADLK: inside a callback of @m, or the wait would close a cycle of callbacks
  *           that unregister each other: nothing changed; over a lock, with
  *           MIRROR_LIST_DRAIN_DOMAIN, or a sync that cannot be polled: inside any callback of the
@@ -391,11 +392,12 @@ int mirror_unregister_timeout(struct mirror *m, uint64_t timeout_ns);
  * mirror_unregister_async - remove @m without waiting
  * @done:    called once when no callback of @m can run any more, perhaps before the return;
  *           may free @m.  It runs in whichever thread finds out: this one, a publisher at the end
- *           of the callback, or one that calls unregister or mirror_barrier; within a walk of the
- *           list, so over a lock under its read_lock, but with no lock of the library.  The
- *           publisher's range may be not blockable, and over mirror_sync_srcu the publisher may be
- *           a signal handler; so done() frees, counts, or wakes, and waits for nobody
- * Return:   0; -EINVAL; -ENOENT; -EALREADY; lock kind: -EDEADLK inside a callback of the list
+ *           of the callback, or one that calls mirror_barrier; within a walk of the list, so over
+ *           a lock under its read_lock, but with no lock of the library.  The publisher's range
+ *           may be not blockable, and over mirror_sync_srcu the publisher may be a signal handler;
+ *           so done() frees, counts, or wakes, and waits for nobody
+ * Return:   0; -EINVAL; -ENOENT; -EALREADY; lock kind: -EDEADLK inside a callback of the list, or
+ *           if the wait would close a cycle
  * Context:  any, @m's own callbacks included; no callback of @m starts after the return, but one
  *           that a walk has chosen already counts as running
  */
@@ -411,7 +413,7 @@ int mirror_unregister_async(struct mirror *m, void (*done)(struct mirror *m));
 int mirror_unregister_many(struct mirror *const *mirrors, size_t count);
 
 /**
- * mirror_barrier - wait until every done() pending on @list has returned
+ * mirror_barrier - wait until every done() pending on @list has returned; not for later ones
  * Return:   0; -EINVAL; -EDEADLK inside a callback or a done() of the list
  */
 int mirror_barrier(struct mirror_list *list);
@@ -424,6 +426,7 @@ int mirror_barrier(struct mirror_list *list);
  *           -EAGAIN: not blockable, and a mirror refused; those before it got their end;
  *           -EINVAL: NULL, no range, unknown flag, @r open already;
  *           -ELOOP: MIRROR_MAX_DEPTH brackets deep in this thread's callbacks of this list;
+ *           lock kind: -EDEADLK: in a callback of another list, and the wait would close a cycle;
  *           or what the sync's read_lock returned
  * Context:  any thread, callbacks included; over mirror_sync_srcu also any signal handler, as long
  *           as it interrupts no call on @list but this, end, or mirror_invalidate_range; takes no

@@ -218,6 +218,26 @@ static void cycle_ended(void)
 	destroyed();
 }
 
+/* Its own callback may not take it out; what that has claimed for a moment, another thread may. */
+static int try_myself(struct mirror *m, const struct mirror_range *r)
+{
+	int rc = r->data ? mirror_unregister(m) : -EDEADLK;
+
+	x_assert(rc == -EDEADLK || rc == -EALREADY);
+	return on_start(m, r);
+}
+
+static const struct mirror_ops trying_ops = {
+	.size = sizeof(trying_ops),
+	.invalidate_range_start = try_myself,
+};
+
+static void one_tries(void)
+{
+	list_with(NULL, 0);
+	devices(1, &trying_ops);
+}
+
 /* A callback that unregisters the other, beside who unregisters its own. */
 static void unregister_cycle_first(void)
 {
@@ -262,6 +282,8 @@ const struct x_scenario x_scenarios[] = {
 	  .thread = { publish, async_then_try_barrier }, .quick = 3, .full = 5 },
 	{ MIRROR, .name = "drain-cycle-self", .claim = "M7: a mirror cannot wait for its own callback",
 	  .setup = cycle_of_one, .thread = { publish_mine }, .check = cycle_ended, .quick = 3, .full = 6 },
+	{ MIRROR, .name = "drain-rival", .claim = "M9: an unregister that is refused makes no other fail",
+	  .setup = one_tries, .thread = { publish, unregister_first }, .check = destroyed, .quick = 3, .full = 6 },
 	{ MIRROR, .name = "drain-cycle", .claim = "M7: nor two for each other's", .setup = cycle_of_two,
 	  .thread = { publish_mine, publish_mine }, .check = cycle_ended, .quick = 3, .full = 5 },
 	{ MIRROR, .name = "drain-cycle-three", .claim = "M7: nor three", .setup = cycle_of_three,

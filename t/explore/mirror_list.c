@@ -86,6 +86,15 @@ static void enroll_both_at_once(void)
 	store_release(&registered, UINT64_C(3));
 }
 
+/* Its callbacks do not count: it has none. */
+static const struct mirror_ops mute_ops = { .size = sizeof(mute_ops) };
+
+static void enroll_mute_range(void)
+{
+	dev[2] = new_device(2);
+	x_assert(mirror_register_range(list, &dev[2]->mirror, &mute_ops, 0, 100) == 0);
+}
+
 /* All of them or none. */
 static void publish_all_or_none(void)
 {
@@ -429,6 +438,9 @@ const struct x_scenario x_scenarios[] = {
 	  .quick = 1, .full = 3 },
 	{ MIRROR, .name = "list-register-many", .claim = "M1: two at once: all or none", .setup = no_device,
 	  .thread = { publish_all_or_none, enroll_both_at_once }, .check = destroyed, .quick = 4, .full = 8 },
+	{ MIRROR, .name = "list-register-many-beside", .claim = "M1: the same while another one joins",
+	  .setup = no_device, .thread = { publish_all_or_none, enroll_both_at_once, enroll_mute_range },
+	  .check = destroyed, .quick = 2, .full = 3 },
 	{ MIRROR, .name = "list-register-both", .claim = "M2: two threads register: one order for all brackets",
 	  .setup = no_device, .thread = { enroll_mine, enroll_mine, publish_placed }, .check = destroyed,
 	  .quick = 1, .full = 3 },

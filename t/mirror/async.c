@@ -60,15 +60,22 @@ static const struct mirror_ops guest_ops = {
 	.release = guest_release,
 };
 
-static struct guest *guest_new(struct mirror_list *list)
+static struct guest *guest_at(struct mirror_list *list, uint64_t start)
 {
 	struct guest *g = malloc(sizeof(*g));
 
 	memset(g, 0xa5, sizeof(*g));
 	post_init(&g->post);
 	g->inside = 0;
-	if (mirror_register_range(list, &g->post.m, &guest_ops, 0, 10))
+	if (mirror_register_range(list, &g->post.m, &guest_ops, start, start + 10))
 		bail_out("mirror_register_range");
+	return g;
+}
+
+static struct guest *guest_new(struct mirror_list *list)
+{
+	struct guest *g = guest_at(list, 0);
+
 	nr_done = 0;
 	gate_close(&done_gate);
 	return g;
@@ -214,6 +221,100 @@ static void test_unassisted(void)
 	list_gone(list);
 }
 
+/* Another one, elsewhere, whose callback stands when the barrier has begun to wait. */
+static void test_later(void)
+{
+	struct mirror_list *list = list_new();
+	struct call callers[2], barrier = { .list = list };
+	struct guest *first, *later;
+
+	if (v->lock) {
+		list_gone(list);
+		return;
+	}
+	first = guest_new(list);
+	later = guest_at(list, 20);
+	callers[0] = (struct call){ .list = list, .start = 0, .end = 1 };
+	callers[1] = (struct call){ .list = list, .start = 20, .end = 21 };
+	for (int i = 0; i < 2; i++)
+		call_begin(&callers[i], run_invalidate);
+	gate_wait(&first->post.entered);
+	gate_wait(&later->post.entered);
+	isv(mirror_unregister_async(&first->post.m, done), 0, "M8: async while a callback runs");
+	call_begin(&barrier, run_barrier);
+	okv(call_blocks(&barrier), "M8: barrier waits for it");
+	isv(mirror_unregister_async(&later->post.m, done), 0, "M8: another one, later");
+	gate_open(&first->post.leave);
+	call_end(&callers[0]);
+	okv(call_returns(&barrier), "M8: the barrier does not wait for the later one");
+	isv((int)dones(), 1, "M8: ... whose done has not run");
+	isv(mirror_list_destroy(list), -EBUSY, "M17: ... and still keeps the list");
+	gate_open(&later->post.leave);
+	call_end(&callers[1]);
+	isv(call_end(&barrier), 0, "M8: barrier returns 0");
+	isv(mirror_barrier(list), 0, "M8: one that begins now waits for both");
+	isv((int)dones(), 2, "M8: ... dones");
+	list_gone(list);
+}
+
+/* ---- whose done() runs where ---- */
+
+/* Sixteen walks deep, where no thread can walk on, a done is left to others. */
+static struct mirror_range crossed[2 * MIRROR_MAX_DEPTH];
+static struct mirror_list *left_list;
+static struct guest *left;
+static int left_rc, idle_dones;
+
+static void idle_done(struct mirror *m)
+{
+	(void)m;
+	idle_dones++;
+}
+
+static void dive(struct mirror *m, const struct mirror_range *r)
+{
+	int next = (int)(r - crossed) + 1;
+
+	(void)m;
+	if (next < 2 * MIRROR_MAX_DEPTH)
+		mirror_invalidate_range_end(left_list, &crossed[next]);
+	else
+		left_rc = mirror_unregister_async(&left->post.m, done);
+}
+
+static const struct mirror_ops diver_ops = { .size = sizeof(struct mirror_ops), .invalidate_range_end = dive };
+
+static void test_left(void)
+{
+	struct mirror_list *list = list_new();
+	struct probe diver = { .name = 'D' }, idle = { .name = 'I' };
+
+	if (v->lock) {
+		list_gone(list);
+		return;
+	}
+	left_list = list;
+	idle_dones = 0;
+	left = guest_at(list, 20);
+	nr_done = 0;
+	mirror_register_range(list, &diver.m, &diver_ops, 0, 10);
+	mirror_register_range(list, &idle.m, &probe_ops, 50, 60);
+	for (int i = 0; i < 2 * MIRROR_MAX_DEPTH; i++) {
+		crossed[i] = range(0, 1, 0);
+		mirror_invalidate_range_start(list, &crossed[i]);
+	}
+	mirror_invalidate_range_end(list, &crossed[0]);
+	isv(left_rc, 0, "M8: async 16 walks deep returns 0");
+	isv((int)dones(), 0, "M8: ... and leaves done to others");
+	isv(mirror_unregister_async(&idle.m, idle_done), 0, "M8: another one");
+	isv((int)dones(), 0, "M8: ... runs its own done, and no other");
+	isv(idle_dones, 1, "M8: ... its own it does");
+	isv(mirror_barrier(list), 0, "M8: barrier");
+	isv((int)dones(), 1, "M8: ... runs what was left");
+	mirror_unregister(&diver.m);
+	list_gone(list);
+}
+
 /* ---- what done may do ---- */
 
 static struct mirror_list *done_list;
@@ -286,6 +387,8 @@ int main(void)
 		test_nested();
 		test_running();
 		test_unassisted();
+		test_later();
+		test_left();
 		test_in_done();
 		test_flood();
 	}

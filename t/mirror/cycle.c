@@ -352,6 +352,112 @@ static void test_outsider(void)
 	list_gone(list);
 }
 
+/*
+ * ---- what else waits for walks: over a lock, all that changes the list, and publishers behind such a change ----
+ *
+ *      in a callback of X, on another list         in a callback of Y, on the list over a lock
+ *      what waits until Y's walk is over           unregister X
+ */
+
+static struct lock_wait {
+	struct mirror_list *list;       /* over the lock */
+	struct probe idle;
+	struct gate ready, go;
+	int (*wait)(struct lock_wait *w);
+} lock_wait;
+
+static void no_done(struct mirror *m)
+{
+	(void)m;
+}
+
+static int by_register(struct lock_wait *w)
+{
+	return mirror_register_range(w->list, &w->idle.m, &probe_ops, 50, 60);
+}
+
+static int by_async(struct lock_wait *w)
+{
+	return mirror_unregister_async(&w->idle.m, no_done);
+}
+
+static int by_publishing(struct lock_wait *w)
+{
+	return mirror_invalidate_range(w->list, 90, 91);
+}
+
+static void wait_for_lock(struct post *p)
+{
+	gate_wait(&lock_wait.ready);
+	p->rc = lock_wait.wait(&lock_wait);
+}
+
+static void unregister_then(struct post *p)
+{
+	gate_wait(&lock_wait.go);
+	p->rc = mirror_unregister(p->victim);
+}
+
+static void lock_circle(const char *what, int (*wait)(struct lock_wait *), bool is_in, bool behind_writer)
+{
+	struct mirror_list *other;
+	struct call calls[2], writer = { .m = &lock_wait.idle.m };
+	struct post x, y;
+
+	if (mirror_list_create(&other, NULL))
+		bail_out("mirror_list_create");
+	lock_wait = (struct lock_wait){ .list = list_new(), .wait = wait };
+	gate_init(&lock_wait.ready);
+	gate_init(&lock_wait.go);
+	post_init(&x);
+	post_init(&y);
+	gate_open(&x.leave);
+	gate_open(&y.leave);
+	x.act = wait_for_lock;
+	y.act = unregister_then;
+	y.victim = &x.m;
+	mirror_register(other, &x.m, &post_start_ops);
+	mirror_register_range(lock_wait.list, &y.m, &post_start_ops, 0, 10);
+	if (is_in)
+		mirror_register_range(lock_wait.list, &lock_wait.idle.m, &probe_ops, 50, 60);
+	calls[0] = (struct call){ .list = other, .start = 0, .end = 1 };
+	calls[1] = (struct call){ .list = lock_wait.list, .start = 0, .end = 1 };
+	for (int i = 0; i < 2; i++)
+		call_begin(&calls[i], run_invalidate);
+	gate_wait(&x.entered);
+	gate_wait(&y.entered);
+	if (behind_writer) {
+		call_begin(&writer, run_unregister);
+		okv(call_blocks(&writer), "M7: an unregister waits for the walk");
+	}
+	gate_open(&lock_wait.ready);
+	okv(call_blocks(&calls[0]), "M7: %s in another list's callback waits for the walk", what);
+	gate_open(&lock_wait.go);
+	call_end(&calls[1]);
+	call_end(&calls[0]);
+	if (behind_writer)
+		isv(call_end(&writer), 0, "M7: ... which ends");
+	isv(y.rc, -EDEADLK, "M7: an unregister of that callback's mirror, in the walk, would close the cycle");
+	isv(x.rc, 0, "M7: ... and %s succeeds", what);
+	isv(mirror_unregister(&x.m), 0, "M7: ... nothing else has changed");
+	mirror_unregister(&y.m);
+	if (wait == by_register)
+		mirror_unregister(&lock_wait.idle.m);
+	list_gone(lock_wait.list);
+	if (mirror_list_destroy(other))
+		bail_out("mirror_list_destroy");
+}
+
+static void test_locks(void)
+{
+	if (!v->lock)
+		return;
+	lock_circle("register", by_register, false, false);
+	lock_circle("an asynchronous unregister", by_async, true, false);
+	if (v->shuts_out)
+		lock_circle("a publisher behind an unregister", by_publishing, true, true);
+}
+
 int main(void)
 {
 	for (v = variants; v < variants + NR_VARIANTS; v++) {
@@ -362,6 +468,7 @@ int main(void)
 		test_across_done();
 		test_chain();
 		test_outsider();
+		test_locks();
 	}
 	return done_testing();
 }
