@@ -29,6 +29,14 @@
 
 /* ---- statistics ---- */
 
+/* Starts and ends. */
+static uint64_t bracket_walks_of(const struct walker *w)
+{
+	uint64_t others = load_acquire(&w->others); /* first, so that it is the smaller one */
+
+	return load_relaxed(&w->walks) + load_relaxed(&w->nested) - others;
+}
+
 static struct mirror_list_stats count(struct mirror_list *list)
 {
 	struct mirror_list_stats stats;
@@ -37,16 +45,16 @@ static struct mirror_list_stats count(struct mirror_list *list)
 	gate_lock(&list->lock);
 	stats = (struct mirror_list_stats){
 		.registered = list->nr_mirrors,
-		.walks = load_relaxed(&list->fallback.walks),
+		.walks = bracket_walks_of(&list->fallback),
 		.callbacks = load_relaxed(&list->fallback.callbacks),
 		.refusals = load_relaxed(&list->fallback.refusals),
 		.drains = list->nr_drains,
 		.longest_drain_ns = list->longest_drain_ns,
-		.retired_bytes = list->retired.bytes + list->due.bytes,
+		.retired_bytes = garbage_bytes_(list),
 	};
 	gate_unlock(&list->lock);
 	for (struct slots_walk i = slots_first(&list->walkers); (w = slots_next(&i)); ) {
-		stats.walks += load_relaxed(&w->walks);
+		stats.walks += bracket_walks_of(w);
 		stats.callbacks += load_relaxed(&w->callbacks);
 		stats.refusals += load_relaxed(&w->refusals);
 	}
@@ -128,7 +136,7 @@ static bool release_all(struct walk *begun)
 	gate_unlock(&list->lock);
 	if (again)
 		return false;
-	forwards_begin(&all, list, (struct view){ 0, UINT64_MAX, NEVER, &last_item });
+	forwards_begin(&all, list, (struct view){ 0, UINT64_MAX, NEVER, NULL });
 	while ((e = forwards_next(&all)))
 		release_one(walk, e);
 	return true;
@@ -173,12 +181,10 @@ static int build(struct mirror_list *list)
 	};
 	int rc;
 
-	rc = memory_init_(list);
-	if (rc)
-		return rc;
+	memory_init_(list);
 	rc = slots_init(&list->walkers, sizeof(struct walker));
 	if (rc)
-		goto destroy_memory;
+		return rc;
 	rc = usrcu_create_part_(&list->brackets, &attr, &list->walkers, USRCU_HANDED_OVER);
 	if (rc)
 		goto destroy_walkers;
@@ -196,8 +202,6 @@ destroy_brackets:
 	usrcu_destroy(list->brackets);
 destroy_walkers:
 	slots_destroy(&list->walkers);
-destroy_memory:
-	memory_destroy_(list);
 	return rc;
 }
 

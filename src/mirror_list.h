@@ -11,13 +11,15 @@
  *
  *      struct mirror_list
  *      +-------------+
- *      | whole       |---> struct whole_array: the whole-list mirrors, in order of registration
- *      |             |     +------+------+--------+--------+--------+--------+ - - - -+ - - - -+
- *      |             |     | room | used |  [0]   |  [1]   |  [2]   |  [3]   |        |        |
- *      |             |     |  6   |  4   |   |    |   |    |  NULL  |   |    |  free  |  free  |
- *      |             |     +------+------+---|----+---|----+--------+---|----+ - - - -+ - - - -+
- *      |             |                       v        v     taken out   v
- *      |             |                     entry    entry             entry    joined rises from left to right
+ *      | head        |  struct block: the whole-list mirrors, in order of registration, along a chain of blocks
+ *      | +------+----|---+--------+--------+--------+ - - - -+          +------+--------+--------+ - - - -+
+ *      | | used | ne | t |  [0]   |  [1]   |  [2]   |        |          | used |  [0]   |  [1]   |        |
+ *      | |  3   |  ------------------------------------------|--------->|  2   |   |    |   |    |  free  |
+ *      | |      |    |   |   |    |  NULL  |   |    |  free  |<---------|-prev |   |    |   |    |        |
+ *      | +------+----|---+---|----+--------+---|----+ - - - -+          +------+---|----+---|----+ - - - -+
+ *      |             |       v    taken out    v                          ^        v        v
+ *      |             |     entry             entry                        |      entry    entry   joined rises from
+ *      | last --------------------------------------------------------- --+                       left to right
  *      |             |
  *      | index.root  |---> nodes of the index (index.h): the range mirrors, by address
  *      |             |     leaf -> entry, entry, ...
@@ -28,8 +30,8 @@
  *      +---------------+                     0  +------------+---------------------------------+
  *      | mirror__entry |----------------------->| mirror     | the caller's mirror             |
  *      | mirror__list  |                     8  | start      | its callbacks                   |
- *      | mirror__place |  in array->place[], 16 | end        |                                 |
- *      |               |  or IN_INDEX        24 | joined     | a number of list->seq           |
+ *      | mirror__place |  a block, or        16 | end        |                                 |
+ *      |               |  IN_INDEX           24 | joined     | a number of list->seq           |
  *      | mirror__state |  see below          32 | item.first | bytes, both inclusive           |
  *      | mirror__ended |  mirror_fill.h      40 | item.last  |                                 |
  *      +---------------+                     48 | item.tie   | rises with each registration    |
@@ -62,6 +64,7 @@
 #include "gate.h"
 #include "slots.h"
 #include "index.h"
+#include "pool.h"
 #include "mutant.h"
 
 #include "usrcu_impl.h"
@@ -81,11 +84,6 @@
 #ifndef LIGHT_BATCH
 #define LIGHT_BATCH 256
 #endif
-
-/* Memory that is not in use, in a list of such. */
-struct link {
-	struct link *next;
-};
 
 /* ---- what walks look at ---- */
 
@@ -146,13 +144,19 @@ enum {
 	ENTRY_SPECIAL    = ENTRY_DEAD | ENTRY_RELEASED | ENTRY_FILLS | ENTRY_WATCHED,
 };
 
-/* Entries of whole-list mirrors in order of registration; NULL if taken out.  Copied when it is full. */
-struct whole_array {
-	uint64_t room;                  /* constant */
-	uint64_t used;                  /* written under list->lock; no entry is in a place from there on */
-	struct whole_array *next;       /* of retired arrays; under list->lock */
-	struct mirror__entry *place[];  /* written under list->lock */
-};
+/* The explorer has fewer, so that blocks fill up soon. */
+#ifndef NR_PLACES
+#define NR_PLACES 20
+#endif
+
+/* A few whole-list mirrors, in order of registration; the next ones are in the next block (mirror_blocks.c). */
+struct block {
+	struct link link;               /* of a retired block, and of a spare one; under list->lock */
+	struct block *next, *prev;      /* NULL: none; written under list->lock */
+	uint32_t used;                  /* written under list->lock; no entry is in a place from there on */
+	uint32_t nr_entries;            /* in places; under list->lock */
+	struct mirror__entry *place[NR_PLACES]; /* NULL: taken out; written under list->lock */
+} __attribute__((aligned(64)));         /* three cache lines */
 
 /* ---- what each thread shows ---- */
 
@@ -161,7 +165,7 @@ struct whole_array {
 
 enum callback { START, END, FINISH, RELEASE, DONE, VISIT };
 
-/* A thread's slot in a list.  Only its thread writes it, but for counts.gone. */
+/* A thread's slot in a list.  Only its thread writes it, but for counts.gone, and what is said below. */
 struct walker {
 	union {
 		struct slot slot;               /* NULL record: the shared walker */
@@ -177,10 +181,12 @@ struct walker {
 	uint64_t completing;                    /* mirror__fence of the oldest mirror whose done() the thread is in, or 0 */
 	uint64_t fences;                        /* how many its walks have executed; drains read it (mirror_fence.c) */
 	uint32_t slow;                          /* mirror_fence.c: a drain has found it in a slow callback; drains write it */
-	uint64_t walks, callbacks, refusals;    /* totals; statistics read them */
+	uint64_t walks, nested, others;         /* outermost ones; within others; of both those that call no start or end */
+	uint64_t callbacks, refusals;           /* totals; statistics read them */
 	/* mirror_fence.c */
 	uint64_t fences_before;                 /* list->nr_fences when its window began */
 	uint64_t looks_at, window_ends;         /* numbers of walks; 0: it has not looked yet */
+	uint64_t slept_in, may_see;             /* mirror_garbage.c, under list->lock: numbers of walks, or 0 */
 	struct mirror__entry *pin[MAX_PINS];    /* at each depth the entry whose callback runs, or NULL; drains read it */
 	uint8_t what[MAX_PINS];                 /* enum callback; reports read it */
 	uint64_t since[MAX_PINS];               /* when it began, ns, if stalls are reported; the same */
@@ -214,21 +220,15 @@ struct wait {
 
 /* ---- the list ---- */
 
-/* Objects of one size; under list->lock (mirror_memory.c). */
-struct pool {
-	size_t object_bytes;
-	struct link *vacant;            /* given back */
-	char *fresh;                    /* never used: of the newest chunk */
-	size_t fresh_bytes;
-	size_t total_bytes;             /* of its chunks */
-};
+enum object_kind { ENTRIES, NODES, BLOCKS, NR_KINDS };
 
-/* Memory that is not in the list any more, but that a walk may still see (mirror_memory.c). */
+/* Objects that are not in the list any more (mirror_garbage.c). */
 struct garbage {
-	struct link *entries, *oldest_entry;
-	struct whole_array *arrays;
-	struct index_node *nodes;
+	struct {
+		struct link *newest, *oldest;
+	} pile[NR_KINDS];
 	size_t bytes;
+	struct chunk *chunks;           /* no object of them is in use: to be freed without the lock */
 };
 
 /*
@@ -245,10 +245,11 @@ enum {
 };
 
 struct mirror_list {
-	/* Read by every walk.  whole, index.root, seq and fencing change, under lock; the others are constant. */
-	struct whole_array *whole;      /* whole-list mirrors */
+	/* Read by every walk.  What changes, under lock: last, index.root, seq, nr_frees, fencing, and the blocks. */
+	struct block *last;             /* of the blocks */
 	struct index index;             /* range mirrors: walks read its root */
 	uint64_t seq;                   /* numbers the moments that divide brackets: registrations, for one */
+	uint64_t nr_frees;              /* how often what is not old was set free beside walks that sleep */
 	struct usrcu *sections;         /* walks are sections of this domain; NULL: of another sync */
 	struct usrcu *brackets;         /* open brackets are handed-over sections of this domain */
 	const struct mirror_sync *sync;
@@ -259,22 +260,28 @@ struct mirror_list {
 	bool targeted;                  /* drains wait for pins; false: for a grace period */
 	bool changing;                  /* over a lock: its write_lock is held; under write_lock (mirror_memory.c) */
 	struct slots walkers;           /* struct walker for each thread */
+	struct block head;              /* the first of the blocks */
 
 	struct port_mutex lock __attribute__((aligned(64)));
 	/* All below under lock. */
 	uint64_t nr_mirrors;            /* registered or not yet given back */
-	uint64_t nr_live;               /* in the array of whole-list mirrors */
 	uint64_t nr_ranges;             /* that were ever registered */
-	struct pool entries, nodes;
-	struct chunk *chunks;           /* of both pools */
+	struct pool pools[NR_KINDS];
+	struct link *spare_blocks;      /* for registrations */
+	uint64_t nr_spare_blocks;
 	bool released;
 	struct mirror *pending;         /* unregistered asynchronously, done() has not been called: the oldest first */
 	struct mirror **pending_end;    /* where the next one goes */
 	uint64_t nr_left;               /* how often a thread could not look whether a pending one can be completed */
 	uint64_t joiner;                /* process_self() of the thread whose turn it is to join, or 0 (mirror_register.c) */
 	struct garbage retired;         /* since due got its cookie */
-	struct garbage due;             /* to be freed when ... */
-	uint64_t due_cookie;            /* ... this cookie of the sync is over */
+	struct garbage due;             /* over when ... */
+	uint64_t due_cookie;            /* ... this cookie of the sync is */
+	struct garbage over;            /* no walk sees it any more: the next objects are taken from here */
+	/* While a walk that sleeps holds up due: */
+	uint64_t stalled_at;            /* seq when it was noticed; 0: none is known */
+	struct garbage old;             /* what it may hold: this follows due */
+	struct garbage young;           /* what it cannot hold: over once the walks of may_see are */
 	uint64_t fencing_cookie;        /* of the sync: when it is over, FENCING_SETTLES can become FENCING_ALL */
 	uint64_t nr_fences;             /* fences that drains have needed so far; walkers read it */
 	uint64_t nr_drains, longest_drain_ns;
@@ -363,7 +370,7 @@ static inline void set_state_(struct mirror *m, enum mirror_state state)
 	store_release(&m->mirror__state, state_seal_(m) ^ (uintptr_t)state);
 }
 
-/* mirror__place of a mirror that is in the index, not in the array. */
+/* mirror__place of a mirror that is in the index, not in a block. */
 #define IN_INDEX UINT64_MAX
 
 #endif /* MIRROR_LIST_H */

@@ -5,9 +5,9 @@
 #ifndef MIRROR_MEMORY_H
 #define MIRROR_MEMORY_H
 
-#include "mirror_list.h"
+#include "mirror_garbage.h"
 
-int memory_init_(struct mirror_list *list);
+void memory_init_(struct mirror_list *list);
 void memory_destroy_(struct mirror_list *list);
 
 /*
@@ -23,27 +23,18 @@ void end_change_(struct mirror_list *list);
 struct mirror__entry *get_entry_(struct mirror_list *list);
 /* Spare nodes enough for one insertion into the index. */
 int get_nodes_(struct mirror_list *list);
-/* At least @nr free places in the array of whole-list mirrors. */
+/* At least @nr free places for whole-list mirrors, behind all others. */
 int get_places_(struct mirror_list *list, size_t nr);
 
 /* ---- under list->lock ---- */
 
-/* Take @m out of the array or the index: no walk that begins from now on finds it. */
+/* Take @m out of its block or the index: no walk that begins from now on finds it. */
 void unlink_(struct mirror_list *list, const struct mirror *m);
-/* Keep what walks may still see until they are over: an entry; the nodes that the index has retired. */
-void retire_entry_(struct mirror_list *list, struct mirror__entry *e);
-void retire_nodes_(struct mirror_list *list);
-/* Use again what no walk can see any more.  The caller passes @garbage to free_arrays_, after the lock. */
-void reclaim_(struct mirror_list *list, struct garbage *garbage);
-/* The same by hand, around a synchronize: take all garbage; afterwards use it again, or put it back. */
-void take_garbage_(struct mirror_list *list, struct garbage *garbage);
-void recycle_(struct mirror_list *list, struct garbage *garbage);
-void put_garbage_back_(struct mirror_list *list, struct garbage *garbage);
 
 /* ---- without lock ---- */
 
-/* Free the arrays of garbage that was recycled. */
-void free_arrays_(struct mirror_list *list, struct garbage *garbage);
+/* Free the chunks that reclaiming has emptied. */
+void free_chunks_(struct mirror_list *list, struct garbage *garbage);
 /* No callback of these drained mirrors runs or will: they are their owners' again.  Retire their entries. */
 void retire_mirrors_(struct mirror_list *list, struct mirror *const *mirrors, size_t count);
 

@@ -60,20 +60,27 @@ static inline int enter_(struct walk *walk, struct mirror_list *list, struct wal
 			 uint32_t deepest, bool wait)
 {
 	uint32_t depth = depth_of_(w);
-	int rc = 0;
+	int rc;
 
 	walk->list = list;
 	walk->walker = w;
 	walk->depth = depth;
 	walk->pin = &w->pin[depth];
-	if (depth == 0)
+	if (depth == 0) {
 		rc = begin_section_(walk, what, wait);
-	else if (unlikely(depth >= deepest))
-		rc = -ELOOP;
+		own_inc(&w->walks);
+	} else {
+		rc = unlikely(depth >= deepest) ? -ELOOP : 0;
+		own_inc(&w->nested);
+	}
+	if (what > FINISH || unlikely(rc))
+		own_inc(&w->others);
 	if (unlikely(rc))
 		return rc;
 	store_relaxed(&w->what[depth], (uint8_t)what);
 	store_relaxed(&w->depth, depth + 1);
+	/* K (pairs with mirror_garbage.c:A): depth before all that the walk sees. */
+	fence_compiler();
 	++*port_walks();
 	/*
 	 * J (pairs with mirror_fence.c:A): before the look at the state of entries.  Without membarrier it is never
@@ -185,7 +192,7 @@ static inline void unpin_(struct walk *walk, struct mirror__entry **pin, struct 
 {
 	/* B (pairs with D): the callback before the empty pin. */
 	store_release_unless(UNPIN_NO_RELEASE, pin, NULL);
-	/* E (pairs with mirror_unregister.c:C): the empty pin before the state. */
+	/* E (pairs with mirror_unregister.c:C, mirror_garbage.c:A): the empty pin before the state. */
 	fence_compiler();
 	if (unlikely(load_relaxed(&e->state) & (ENTRY_DEAD | ENTRY_WATCHED)))
 		after_unpin_(walk, e);

@@ -4,37 +4,37 @@
 /*
  * Register: a mirror joins its list
  *
- * State.  entry->joined, list->seq, list->whole, the index and list->nr_ranges, from which ties come, all written under
+ * State.  entry->joined, list->seq, the blocks, the index and list->nr_ranges, from which ties come, all written under
  * list->lock (mirror_list.h).
  *
  * Algorithm
- *   1. Take the entries, and what the array or the index will need.  The lock is given up while memory is allocated, and
+ *   1. Take the entries, and what the blocks or the index will need.  The lock is given up while memory is allocated, and
  *      between batches.  A range's entry is in the index before it has joined: joined is NEVER, so no walk calls it.
- *   2. Give each entry the next number as joined, put it in the next place of the array if it is for the whole list, and
- *      let seq become the last of the numbers: one store, and all have joined.
+ *   2. Give each entry the next number as joined, put it in the next place of the last block if it is for the whole list,
+ *      and let seq become the last of the numbers: one store, and all have joined.
  *   3. If they are more than a light batch, the lock is given up meanwhile, and others join.  So the numbers begin far
- *      above seq, and others' do not come so far.  One thread at a time joins in this way, or in the array, whose order
- *      is that of the numbers: it has the turn.  Release waits for it.
+ *      above seq, and others' do not come so far.  One thread at a time joins in this way, or in the blocks, whose
+ *      order is that of the numbers: it has the turn.  Release waits for it.
  *
  * Why it is safe
  *   1. A bracket that reads seq finds every entry with joined <= seq: A below.
  *
  *          register                           a bracket
  *          e->joined = seq + 1                S = seq, acquire (mirror_walk.c:A)
- *          array->place[used] = e             read the array, the index
+ *          block->place[used] = e             read the blocks, the index
  *          A: seq = seq + 1, release          call each entry with joined <= S
  *
  *      (list-register; mutant REGISTER_NO_RELEASE)
  *   2. A place behind the last entry may be used again beside a walk that has counted it before.  Such a walk sees when
- *      the new entry joined, B: after the walk's S, so the walk does not call it.
+ *      the new entry joined: after the walk's S, so the walk does not call it.
  *
  *          unregister, register               a bracket
- *                                             S = seq; nr = array->used
- *          array->place[i] = NULL
- *          array->used = i
+ *                                             S = seq; nr = block->used
+ *          block->place[i] = NULL
+ *          block->used = i
  *          f->joined = seq + 1
- *          B: array->place[i] = f, release
- *                                             e = array->place[i], acquire (mirror_order.h:A)
+ *          block->place[i] = f, release (mirror_blocks.c:B)
+ *                                             e = block->place[i], acquire (mirror_order.h:A)
  *                                             e->joined > S: not called
  *
  *      (list-place, list-place-end; mutants PLACE_NO_RELEASE, PLACE_TRUSTED)
@@ -51,9 +51,9 @@
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
  * | A | register | the entry before seq | release | mirror_walk.c:A, mirror_visit.c:A | a bracket misses a mirror that it should call | list-register |
- * | B | register | the entry before its place, which a walk may have counted before | release | mirror_order.h:A | a bracket calls a mirror that joined later | list-place |
  */
 
+#include "mirror_blocks.h"
 #include "mirror_fill.h"
 #include "mirror_memory.h"
 #include "mirror_pin.h"
@@ -122,7 +122,7 @@ static int make_entries(struct mirror_list *list, struct mirror *const *mirrors,
 
 /*
  * Under lock, which it gives up meanwhile: it is this thread's turn to join by more than one section of the lock, or to
- * be in the array, where it then finds @places.  A thread that vanished with a fork has no turn.  0 or -ENOMEM: then it
+ * be in a block, where it then finds @places.  A thread that vanished with a fork has no turn.  0 or -ENOMEM: then it
  * is not this thread's turn.
  */
 static int take_turn(struct mirror_list *list, size_t places)
@@ -146,18 +146,6 @@ static void end_turn(struct mirror_list *list)
 		event_signal(&list->event);
 }
 
-/* Under lock: @m gets the next place. */
-static void put_in_array(struct mirror_list *list, struct mirror *m)
-{
-	struct whole_array *array = list->whole;
-
-	m->mirror__place = array->used;
-	/* B (pairs with mirror_order.h:A): the entry before its place. */
-	store_release_unless(PLACE_NO_RELEASE, &array->place[array->used], m->mirror__entry);
-	store_release(&array->used, array->used + 1);
-	list->nr_live++;
-}
-
 /* Under lock: these will have joined, in this order, once list->seq is @first and more. */
 static void number(struct mirror_list *list, struct mirror *const *mirrors, bool whole, size_t count, uint64_t first)
 {
@@ -166,7 +154,7 @@ static void number(struct mirror_list *list, struct mirror *const *mirrors, bool
 
 		store_relaxed(&m->mirror__entry->joined, first + i);
 		if (whole)
-			put_in_array(list, m);
+			put_in_block_(list, m);
 		m->mirror__list = list;
 		m->mirror__settle = UNSETTLED;
 		store_relaxed(&m->mirror__fills_from, NEVER);
@@ -233,7 +221,7 @@ static int insert(struct mirror_list *list, struct mirror *const *mirrors, const
 		take_back(list, mirrors, ranges, made);
 	reclaim_(list, &garbage);
 	gate_unlock(&list->lock);
-	free_arrays_(list, &garbage);
+	free_chunks_(list, &garbage);
 	return rc;
 }
 

@@ -202,7 +202,7 @@ static int synchronize(struct mirror_list *list, struct mirror *const *m, size_t
 	else
 		recycle_(list, &garbage);
 	gate_unlock(&list->lock);
-	free_arrays_(list, &garbage);
+	free_chunks_(list, &garbage);
 	if (rc == 0)
 		retire_all(list, m, count);
 	return rc;

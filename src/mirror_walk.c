@@ -8,7 +8,7 @@
  * divide brackets: a registration, the return of a release, a mirror's first fill.
  *
  * State
- *   list->whole, index.root, seq      written under list->lock, each by a release store
+ *   the blocks, index.root, seq       written under list->lock, each by a release store
  *   entry->joined, mirror__released     once the number that seq gets next; joined is NEVER before
  *   entry->state          what else is to be known of a mirror, in one word (mirror_list.h); mostly which callbacks it has
  *   r->mirror__...        the bracket's: written by its start, read by its end
@@ -41,11 +41,11 @@
  *                                             e->joined = seq + 1; seq = seq + 1
  *          end: e->joined > S: not called
  *
- *   2. Every entry with joined <= S is in the array or the index that is read after S: it was put there before seq was
+ *   2. Every entry with joined <= S is in the blocks or the index that are read after S: it was put there before seq was
  *      written (mirror_register.c).  (list-register)
  *   3. The section is held for a walk, not for a bracket: a long bracket does not keep garbage.
- *   4. The order of places is the order of registration, because copying an array keeps it.  What comes before an entry
- *      is the same for each walk: joined says it in the array, and the constant keys of items in the index.
+ *   4. The order of places is the order of registration: mirror_blocks.c, 1.  What comes before an entry
+ *      is the same for each walk: joined says it in the blocks, and the constant keys of items in the index.
  *      (list-range-refuse; mutant UNDO_BY_JOINED)
  *   5. A handler may publish on the same list between any two instructions.  All that a walk writes before and after its
  *      callbacks is its thread's: counters that change by one instruction, and depth and pin, which the handler's walks
@@ -58,7 +58,7 @@
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
- * | A | start | seq before the array and the index | acquire | mirror_register.c:A | a bracket misses a mirror that it should call | list-register |
+ * | A | start | seq before the blocks and the index | acquire | mirror_register.c:A | a bracket misses a mirror that it should call | list-register |
  *
  * Sources: Linux mm/mmu_notifier.c v6.12; differences: doc/mirror.md.
  */
@@ -79,7 +79,7 @@ struct publication {
 	struct walk walk;
 	struct mirror_range *range;
 	uint64_t before;                /* entries that joined before this take part ... */
-	const struct mirror__entry *until;      /* ... and that come before this one; NULL: all */
+	const struct index_item *until; /* ... and whose items come before this one; NULL: all */
 	uint64_t calls;
 	bool unfinished;                /* a pass is under way */
 	uint32_t seen;                  /* the states of the entries called, together */
@@ -87,7 +87,6 @@ struct publication {
 };
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
-#define SELDOM __attribute__((noinline, cold))
 
 /* ---- one mirror ---- */
 
@@ -101,7 +100,7 @@ static ALWAYS_INLINE int call_start(struct publication *p, const struct mirror__
 /* From now on @p is about the entries that come before @e. */
 static void stop_before(struct publication *p, const struct mirror__entry *e)
 {
-	unless(UNDO_BY_JOINED, p->until = e);
+	unless(UNDO_BY_JOINED, p->until = &e->item);
 	if (broken_if(UNDO_BY_JOINED, true, is_whole_(e)))
 		p->before = load_relaxed(&e->joined);
 }
@@ -243,22 +242,22 @@ static SELDOM bool step_resting(struct publication *p, struct mirror__entry **pi
 
 static ALWAYS_INLINE bool each_whole(struct publication *p, bool backwards, each_step *step)
 {
+	struct places places = places_of(p->walk.list, backwards);
 	struct mirror__entry **pin = p->walk.pin, *e;
-	uint64_t before = p->before;
-	struct places places;
 
-	for (places = places_of(p->walk.list); places_left(&places); ) {
-		e = places_next(&places, before, backwards);
-		if (e && unlikely(step(p, pin, e)))
-			return true;
-	}
+	do {
+		while (places_left(&places)) {
+			e = places_next(&places, p->before, backwards);
+			if (e && unlikely(step(p, pin, e)))
+				return true;
+		}
+	} while (places_go_on(&places, backwards));
 	return false;
 }
 
 static ALWAYS_INLINE bool each_hit(struct publication *p, bool backwards, each_step *step)
 {
-	const struct view view = { p->range->start, p->range->end - 1, p->before,
-				   p->until ? &p->until->item : &last_item };
+	const struct view view = { p->range->start, p->range->end - 1, p->before, p->until };
 	struct mirror__entry **pin = p->walk.pin, *e;
 	struct hits hits;
 
@@ -333,7 +332,6 @@ static ALWAYS_INLINE void if_thrown(struct publication *p)
 
 static ALWAYS_INLINE void end_pass(struct publication *p)
 {
-	own_add(&p->walk.walker->walks, 1);
 	p->unfinished = true;
 	each(p, true, end_one, end_each);
 	p->unfinished = false;
@@ -343,6 +341,7 @@ static ALWAYS_INLINE void end_pass(struct publication *p)
 static SELDOM void undo(struct publication *p)
 {
 	store_relaxed(what(p), END);
+	own_add(&p->walk.walker->nested, 1); /* an end, within the walk of its start */
 	end_pass(p);
 }
 
@@ -385,10 +384,9 @@ static ALWAYS_INLINE bool start_pass(struct publication *p)
 {
 	bool refused;
 
-	/* A (pairs with mirror_register.c:A): seq before the array and the index. */
+	/* A (pairs with mirror_register.c:A): seq before the blocks and the index. */
 	p->range->mirror__seq = load_acquire(&p->walk.list->seq);
 	p->before = p->range->mirror__seq + 1;
-	own_add(&p->walk.walker->walks, 1);
 	p->unfinished = true;
 	refused = each(p, false, start_one, start_each);
 	if (unlikely(p->seen & ENTRY_HAS_FINISH))

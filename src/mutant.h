@@ -55,10 +55,16 @@ enum {
 	MUTANT_URWSEM_SLEEP_BLIND,      /* O off: sleeps whatever the word says by then */
 	/* mirror_register.c */
 	MUTANT_REGISTER_NO_RELEASE,     /* A off */
-	MUTANT_PLACE_NO_RELEASE,        /* B off */
 	MUTANT_JOIN_NOT_AHEAD,          /* many get numbers that others reach while they join */
-	/* mirror_memory.c */
+	/* mirror_blocks.c */
+	MUTANT_PLACE_NO_RELEASE,        /* B off */
+	MUTANT_BLOCK_NO_RELEASE,        /* A off */
+	MUTANT_BLOCK_KEPT,              /* ends still come by a block that was taken out */
+	/* mirror_garbage.c */
 	MUTANT_RECLAIM_EARLY,           /* uses memory again without a grace period */
+	MUTANT_FREE_NO_FENCE,           /* A off */
+	MUTANT_STALL_UNSEEN,            /* beside a walk that sleeps, others are taken for such too */
+	MUTANT_STALL_FORGOTTEN,         /* a walk that slept goes on with the nodes that it knew */
 	/* mirror_list.c */
 	MUTANT_UNLINK_BEFORE_RELEASE,   /* brackets pass over a mirror before its release has returned */
 	MUTANT_RELEASE_TWICE,

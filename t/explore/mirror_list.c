@@ -220,7 +220,113 @@ static void publish_with_first_twice(void)
 /* A bracket that another thread ends. */
 static struct bracket handed = BRACKET(&handed);
 
-/* ---- the last place of the array is used again beside walks that count it ---- */
+/* ---- whole-list mirrors in several blocks: blocks are taken out and added beside walks ---- */
+
+static void five_devices(void)
+{
+	list_with(NULL, 0);
+	devices(5, &device_ops);
+}
+
+/* The second of three blocks goes, and its memory is used again for the one behind the last. */
+static void empty_second_block(void)
+{
+	unregister(2);
+	unregister(3);
+	for (int i = 0; i < 2; i++) {
+		enroll(5);
+		unregister(5);
+	}
+	enroll(5);
+	enroll(6);
+}
+
+/* The last block goes, and another one comes. */
+static void change_last_block(void)
+{
+	unregister(2);
+	unregister(1);
+	enroll(3);
+	enroll(4);
+}
+
+static void publish_around_second_block(void)
+{
+	struct bracket b = BRACKET(&b);
+
+	x_assert(mirror_invalidate_range_start(list, &b.range) == 0);
+	x_assert((b.started & 0x13) == 0x13); /* those that stay */
+	mirror_invalidate_range_end(list, &b.range);
+	x_assert(!(b.open & 0x13));
+}
+
+static void publish_around_last_block(void)
+{
+	struct bracket b = BRACKET(&b);
+	uint64_t known = load_acquire(&registered);
+
+	x_assert(mirror_invalidate_range_start(list, &b.range) == 0);
+	x_assert(b.started & 1 && (b.started & known) == known);
+	mirror_invalidate_range_end(list, &b.range);
+	x_assert(!(b.open & ~UINT64_C(6)));
+}
+
+/* ---- memory is used again beside a callback that sleeps ---- */
+
+static uint64_t asleep, ready, awake;
+
+static int sleep_in_callback(struct mirror *m, const struct mirror_range *r)
+{
+	if (r->owner) {
+		store_release(&asleep, 1);
+		wait_for(&awake);
+	}
+	return on_start(m, r);
+}
+
+static const struct mirror_ops sleeping_ops = {
+	.size = sizeof(sleeping_ops),
+	.invalidate_range_start = sleep_in_callback,
+	.invalidate_range_end = on_end,
+};
+
+static void one_sleeps(void)
+{
+	list_with(NULL, 0);
+	devices(1, &sleeping_ops);
+}
+
+static void publish_asleep(void)
+{
+	struct bracket b = BRACKET(&b);
+
+	b.range.owner = list;
+	x_assert(mirror_invalidate_range_start(list, &b.range) == 0);
+	x_assert(b.started == 1);
+	mirror_invalidate_range_end(list, &b.range);
+	x_assert(!b.open);
+}
+
+/* What is retired before the other publisher begins is enough for the list to notice the sleeper. */
+static void come_and_go_beside_sleeper(void)
+{
+	wait_for(&asleep);
+	for (int i = 1; i < NR_DEVICES; i++) {
+		if (i == NR_DEVICES - 1)
+			store_release(&ready, 1);
+		enroll(i);
+		unregister(i);
+	}
+	store_release(&awake, 1);
+}
+
+static void publish_when_ready(void)
+{
+	wait_for(&ready);
+	publish_with_first();
+}
+
+/* ---- the last place of a block is used again beside walks that count it ---- */
 
 static void change_second(void)
 {
@@ -444,7 +550,7 @@ const struct x_scenario x_scenarios[] = {
 	{ MIRROR, .name = "list-register-both", .claim = "M2: two threads register: one order for all brackets",
 	  .setup = no_device, .thread = { enroll_mine, enroll_mine, publish_placed }, .check = destroyed,
 	  .quick = 1, .full = 3 },
-	{ MIRROR, .name = "list-register-grows", .claim = "M1: while the array is replaced",
+	{ MIRROR, .name = "list-register-grows", .claim = "M1: while blocks are added",
 	  .setup = one_device, .thread = { publish_known, enroll_three }, .check = destroyed, .quick = 3, .full = 5 },
 	{ MIRROR_WITH(X_ALLOC_FAILS), .prepare = first_use, .name = "list-register-fails",
 	  .claim = "M1: without memory nothing changes", .setup = one_device,
@@ -455,6 +561,15 @@ const struct x_scenario x_scenarios[] = {
 	{ MIRROR, .name = "list-reclaim", .claim = "M13: memory is used again when no walk can see it",
 	  .setup = one_device, .thread = { publish_with_first, come_and_go }, .check = destroyed,
 	  .quick = 1, .full = 3 },
+	{ MIRROR, .name = "list-blocks", .claim = "M2: in order, and each, while a block between others goes",
+	  .setup = five_devices, .thread = { publish_around_second_block, empty_second_block }, .check = destroyed,
+	  .quick = 2, .full = 3 },
+	{ MIRROR, .name = "list-blocks-last", .claim = "M1, M2: the same while the last block goes, and another comes",
+	  .setup = three_devices, .thread = { publish_around_last_block, change_last_block }, .check = destroyed,
+	  .quick = 2, .full = 3 },
+	{ MIRROR, .name = "list-stalled", .claim = "M13: beside a walk that sleeps, memory is used again that none can see",
+	  .setup = one_sleeps, .thread = { publish_asleep, come_and_go_beside_sleeper, publish_when_ready },
+	  .check = destroyed, .quick = 1, .full = 3 },
 	{ MIRROR, .name = "list-place", .claim = "M1: a place used again is not that of a mirror that left (B)",
 	  .setup = two_devices, .thread = { publish_beside_change, change_second }, .check = destroyed,
 	  .quick = 3, .full = 6 },

@@ -138,6 +138,62 @@ static void publish_refused(void)
 	x_assert(b.started & 1 && !(b.started & 8) && !b.open);
 }
 
+/* ---- nodes are used again beside a walk that has more hits to take from them, and sleeps ---- */
+
+static uint64_t asleep, awake;
+
+static int sleep_in_callback(struct mirror *m, const struct mirror_range *r)
+{
+	if (r->owner) {
+		store_release(&asleep, 1);
+		wait_for(&awake);
+	}
+	return on_start(m, r);
+}
+
+static const struct mirror_ops sleeping_ops = {
+	.size = sizeof(sleeping_ops),
+	.invalidate_range_start = sleep_in_callback,
+	.invalidate_range_end = on_end,
+};
+
+/* The first to be called sleeps. */
+static void first_sleeps(void)
+{
+	list_with(NULL, 0);
+	dev[0] = new_device(0);
+	x_assert(mirror_register_range(list, &dev[0]->mirror, &sleeping_ops, 0, 100) == 0);
+	enroll_range(3, 12, 30);
+	enroll_range(1, 5, 15);
+	enroll_range(4, 13, 30);
+	enroll_range(6, 15, 16);
+	enroll_range(7, 16, 17);
+}
+
+static void publish_asleep(void)
+{
+	struct bracket b = BRACKET(&b);
+
+	b.range.owner = list;
+	x_assert(mirror_invalidate_range_start(list, &b.range) == 0);
+	x_assert((b.started & 0xdb) == 0xdb);
+	mirror_invalidate_range_end(list, &b.range);
+	x_assert(!(b.open & 0xdb));
+}
+
+/* Until no node is left that the sleeper knows, and their memory holds others. */
+static void replace_nodes_beside_sleeper(void)
+{
+	wait_for(&asleep);
+	for (int i = 0; i < 6; i++) {
+		enroll_range(2, 14, 15);
+		enroll_range(5, 14, 30);
+		unregister(2);
+		unregister(5);
+	}
+	store_release(&awake, 1);
+}
+
 /* ---- a sync of one's own: it says what is asked of a grace period, and no more ---- */
 
 /* The section that each thread is in, 0: none. */
@@ -223,6 +279,9 @@ const struct x_scenario x_scenarios[] = {
 	  .quick = 2, .full = 4 },
 	{ MIRROR, .name = "list-range-reclaim", .claim = "M13: nodes and entries are used again, not too early",
 	  .setup = one_range, .thread = { publish_hits, come_and_go }, .check = destroyed, .quick = 2, .full = 4 },
+	{ MIRROR, .name = "list-stalled-hits", .claim = "M13: a walk that slept finds the rest of its hits, by the nodes of then",
+	  .setup = first_sleeps, .thread = { publish_asleep, replace_nodes_beside_sleeper }, .check = destroyed,
+	  .quick = 1, .full = 2 },
 	{ MIRROR, .name = "list-sync", .claim = "M5: over a sync of one's own that cannot be polled",
 	  .setup = own_two, .thread = { publish_with_second, unregister_first }, .check = destroyed,
 	  .quick = 4, .full = 8 },
