@@ -168,6 +168,8 @@ static int pool_grow(struct mirror_list *list, struct pool *pool)
 
 	gate_unlock(&list->lock);
 	chunk = list_alloc(list, bytes);
+	if (chunk)
+		memset(chunk, 0, bytes); /* now, because under the lock all would wait for the system's pages */
 	gate_lock(&list->lock);
 	if (!chunk)
 		return -ENOMEM;
@@ -241,12 +243,22 @@ struct mirror__entry *get_entry_(struct mirror_list *list)
 	return e;
 }
 
+static struct index_node *get_node(struct mirror_list *list)
+{
+	struct index_node *node = list->vacant_nodes;
+
+	if (!node)
+		return pool_get(&list->nodes);
+	list->vacant_nodes = node->next;
+	return memset(node, 0, sizeof(*node));
+}
+
 int get_nodes_(struct mirror_list *list)
 {
 	struct index_node *node;
 
 	while (list->index.nr_spare < index_needs(&list->index)) {
-		node = pool_get(&list->nodes);
+		node = get_node(list);
 		if (node)
 			index_give_spare(&list->index, node);
 		else if (pool_grow(list, &list->nodes))
@@ -319,6 +331,8 @@ void retire_nodes_(struct mirror_list *list)
 
 	while ((node = list->index.retired)) {
 		list->index.retired = node->next;
+		if (!list->retired.nodes)
+			list->retired.oldest_node = node;
 		node->next = list->retired.nodes;
 		list->retired.nodes = node;
 		list->retired.bytes += sizeof(*node);
@@ -342,16 +356,15 @@ void take_garbage_(struct mirror_list *list, struct garbage *garbage)
 
 void recycle_(struct mirror_list *list, struct garbage *garbage)
 {
-	struct index_node *node;
-
 	if (garbage->entries) {
 		garbage->oldest_entry->next = list->entries.vacant;
 		list->entries.vacant = garbage->entries;
 		garbage->entries = NULL;
 	}
-	while ((node = garbage->nodes)) {
-		garbage->nodes = node->next;
-		pool_put(&list->nodes, node);
+	if (garbage->nodes) {
+		garbage->oldest_node->next = list->vacant_nodes;
+		list->vacant_nodes = garbage->nodes;
+		garbage->nodes = NULL;
 	}
 }
 
