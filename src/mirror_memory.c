@@ -118,6 +118,8 @@ static int grow(struct mirror_list *list, struct pool *pool)
 
 	gate_unlock(&list->lock);
 	memory = list_alloc(list, bytes);
+	if (memory)
+		memset(memory, 0, bytes); /* now, because under the lock all would wait for the system's pages */
 	gate_lock(&list->lock);
 	if (!memory)
 		return -ENOMEM;

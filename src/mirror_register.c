@@ -45,7 +45,7 @@
  *      with a fork, what it was registering stays in the child's list: without a number it is never called, and with one
  *      from the next registration of many on.
  *
- * Cost.  The lock is held for 16 mirrors at a time, or for 256 where they are not put into the index.
+ * Cost.  The lock is held for 8 mirrors at a time, or for 64 where they are not put into the index.
  *
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |

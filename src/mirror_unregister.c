@@ -61,7 +61,7 @@
  *   6. mirror_barrier ends, whatever else is unregistered meanwhile: pending mirrors and running calls of done() have
  *      numbers, and no later one is below the number that it noted.  (t/mirror/async; mutant BARRIER_FOR_ALL)
  *
- * Cost.  The lock is held for 16 or 256 mirrors at a time; a drain of many looks at each walker for each mirror if any
+ * Cost.  The lock is held for 8 or 64 mirrors at a time; a drain of many looks at each walker for each mirror if any
  * callback runs on the list, without a lock.  An asynchronous unregister looks at each walker once.
  *
  * With MIRROR_LIST_DRAIN_DOMAIN, or a sync that cannot be polled, the fence of 3 is not needed, and 4 and 5 are the

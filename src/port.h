@@ -234,8 +234,10 @@ static inline bool port_spin(uint64_t deadline_ns)
 
 struct port_mutex {
 	pthread_mutex_t mutex;
-	uint32_t waiting;       /* threads that sleep on it; read-modify-writes */
+	uint32_t waiting;       /* threads that look whether it is free, or sleep on it; read-modify-writes */
 };
+/* How long to look before sleep: the lock is mostly free sooner than a thread can fall asleep and wake up. */
+#define PORT_MUTEX_LOOKS_NS 20000
 #define PORT_MUTEX_INITIALIZER { PTHREAD_MUTEX_INITIALIZER, 0 }
 
 static inline void port_mutex_init(struct port_mutex *m)
@@ -251,14 +253,21 @@ static inline void port_mutex_destroy(struct port_mutex *m)
 
 static inline void port_mutex_lock(struct port_mutex *m)
 {
+	uint64_t deadline_ns;
+
 	if (pthread_mutex_trylock(&m->mutex) == 0)
 		return;
 	fetch_add(&m->waiting, 1);
-	pthread_mutex_lock(&m->mutex);
+	deadline_ns = port_deadline(PORT_MUTEX_LOOKS_NS);
+	while (pthread_mutex_trylock(&m->mutex))
+		if (!port_spin(deadline_ns)) {
+			pthread_mutex_lock(&m->mutex);
+			break;
+		}
 	fetch_add(&m->waiting, -1u);
 }
 
-/* Whether another thread waits for it. */
+/* Whether another thread looks for it, or sleeps. */
 static inline bool port_mutex_is_wanted(const struct port_mutex *m)
 {
 	return load_relaxed(&m->waiting) != 0;

@@ -105,6 +105,29 @@ static const struct mirror_ops hear_ops = {
 	.invalidate_range_start = hear,
 };
 
+/* ---- an allocator that registers, as one that maps memory may ---- */
+
+#define MOST_GUESTS 200
+
+static struct {
+	struct mirror_list *list;       /* NULL: it does not */
+	struct mirror m[MOST_GUESTS];
+	unsigned nr;
+	int rc;
+} guests;
+
+static void *alloc_and_register(void *arg, size_t bytes)
+{
+	struct mirror_list *list = guests.list;
+
+	if (list && guests.nr < MOST_GUESTS) {
+		guests.list = NULL;
+		guests.rc |= mirror_register(list, &guests.m[guests.nr++], &hear_ops);
+		guests.list = list;
+	}
+	return pool_alloc(arg, bytes);
+}
+
 static unsigned nr_heard(struct mirror_list *list)
 {
 	heard = 0;
@@ -115,6 +138,36 @@ static unsigned nr_heard(struct mirror_list *list)
 #define CROWD 3000
 
 static struct mirror crowd[CROWD];
+
+static void test_allocator_registers(void)
+{
+	const struct mirror_allocator registering = { alloc_and_register, pool_free, &pool };
+	struct mirror_list_attr attr = {
+		.size = sizeof(attr), .sync = v->sync, .flags = v->flags, .allocator = &registering,
+	};
+	struct mirror *all[CROWD];
+	struct mirror_list *list;
+	bool clean = true;
+
+	memset(&guests, 0, sizeof(guests));
+	memset(crowd, 0, sizeof(crowd));
+	for (unsigned i = 0; i < CROWD; i++)
+		all[i] = &crowd[i];
+	if (mirror_list_create(&list, &attr))
+		bail_out("mirror_list_create");
+	guests.list = list;
+	for (unsigned i = 0; i < CROWD / 2; i++)
+		clean &= !mirror_register(list, all[i], &hear_ops);
+	clean &= !mirror_register_many(list, all + CROWD / 2, &hear_ops, NULL, CROWD / 2);
+	guests.list = NULL;
+	okv(clean, "faults: an allocator that registers in the list for which it allocates holds nobody up");
+	okv(guests.nr > 2 && !guests.rc, "faults: ... and succeeds");
+	isv(nr_heard(list), CROWD + guests.nr, "faults: ... and all are called");
+	for (unsigned i = 0; i < guests.nr; i++)
+		clean &= !mirror_unregister(&guests.m[i]);
+	okv(clean && !mirror_unregister_many(all, CROWD), "faults: ... until they are unregistered");
+	list_gone(list);
+}
 
 /* Every registration first meets each failure that it can. */
 static void test_register(bool always, bool ranges)
@@ -437,6 +490,7 @@ int main(void)
 {
 	for (v = variants; v < variants + NR_VARIANTS; v++) {
 		test_create();
+		test_allocator_registers();
 		test_register(false, false);
 		test_register(true, false);
 		test_register(false, true);
