@@ -57,7 +57,6 @@ enum {
 	MUTANT_REGISTER_NO_RELEASE,     /* A off */
 	/* mirror_blocks.c */
 	MUTANT_PLACE_NO_RELEASE,        /* B off */
-	MUTANT_BLOCK_NO_RELEASE,        /* A off */
 	MUTANT_BLOCK_KEPT,              /* ends still come by a block that was taken out */
 	/* mirror_garbage.c */
 	MUTANT_RECLAIM_EARLY,           /* uses memory again without a grace period */
