@@ -43,7 +43,7 @@
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
- * | A | the chain | a block before its address | release | mirror_order.h:B | a walk follows what the memory held before | list-blocks-last |
+ * | A | the chain | a block before its address | release | mirror_order.h:B | a walk follows what the memory held before | t/mirror/torture under TSan: what was there before is written plainly |
  * | B | put_in_block_ | the entry before its place, which a walk may have counted before | release | mirror_order.h:A | a bracket calls a mirror that joined later | list-place |
  */
 
@@ -79,8 +79,8 @@ static struct block *append_block(struct mirror_list *list)
 	list->nr_spare_blocks--;
 	block->prev = last;
 	/* A (pairs with mirror_order.h:B): a block before its address. */
-	store_release_unless(BLOCK_NO_RELEASE, &last->next, block);
-	store_release_unless(BLOCK_NO_RELEASE, &list->last, block);
+	store_release(&last->next, block);
+	store_release(&list->last, block);
 	return block;
 }
 

@@ -48,8 +48,8 @@
  *
  *      It goes on to use what it keeps in its own memory: the block in which it stands, hits that it took from the
  *      index before, the entry of the last callback.  These entries had joined by its S, before 4, so they wait in old,
- *      and so do blocks.  Hits that joined later it has not kept.  (list-stalled, list-stalled-hits, t/mirror/age;
- *      mutants STALL_UNSEEN, STALL_FORGOTTEN)
+ *      and so do blocks.  Hits that joined later it has not kept.  (list-stalled, list-stalled-hits,
+ *      list-stalled-wakes, t/mirror/age; mutants STALL_UNSEEN, STALL_FORGOTTEN, FREE_NO_FENCE)
  *   3. may_see numbers the thread's outermost walk: a thread that has begun another one, or is in none, is done with it.
  *      Walks are counted by a release, when they begin.
  *
@@ -60,7 +60,7 @@
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
- * | A | beside a walk that sleeps | what was unlinked, and nr_frees, before the look at the walkers | heavy | mirror_pin.c:E, mirror_pin.c:K | a walk looks at memory that is used again | list-stalled, list-stalled-hits |
+ * | A | beside a walk that sleeps | what was unlinked, and nr_frees, before the look at the walkers | heavy | mirror_pin.c:E, mirror_pin.c:K | a walk looks at memory that is used again | list-stalled-wakes |
  */
 
 #include "mirror_garbage.h"

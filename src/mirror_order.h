@@ -32,7 +32,7 @@
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
  * | A | the look at a place | the place before its entry's joined | acquire | mirror_blocks.c:B | a bracket calls a mirror that joined later | list-place |
- * | B | on to the next block | a block before what is in it | acquire | mirror_blocks.c:A | a walk follows what the memory held before | list-blocks-last |
+ * | B | on to the next block | a block before what is in it | acquire | mirror_blocks.c:A | a walk follows what the memory held before | t/mirror/torture under TSan: what was there before is written plainly |
  */
 #ifndef MIRROR_ORDER_H
 #define MIRROR_ORDER_H

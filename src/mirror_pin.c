@@ -84,7 +84,7 @@
  * | A | pin | my pin before the look at the state | light | mirror_unregister.c:C, F | a callback runs on a freed mirror | drain-walk |
  * | B | unpin | the callback before the empty pin | release | D | freed before the callback's last store | drain-walk |
  * | D | the look at the pins | the pins before what follows the drain | acquire | B | as B | drain-walk |
- * | E | unpin | the empty pin before the look at the state | light | mirror_unregister.c:C, mirror_garbage.c:A | a drain sleeps for ever; a walk looks at memory that is used again | drain-sleep, list-stalled-hits |
+ * | E | unpin | the empty pin before the look at the state | light | mirror_unregister.c:C, mirror_garbage.c:A | a drain sleeps for ever; a walk looks at memory that is used again | drain-sleep, list-stalled-wakes |
  * | F | before the look at the others' pins, async | my empty pin, and DEAD, before theirs | as C | A, F | nobody calls done(); done() beside a callback | drain-async |
  * | H | unpin of a dead entry | ASYNC before mirror__done | acquire | mirror_unregister.c:G | done() is called through an old pointer | drain-async, t/mirror/torture under TSan |
  * | J | enter | the fence mode before the look at the state of entries | acquire | mirror_fence.c:A | a callback runs on a freed mirror | fence-end |

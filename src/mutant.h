@@ -58,7 +58,6 @@ enum {
 	MUTANT_JOIN_NOT_AHEAD,          /* many get numbers that others reach while they join */
 	/* mirror_blocks.c */
 	MUTANT_PLACE_NO_RELEASE,        /* B off */
-	MUTANT_BLOCK_NO_RELEASE,        /* A off */
 	MUTANT_BLOCK_KEPT,              /* ends still come by a block that was taken out */
 	/* mirror_garbage.c */
 	MUTANT_RECLAIM_EARLY,           /* uses memory again without a grace period */

@@ -181,17 +181,31 @@ static void publish_asleep(void)
 	x_assert(!(b.open & 0xdb));
 }
 
-/* Until no node is left that the sleeper knows, and their memory holds others. */
-static void replace_nodes_beside_sleeper(void)
+static void replace_nodes(int times)
 {
-	wait_for(&asleep);
-	for (int i = 0; i < 6; i++) {
+	for (int i = 0; i < times; i++) {
 		enroll_range(2, 14, 15);
 		enroll_range(5, 14, 30);
 		unregister(2);
 		unregister(5);
 	}
+}
+
+/* Until no node is left that the sleeper knows, and their memory holds others. */
+static void replace_nodes_beside_sleeper(void)
+{
+	wait_for(&asleep);
+	replace_nodes(6);
 	store_release(&awake, 1);
+}
+
+/* Until the next nodes to be set free are some that it knows. */
+static void replace_nodes_and_wake(void)
+{
+	wait_for(&asleep);
+	replace_nodes(3);
+	store_release(&awake, 1);
+	replace_nodes(2);
 }
 
 /* ---- a sync of one's own: it says what is asked of a grace period, and no more ---- */
@@ -282,6 +296,9 @@ const struct x_scenario x_scenarios[] = {
 	{ MIRROR, .name = "list-stalled-hits", .claim = "M13: a walk that slept finds the rest of its hits, by the nodes of then",
 	  .setup = first_sleeps, .thread = { publish_asleep, replace_nodes_beside_sleeper }, .check = destroyed,
 	  .quick = 1, .full = 2 },
+	{ MIRROR, .name = "list-stalled-wakes", .claim = "M13: the same of a walk that goes on while nodes are set free",
+	  .setup = first_sleeps, .thread = { publish_asleep, replace_nodes_and_wake }, .check = destroyed,
+	  .quick = 0, .full = 2 },
 	{ MIRROR, .name = "list-sync", .claim = "M5: over a sync of one's own that cannot be polled",
 	  .setup = own_two, .thread = { publish_with_second, unregister_first }, .check = destroyed,
 	  .quick = 4, .full = 8 },
