@@ -281,14 +281,30 @@ int get_places_(struct mirror_list *list, size_t nr)
 
 /* ---- for unregistrations; under lock ---- */
 
-void unlink_(struct mirror_list *list, const struct mirror *m)
+void unlink_oldest_(struct mirror_list *list, struct mirror *m)
 {
-	const struct mirror__entry *e = m->mirror__entry;
+	struct mirror__entry *newest = m->mirror__proxy, *oldest = newest->newer;
+
+	if (oldest == newest)
+		m->mirror__proxy = NULL;
+	store_release(&newest->newer, oldest->newer);
+	index_remove(&list->index, &oldest->item);
+	retire_nodes_(list);
+	retire_entry_(list, oldest);
+}
+
+void unlink_(struct mirror_list *list, struct mirror *m)
+{
 	struct whole_array *array = list->whole;
 	uint64_t used;
 
+	if (m->mirror__proxy) {
+		while (m->mirror__proxy)
+			unlink_oldest_(list, m);
+		return;
+	}
 	if (m->mirror__place == IN_INDEX) {
-		index_remove(&list->index, &e->item);
+		index_remove(&list->index, &m->mirror__entry->item);
 		retire_nodes_(list);
 		return;
 	}

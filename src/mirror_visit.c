@@ -21,6 +21,7 @@
  * | A | visit | seq before the array and the index | acquire | mirror_register.c:A | a visit misses a mirror | list-visit |
  */
 
+#include "mirror_move.h"
 #include "mirror_order.h"
 #include "mirror_pin.h"
 #include "mirror_report.h"
@@ -38,6 +39,8 @@ static int visit_one(struct visit *visit, struct mirror__entry *e)
 	uint32_t state = pin_(&visit->walk, e);
 	int rc = 0;
 
+	if (state & ENTRY_PROXY)
+		state = pin_main(&visit->walk, &e, visit->seq);
 	if (!(state & ENTRY_DEAD) && (!(state & ENTRY_RELEASED) || visit->seq < load_relaxed(&e->mirror->mirror__released))) {
 		rc = visit->fn(e->mirror, visit->arg);
 		end_timing_(&visit->walk, e);

@@ -65,6 +65,7 @@
 
 #include "mirror_fence.h"
 #include "mirror_fill.h"
+#include "mirror_move.h"
 #include "mirror_order.h"
 #include "mirror_pin.h"
 #include "mirror_report.h"
@@ -80,6 +81,7 @@ struct publication {
 	struct mirror_range *range;
 	uint64_t before;                /* entries that joined before this take part ... */
 	const struct mirror__entry *until;      /* ... and that come before this one; NULL: all */
+	const struct mirror__entry *proxy;      /* by which the pinned entry was found; NULL: none */
 	uint64_t calls;
 	bool unfinished;                /* a pass is under way */
 	uint32_t seen;                  /* the states of the entries called, together */
@@ -101,6 +103,8 @@ static ALWAYS_INLINE int call_start(struct publication *p, const struct mirror__
 /* From now on @p is about the entries that come before @e. */
 static void stop_before(struct publication *p, const struct mirror__entry *e)
 {
+	if (p->proxy)
+		e = p->proxy;
 	unless(UNDO_BY_JOINED, p->until = e);
 	if (broken_if(UNDO_BY_JOINED, true, is_whole_(e)))
 		p->before = load_relaxed(&e->joined);
@@ -136,12 +140,27 @@ static bool takes_part(const struct publication *p, const struct mirror__entry *
 					 p->range->mirror__seq < load_relaxed(&e->mirror->mirror__released));
 }
 
+/* It was found in this state, and pinned: pin it as it needs.  Then the walk is about *@e. */
+static uint32_t pin_special(struct publication *p, struct mirror__entry **e, uint32_t state)
+{
+	if (state & ENTRY_PROXY) {
+		p->proxy = *e;
+		return pin_main(&p->walk, e, p->range->mirror__seq);
+	}
+	return state & ENTRY_WATCHED ? pin_watched_(&p->walk, *e) : state;
+}
+
+static void unpin_special(struct publication *p, struct mirror__entry *e)
+{
+	unpin_(&p->walk, p->walk.pin, e);
+	p->proxy = NULL;
+}
+
 static SELDOM bool start_special(struct publication *p, struct mirror__entry *e, uint32_t state)
 {
 	bool refuses = false;
 
-	if (state & ENTRY_WATCHED)
-		state = pin_watched_(&p->walk, e);
+	state = pin_special(p, &e, state);
 	if (takes_part(p, e, state)) {
 		p->seen |= state;
 		if (state & ENTRY_FILLS) {
@@ -154,7 +173,7 @@ static SELDOM bool start_special(struct publication *p, struct mirror__entry *e,
 			fill_ended_(e, p->range);
 		end_timing_(&p->walk, e);
 	}
-	unpin_(&p->walk, p->walk.pin, e);
+	unpin_special(p, e);
 	return refuses;
 }
 
@@ -182,8 +201,7 @@ static ALWAYS_INLINE bool start_one(struct publication *p, struct mirror__entry 
 
 static SELDOM void end_special(struct publication *p, struct mirror__entry *e, uint32_t state)
 {
-	if (state & ENTRY_WATCHED)
-		state = pin_watched_(&p->walk, e);
+	state = pin_special(p, &e, state);
 	if (takes_part(p, e, state)) {
 		if (state & ENTRY_HAS_END)
 			call_end(p, e);
@@ -191,7 +209,7 @@ static SELDOM void end_special(struct publication *p, struct mirror__entry *e, u
 			fill_ended_(e, p->range);
 		end_timing_(&p->walk, e);
 	}
-	unpin_(&p->walk, p->walk.pin, e);
+	unpin_special(p, e);
 }
 
 static ALWAYS_INLINE bool end_one(struct publication *p, struct mirror__entry **pin, struct mirror__entry *e)
@@ -210,13 +228,13 @@ static ALWAYS_INLINE bool end_one(struct publication *p, struct mirror__entry **
 
 static bool finish_one(struct publication *p, struct mirror__entry **pin, struct mirror__entry *e)
 {
-	uint32_t state = pin_(&p->walk, e);
+	uint32_t state = pin_special(p, &e, pin_unwatched_(pin, e));
 
 	if (takes_part(p, e, state) && state & ENTRY_HAS_FINISH) {
 		call_finish(p, e);
 		end_timing_(&p->walk, e);
 	}
-	unpin_(&p->walk, pin, e);
+	unpin_special(p, e);
 	return false;
 }
 
@@ -231,6 +249,8 @@ static SELDOM bool step_resting(struct publication *p, struct mirror__entry **pi
 	struct rest rest __attribute__((cleanup(resume_)));
 	bool over;
 
+	if (load_relaxed(&e->state) & ENTRY_PROXY) /* what it pins is still to be looked at */
+		return p->step(p, pin, e);
 	store_relaxed(pin, e);
 	rest = rest_(p->walk.walker);
 	over = p->step(p, pin, e);
@@ -368,6 +388,7 @@ static void thrown(struct publication *p)
 		fill_ended_(e, p->range);
 	if (pinned)
 		unpin_(&p->walk, p->walk.pin, e);
+	p->proxy = NULL;
 	undo(p);
 	leave(p);
 	end_bracket(p->range->mirror__list, p->range->mirror__token);
@@ -424,6 +445,7 @@ static ALWAYS_INLINE int start(struct mirror_list *list, struct mirror_range *r)
 	p.unfinished = false;
 	p.range = r;
 	p.until = NULL;
+	p.proxy = NULL;
 	p.calls = 0;
 	p.seen = 0;
 	r->mirror__list = list;
@@ -465,6 +487,7 @@ static int end_by_walk(struct mirror_list *list, struct mirror_range *r)
 		return stay_open(list, r, rc);
 	p.range = r;
 	p.until = NULL;
+	p.proxy = NULL;
 	p.calls = 0;
 	p.before = broken_if(END_FOR_LATE_JOINER, NEVER, r->mirror__seq + 1);
 	end_pass(&p);
