@@ -27,7 +27,8 @@
  *   7. A refusal, legal if the range is not blockable, ends the pass.  The mirrors that take part and come before the
  *      one that refused get their finish and their end.  An exception does the same: the pin says who was being called.
  *   8. End: over the list of that moment, backwards, by the rule of 4 with the same S.  There is no walk if none of the
- *      mirrors that started has an end, or fills.  If the walk cannot begin, the bracket stays open.
+ *      mirrors that started has an end, or fills.  If the walk cannot begin, the bracket stays open.  For a change
+ *      that has been made already the end is a second pass of the start's walk.
  *
  * Why it is safe
  *   1. Start and end choose by 4 alone, and 4 gives the same answer at any time: joined and released change once, from
@@ -436,7 +437,19 @@ static SELDOM int refuse(struct publication *p)
 	return -EAGAIN;
 }
 
-static ALWAYS_INLINE int start(struct mirror_list *list, struct mirror_range *r)
+/* The end in the walk of the start, so that no section can fail to begin in between. */
+static ALWAYS_INLINE int end_at_once(struct publication *p)
+{
+	if (p->seen & ENTRY_HAS_END) {
+		store_relaxed(what(p), END);
+		end_pass(p);
+	}
+	leave(p);
+	end_bracket(p->range->mirror__list, p->range->mirror__token); /* the last use of the list */
+	return 0;
+}
+
+static ALWAYS_INLINE int start(struct mirror_list *list, struct mirror_range *r, bool and_end)
 {
 	struct publication p __attribute__((cleanup(if_thrown)));
 	struct walker *w = my_walker_(list);
@@ -460,6 +473,8 @@ static ALWAYS_INLINE int start(struct mirror_list *list, struct mirror_range *r)
 		choose_fence_mode_(list, w);
 	if (unlikely(start_pass(&p)))
 		return refuse(&p);
+	if (and_end)
+		return end_at_once(&p);
 	leave(&p);
 	/* Not by the arguments, so that the loop has their registers. */
 	p.range->mirror__has_end = p.seen & ENTRY_HAS_END;
@@ -468,23 +483,24 @@ static ALWAYS_INLINE int start(struct mirror_list *list, struct mirror_range *r)
 }
 
 /* The end's walk cannot begin: the bracket stays open, and can be ended later, or in another thread. */
-static SELDOM int stay_open(struct mirror_list *list, struct mirror_range *r, int rc)
+static SELDOM void stay_open(struct mirror_list *list, struct mirror_range *r, int rc)
 {
 	misuse_(list, "invalidate_range_end", rc == -ELOOP ?
 		"nested too deep in this thread's callbacks; the range stays open" :
 		"the sync refused its read_lock; the range stays open");
 	r->mirror__state = open_seal(r);
-	return rc;
 }
 
-static int end_by_walk(struct mirror_list *list, struct mirror_range *r)
+static void end_by_walk(struct mirror_list *list, struct mirror_range *r)
 {
 	struct publication p __attribute__((cleanup(if_thrown)));
 	int rc = enter_(&p.walk, list, my_walker_(list), END, MAX_PINS, true);
 
 	p.unfinished = false;
-	if (unlikely(rc))
-		return stay_open(list, r, rc);
+	if (unlikely(rc)) {
+		stay_open(list, r, rc);
+		return;
+	}
 	p.range = r;
 	p.until = NULL;
 	p.proxy = NULL;
@@ -493,17 +509,15 @@ static int end_by_walk(struct mirror_list *list, struct mirror_range *r)
 	end_pass(&p);
 	leave(&p);
 	end_bracket(p.range->mirror__list, p.range->mirror__token); /* the last use of the list */
-	return 0;
 }
 
-/* 0, or -errno: it is still open. */
-static ALWAYS_INLINE int end(struct mirror_list *list, struct mirror_range *r)
+static ALWAYS_INLINE void end(struct mirror_list *list, struct mirror_range *r)
 {
 	r->mirror__state = 0;
 	if (r->mirror__has_end)
-		return end_by_walk(list, r);
-	end_bracket(list, r->mirror__token);
-	return 0;
+		end_by_walk(list, r);
+	else
+		end_bracket(list, r->mirror__token);
 }
 
 /* True if [@start, @end) is a range; an end of 0 is 2^64. */
@@ -517,7 +531,7 @@ int mirror_invalidate_range_start(struct mirror_list *list, struct mirror_range 
 	if (!list || !r || !is_range(r->start, r->end) || r->flags & ~(unsigned)MIRROR_RANGE_BLOCKABLE ||
 	    r->mirror__state == open_seal(r))
 		return -EINVAL;
-	return start(list, r);
+	return start(list, r, false);
 }
 
 void mirror_invalidate_range_end(struct mirror_list *list, struct mirror_range *r)
@@ -531,14 +545,8 @@ void mirror_invalidate_range_end(struct mirror_list *list, struct mirror_range *
 int mirror_invalidate_range(struct mirror_list *list, uint64_t from, uint64_t to)
 {
 	struct mirror_range r = { .start = from, .end = to, .flags = MIRROR_RANGE_BLOCKABLE };
-	int rc;
 
 	if (!list || !is_range(from, to))
 		return -EINVAL;
-	rc = start(list, &r);
-	if (!rc)
-		rc = end(list, &r);
-	if (unlikely(r.mirror__state)) /* the range is gone on return, so nobody can end it later */
-		end_bracket(list, r.mirror__token);
-	return rc;
+	return start(list, &r, true);
 }

@@ -472,8 +472,7 @@ void mirror_invalidate_range_end(struct mirror_list *list, struct mirror_range *
 
 /**
  * mirror_invalidate_range - start and end in one, blockable, for what has changed already
- * Return:   as mirror_invalidate_range_start; a sync that refuses its read_lock for the end: that
- *           -errno: the starts were called, the ends were not and will not be
+ * Return:   as mirror_invalidate_range_start; with any error there was no start without its end
  */
 int mirror_invalidate_range(struct mirror_list *list, uint64_t start, uint64_t end);
 
