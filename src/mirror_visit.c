@@ -18,7 +18,7 @@
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
- * | A | visit | seq before the array and the index | acquire | mirror_register.c:A | a visit misses a mirror | list-visit |
+ * | A | visit | seq before the array and the index | acquire | mirror_register.c:A, mirror_move.c:A | a visit misses a mirror | list-visit |
  */
 
 #include "mirror_move.h"
@@ -69,7 +69,7 @@ static int visit_all(struct visit *begun, uint64_t first, uint64_t last)
 	struct mirror__entry *e;
 	int rc = 0;
 
-	/* A (pairs with mirror_register.c:A): seq before the array and the index. */
+	/* A (pairs with mirror_register.c:A, mirror_move.c:A): seq before the array and the index. */
 	visit->seq = load_acquire(&list->seq);
 	forwards_begin(&all, list, (struct view){ first, last, visit->seq + 1, &last_item });
 	while (!rc && (e = forwards_next(&all)))

@@ -59,7 +59,7 @@
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
- * | A | start | seq before the array and the index | acquire | mirror_register.c:A | a bracket misses a mirror that it should call | list-register |
+ * | A | start | seq before the array and the index | acquire | mirror_register.c:A, mirror_move.c:A | a bracket misses a mirror that it should call | list-register |
  *
  * Sources: Linux mm/mmu_notifier.c v6.12; differences: doc/mirror.md.
  */
@@ -407,7 +407,7 @@ static ALWAYS_INLINE bool start_pass(struct publication *p)
 {
 	bool refused;
 
-	/* A (pairs with mirror_register.c:A): seq before the array and the index. */
+	/* A (pairs with mirror_register.c:A, mirror_move.c:A): seq before the array and the index. */
 	p->range->mirror__seq = load_acquire(&p->walk.list->seq);
 	p->before = p->range->mirror__seq + 1;
 	own_add(&p->walk.walker->walks, 1);
