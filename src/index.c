@@ -423,19 +423,34 @@ void index_insert(struct index *index, const struct index_item *item, const void
 		split(index, &path, &part);
 }
 
-/* ---- remove ---- */
+/* ---- remove, replace ---- */
+
+/* Of @item, in the leaf at the end of @path. */
+static void **item_place(struct index *index, const struct index_item *item, struct path *path)
+{
+	void **place;
+
+	descend(index, item, path);
+	for (place = path->node[0]->wide.place; *place != item; )
+		place++;
+	return place;
+}
+
+void index_replace(struct index *index, const struct index_item *item, const struct index_item *with)
+{
+	struct path path;
+
+	/* What is in @with before the pointer. */
+	store_release(item_place(index, item, &path), (void *)(uintptr_t)with);
+}
 
 void index_remove(struct index *index, const struct index_item *item)
 {
-	uint32_t level, top = index->root->level, i;
+	uint32_t level, top = index->root->level;
 	struct index_node *node, *above;
 	struct path path;
 
-	descend(index, item, &path);
-	node = path.node[0];
-	for (i = 0; node->wide.place[i] != item; )
-		i++;
-	store_release(&node->wide.place[i], NULL);
+	store_release(item_place(index, item, &path), NULL);
 	index->nr_items--;
 	for (level = 0; ; level++) {
 		uint64_t last = path.node[level]->last;

@@ -166,6 +166,8 @@ void index_give_spare(struct index *index, struct index_node *node);
 /* With at least index_needs() spare nodes. */
 void index_insert(struct index *index, const struct index_item *item, const void *hint);
 void index_remove(struct index *index, const struct index_item *item);
+/* One store: from then on finds report @with, which has the same range and tie, in place of @item. */
+void index_replace(struct index *index, const struct index_item *item, const struct index_item *with);
 
 /*
  * A find under way: all items that overlap [first, last].

@@ -13,7 +13,8 @@
  *                       hit it
  *   m->mirror__ended    the same for each that has ended, and FILL_SLEEPER; read-modify-writes of walks and fillers
  *   m->mirror__fills_from   the seq since which they count; set under list->lock, once; then the entry is ENTRY_FILLS
- *   m->mirror__settle   UNSETTLED, then a cookie of list->brackets, under list->lock; then SETTLED
+ *   m->mirror__settle   UNSETTLED, then a cookie of list->brackets, under list->lock; then SETTLED, by the
+ *                       compare-and-exchange of a filler; a cookie again after a move (mirror_move.c)
  *
  * Algorithm
  *   1. First fill: fills_from becomes the next seq, the entry is ENTRY_FILLS, and seq becomes that number; then a cookie
@@ -24,6 +25,9 @@
  *   4. Retry: true if the number of started ones has changed.
  *   5. Unregister marks the mirror dead, then wakes its fillers: brackets that were open on it count no end any more.
  *      Begin fails from then on, and retry is true: the mirror hears nothing, so nothing may be installed.
+ *   6. A move gives a new cookie, since brackets that are open on the new range may not have called the mirror.  Then
+ *      it counts as a bracket that starts and ends at once, so that fills under way retry.  Begin looks again whether
+ *      the mirror is settled after it has read the counts.
  *
  * Why it is safe
  *   1. A bracket that overlaps a fill either is counted, or is a section of list->brackets from before the cookie.  Its
@@ -58,19 +62,31 @@
  *      not changed since it looked.  An end that finds SLEEPER, and no bracket open, wakes.  If brackets were open,
  *      the end of the last of them finds it.  Unregister changes wakes after the state, so a filler that sleeps later
  *      sees the state.  (fill-bracket-two, fill-dies; mutant FILL_DIES_MUTE)
+ *   6. A fill beside a move retries, or has waited for the cookie, or both:
+ *
+ *          a move                             a fill
+ *                                             settled, from before
+ *          settle = cookie
+ *          C: started, ended: one more
+ *                                             D: read the counts; settled?
+ *
+ *      If begin read the counts before the move, retry is true; else it sees the cookie.  (fill-move, fill-move-first;
+ *      mutants FILL_MOVED_UNSEEN, FILL_SETTLED_EARLY, FILL_SETTLES_BLINDLY)
  *
  * Progress.  Publishers never wait for a fill.  So brackets that come faster than a copy is made make it retry for ever,
  * and brackets that always overlap each other let none begin.  mirror_read_begin_timeout gives up; doc/mirror.md shows
  * how a mirror makes blockable brackets wait for its copy.
  *
  * Cost.  Nothing for mirrors that never fill.  For the others two read-modify-writes of the mirror's own line for each
- * bracket that hits it.  A fill is two loads, without a fence.
+ * bracket that hits it.  A fill is a few loads, without a fence.
  *
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
  * | A | begin | the ends before the starts, and before the copy | acquire | B | the copy is older than the change | fill-bracket |
  * | B | the end of a bracket | the change before the count | full, implied | A | as A | fill-bracket |
+ * | C | a move | the cookie before the count | full, implied | D | a fill of the new range misses a bracket that was open | fill-move |
+ * | D | begin | the count before the look at the cookie | acquire | C | as C | fill-move |
  *
  * Source: Linux mm/mmu_notifier.c v6.12 mmu_interval_read_begin (the pattern); differences: each mirror has a count of
  * its own, so that brackets elsewhere do not matter.
@@ -127,8 +143,9 @@ static int settle(struct mirror *m, struct mirror__entry *e, uint64_t deadline_n
 	if (cookie == UNSETTLED)
 		cookie = take_part(m, e);
 	rc = broken_if(FILL_NO_SETTLE, 0, await_brackets(m->mirror__list->brackets, cookie, deadline_ns));
-	if (!rc)
-		store_release(&m->mirror__settle, SETTLED);
+	/* Unless a later cookie is there by now, of a move. */
+	if (!rc && !compare_exchange(&m->mirror__settle, &cookie, SETTLED))
+		also_if(FILL_SETTLES_BLINDLY, store_release(&m->mirror__settle, SETTLED));
 	return rc;
 }
 
@@ -152,17 +169,29 @@ void fill_started_(struct mirror__entry *e, const struct mirror_range *r)
 		fetch_add(&e->mirror->mirror__started, FILL_ONE);
 }
 
-void fill_ended_(struct mirror__entry *e, const struct mirror_range *r)
+static void count_end(struct mirror *m, struct mirror__entry *e)
 {
-	struct mirror *m = e->mirror;
-	uint64_t ended;
-
-	if (!is_counted(m, r))
-		return;
 	/* B (pairs with A): the change that the bracket announced comes before the count. */
-	ended = fetch_add(&m->mirror__ended, FILL_ONE);
+	uint64_t ended = fetch_add(&m->mirror__ended, FILL_ONE);
+
 	if (ended & FILL_SLEEPER && (ended & ~FILL_SLEEPER) + FILL_ONE == load_relaxed(&m->mirror__started))
 		wake_fillers(m, e);
+}
+
+void fill_ended_(struct mirror__entry *e, const struct mirror_range *r)
+{
+	if (is_counted(e->mirror, r))
+		count_end(e->mirror, e);
+}
+
+void fill_moved_(struct mirror *m, struct mirror__entry *e, uint64_t cookie)
+{
+	if (load_relaxed(&m->mirror__settle) == UNSETTLED)
+		return;
+	store_relaxed(&m->mirror__settle, cookie);
+	/* C (pairs with D): the cookie before the count. */
+	unless(FILL_MOVED_UNSEEN, fetch_add(&m->mirror__started, FILL_ONE));
+	unless(FILL_MOVED_UNSEEN, count_end(m, e));
 }
 
 void fill_died_(struct mirror *m, struct mirror__entry *e)
@@ -191,15 +220,18 @@ static int begin(struct mirror *m, uint64_t *seq, uint64_t deadline_ns)
 	struct mirror__entry *e = load_relaxed(&m->mirror__entry);
 	uint64_t started, ended;
 	uint32_t seen;
-	int rc = is_heard(m) ? settle(m, e, deadline_ns) : -ENOENT;
+	int rc = is_heard(m) ? 0 : -ENOENT;
 
 	*seq = STALE_SEQ;
 	while (!rc) {
 		seen = load_acquire(&e->wakes);
-		if (!is_heard(m))
-			return -ENOENT;
+		rc = is_heard(m) ? settle(m, e, deadline_ns) : -ENOENT;
+		if (rc)
+			break;
 		ended = load_acquire(&m->mirror__ended) & ~FILL_SLEEPER; /* A (pairs with B): before starts and copy */
-		started = load_acquire(&m->mirror__started);
+		started = load_acquire(&m->mirror__started); /* D (pairs with C): before settle */
+		if (!broken_if(FILL_SETTLED_EARLY, true, load_relaxed(&m->mirror__settle) == SETTLED))
+			continue;
 		if (started == ended) {
 			*seq = started;
 			return 0;

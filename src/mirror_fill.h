@@ -24,6 +24,8 @@
 /* The bracket of @r has pinned the live @e, an ENTRY_FILLS, and is about to call its start, or has called its end. */
 void fill_started_(struct mirror__entry *e, const struct mirror_range *r);
 void fill_ended_(struct mirror__entry *e, const struct mirror_range *r);
+/* Under lock: brackets go by another range of @m; the cookie of list->brackets says when those from before are over. */
+void fill_moved_(struct mirror *m, struct mirror__entry *e, uint64_t cookie);
 /* Under lock: @m, whose state says so by now, hears no bracket any more; fillers that sleep are to see that. */
 void fill_died_(struct mirror *m, struct mirror__entry *e);
 

@@ -22,7 +22,8 @@
  * A walk that sleeps for long holds up due.  Once twice as much is retired besides, the list is stalled:
  *   4. All that is retired joins due, with a new cookie.  Of each walker that sleeps its walk is noted, slept_in, and of
  *      the list its seq, stalled_at.
- *   5. From then on entries that had joined by stalled_at, and blocks, wait in old when they are retired, and follow due.
+ *   5. From then on entries of mirrors that had joined by stalled_at, and blocks, wait in old when they are retired, and
+ *      follow due.
  *   6. When the rest is worth it, it becomes young: nr_frees + 1, heavy fence A, and each walk under way is noted in
  *      may_see unless it is the one in slept_in and sleeps.  When all of these have ended, young is over.
  *   7. A walk that comes from a callback, and finds that nr_frees has changed, looks at none of the nodes that it knew: it
@@ -125,8 +126,12 @@ static void move(struct garbage *to, struct garbage *from)
 
 void retire_entry_(struct mirror_list *list, struct mirror__entry *e)
 {
-	store_relaxed(&e->state, load_relaxed(&e->state) | ENTRY_RETIRED);
-	push(load_relaxed(&e->joined) > list->stalled_at ? &list->retired : &list->old, ENTRIES, e);
+	uint32_t state = load_relaxed(&e->state);
+	/* A proxy leads to all of its mirror's, so it waits as long as the first. */
+	const struct mirror__entry *first = state & ENTRY_PROXY ? e->main : e;
+
+	store_relaxed(&e->state, state | ENTRY_RETIRED);
+	push(load_relaxed(&first->joined) > list->stalled_at ? &list->retired : &list->old, ENTRIES, e);
 }
 
 void retire_nodes_(struct mirror_list *list)

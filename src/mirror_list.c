@@ -18,6 +18,7 @@
  */
 
 #include "mirror_memory.h"
+#include "mirror_move.h"
 #include "mirror_order.h"
 #include "mirror_pin.h"
 #include "mirror_report.h"
@@ -97,9 +98,12 @@ static void call_release(struct mirror *m)
 
 static void release_one(struct walk *walk, struct mirror__entry *e)
 {
+	uint32_t state = pin_(walk, e);
 	struct mirror *m;
 
-	if (!(pin_(walk, e) & ENTRY_DEAD)) {
+	if (state & ENTRY_PROXY)
+		state = pin_main(walk, &e, NEVER);
+	if (!(state & ENTRY_DEAD)) {
 		m = e->mirror;
 		also_if(UNLINK_BEFORE_RELEASE, set_released(walk->list, e));
 		call_release(m);

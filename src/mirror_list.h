@@ -92,9 +92,17 @@ struct mirror__entry {
 	union {
 		struct mirror *mirror;          /* read by a thread that has pinned the live entry */
 		struct link link;               /* of a retired entry; under list->lock */
+		uint64_t cookie;                /* of a proxy; under list->lock */
 	};
-	int (*start)(struct mirror *m, const struct mirror_range *r);   /* constant; if ENTRY_HAS_START */
-	void (*end)(struct mirror *m, const struct mirror_range *r);    /* constant; if ENTRY_HAS_END */
+	/* Of a proxy, the second of each: mirror_move.c. */
+	union {
+		int (*start)(struct mirror *m, const struct mirror_range *r);   /* constant; if ENTRY_HAS_START */
+		struct mirror__entry *main;     /* constant */
+	};
+	union {
+		void (*end)(struct mirror *m, const struct mirror_range *r);    /* constant; if ENTRY_HAS_END */
+		struct mirror__entry *newer;    /* written under list->lock */
+	};
 	uint64_t joined;                /* list->seq since it is registered, else NEVER; set once, under list->lock */
 	struct index_item item;         /* bytes, and the number of the registration; tie 0: the whole list; constant */
 	uint32_t state;                 /* ENTRY_...; see there */
@@ -127,6 +135,7 @@ static inline bool is_whole_(const struct mirror__entry *e)
  *              Stale: a bracket that reads an older seq may see the bit; it compares the numbers.
  *   RETIRED    The mirror is its owner's again: the entry does not lead to it any more.  Set and read under list->lock.
  *   WATCHED    The list's walks fence at each callback, or its callbacks are timed.  Constant.
+ *   PROXY      The entry stands for another one of the same mirror (mirror_move.c).  Constant.
  *   HAS_...    Which callbacks the mirror has.  Constant.
  */
 enum {
@@ -140,8 +149,9 @@ enum {
 	ENTRY_HAS_END    = 1u << 7,
 	ENTRY_HAS_FINISH = 1u << 8,
 	ENTRY_RETIRED    = 1u << 9,
+	ENTRY_PROXY      = 1u << 10,
 	/* With one of these it takes more than a call. */
-	ENTRY_SPECIAL    = ENTRY_DEAD | ENTRY_RELEASED | ENTRY_FILLS | ENTRY_WATCHED,
+	ENTRY_SPECIAL    = ENTRY_DEAD | ENTRY_RELEASED | ENTRY_FILLS | ENTRY_WATCHED | ENTRY_PROXY,
 };
 
 /* The explorer has fewer, so that blocks fill up soon. */

@@ -177,8 +177,25 @@ int get_places_(struct mirror_list *list, size_t nr)
 
 /* ---- for unregistrations ---- */
 
-void unlink_(struct mirror_list *list, const struct mirror *m)
+void unlink_oldest_(struct mirror_list *list, struct mirror *m)
 {
+	struct mirror__entry *newest = m->mirror__proxy, *oldest = newest->newer;
+
+	if (oldest == newest)
+		m->mirror__proxy = NULL;
+	store_release(&newest->newer, oldest->newer);
+	index_remove(&list->index, &oldest->item);
+	retire_nodes_(list);
+	retire_entry_(list, oldest);
+}
+
+void unlink_(struct mirror_list *list, struct mirror *m)
+{
+	if (m->mirror__proxy) {
+		while (m->mirror__proxy)
+			unlink_oldest_(list, m);
+		return;
+	}
 	if (m->mirror__place == IN_INDEX) {
 		index_remove(&list->index, &m->mirror__entry->item);
 		retire_nodes_(list);

@@ -29,7 +29,9 @@ int get_places_(struct mirror_list *list, size_t nr);
 /* ---- under list->lock ---- */
 
 /* Take @m out of its block or the index: no walk that begins from now on finds it. */
-void unlink_(struct mirror_list *list, const struct mirror *m);
+void unlink_(struct mirror_list *list, struct mirror *m);
+/* Take the oldest proxy of @m out of the index; it has one. */
+void unlink_oldest_(struct mirror_list *list, struct mirror *m);
 
 /* ---- without lock ---- */
 

@@ -23,8 +23,8 @@
  *   1. Each entry that takes part is a hit exactly once, whatever changes while callbacks run: index.h, 1 and 2.
  *   2. Hits that take part come in order of key: their leaves do (index.h, 3), and keys are the entries' own.  Both are
  *      constant, so start, end and undo agree on what is before what, and a walk that begins again on where it was.
- *   (t/mirror/walk_model; explorer: list-range, list-range-batches, list-range-refuse, list-stalled-hits; mutants HIT_TRUSTED, UNDO_ALL,
- *   UNDO_BY_JOINED)
+ *   (t/mirror/walk_model; explorer: list-range, list-range-batches, list-range-refuse, list-stalled-hits; mutants
+ *   HIT_TRUSTED, UNDO_ALL, UNDO_BY_JOINED)
  *
  * Cost.  That of a find, and for each hit a comparison with the one before.  No memory but 1200 bytes of stack.
  *

@@ -109,6 +109,7 @@ static int make_entries(struct mirror_list *list, struct mirror *const *mirrors,
 			return -ENOMEM;
 		}
 		m->mirror__place = IN_INDEX;
+		m->mirror__proxy = NULL;
 		store_relaxed(&m->mirror__entry, e);
 		if (range) {
 			index_insert(&list->index, &e->item, m);

@@ -18,9 +18,10 @@
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
- * | A | visit | seq before the blocks and the index | acquire | mirror_register.c:A | a visit misses a mirror | list-visit |
+ * | A | visit | seq before the blocks and the index | acquire | mirror_register.c:A, mirror_move.c:A | a visit misses a mirror | list-visit |
  */
 
+#include "mirror_move.h"
 #include "mirror_order.h"
 #include "mirror_pin.h"
 #include "mirror_report.h"
@@ -38,6 +39,8 @@ static int visit_one(struct visit *visit, struct mirror__entry *e)
 	uint32_t state = pin_(&visit->walk, e);
 	int rc = 0;
 
+	if (state & ENTRY_PROXY)
+		state = pin_main(&visit->walk, &e, visit->seq);
 	if (!(state & ENTRY_DEAD) && (!(state & ENTRY_RELEASED) || visit->seq < load_relaxed(&e->mirror->mirror__released))) {
 		rc = visit->fn(e->mirror, visit->arg);
 		end_timing_(&visit->walk, e);
@@ -66,7 +69,7 @@ static int visit_all(struct visit *begun, uint64_t first, uint64_t last)
 	struct mirror__entry *e;
 	int rc = 0;
 
-	/* A (pairs with mirror_register.c:A): seq before the blocks and the index. */
+	/* A (pairs with mirror_register.c:A, mirror_move.c:A): seq before the blocks and the index. */
 	visit->seq = load_acquire(&list->seq);
 	forwards_begin(&all, list, (struct view){ first, last, visit->seq + 1, NULL });
 	while (!rc && (e = forwards_next(&all)))

@@ -64,7 +64,7 @@ static bool pins_claimed(struct mirror_list *list, const struct walker *w, uint6
 		const struct mirror__entry *e = load_acquire(&w->pin[i]);
 		enum mirror_state state;
 
-		if (!e || load_relaxed(&e->state) & ENTRY_RETIRED)
+		if (!e || load_relaxed(&e->state) & (ENTRY_RETIRED | ENTRY_PROXY))
 			continue;
 		state = get_state_(e->mirror);
 		found = (state == STATE_CLAIMED || state == STATE_DRAINING) &&

@@ -27,7 +27,8 @@
  *   7. A refusal, legal if the range is not blockable, ends the pass.  The mirrors that take part and come before the
  *      one that refused get their finish and their end.  An exception does the same: the pin says who was being called.
  *   8. End: over the list of that moment, backwards, by the rule of 4 with the same S.  There is no walk if none of the
- *      mirrors that started has an end, or fills.  If the walk cannot begin, the bracket stays open.
+ *      mirrors that started has an end, or fills.  If the walk cannot begin, the bracket stays open.  For a change
+ *      that has been made already the end is a second pass of the start's walk.
  *
  * Why it is safe
  *   1. Start and end choose by 4 alone, and 4 gives the same answer at any time: joined and released change once, from
@@ -58,13 +59,14 @@
  * Barriers
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
- * | A | start | seq before the blocks and the index | acquire | mirror_register.c:A | a bracket misses a mirror that it should call | list-register |
+ * | A | start | seq before the blocks and the index | acquire | mirror_register.c:A, mirror_move.c:A | a bracket misses a mirror that it should call | list-register |
  *
  * Sources: Linux mm/mmu_notifier.c v6.12; differences: doc/mirror.md.
  */
 
 #include "mirror_fence.h"
 #include "mirror_fill.h"
+#include "mirror_move.h"
 #include "mirror_order.h"
 #include "mirror_pin.h"
 #include "mirror_report.h"
@@ -80,6 +82,7 @@ struct publication {
 	struct mirror_range *range;
 	uint64_t before;                /* entries that joined before this take part ... */
 	const struct index_item *until; /* ... and whose items come before this one; NULL: all */
+	const struct mirror__entry *proxy;      /* by which the pinned entry was found; NULL: none */
 	uint64_t calls;
 	bool unfinished;                /* a pass is under way */
 	uint32_t seen;                  /* the states of the entries called, together */
@@ -100,6 +103,8 @@ static ALWAYS_INLINE int call_start(struct publication *p, const struct mirror__
 /* From now on @p is about the entries that come before @e. */
 static void stop_before(struct publication *p, const struct mirror__entry *e)
 {
+	if (p->proxy)
+		e = p->proxy;
 	unless(UNDO_BY_JOINED, p->until = &e->item);
 	if (broken_if(UNDO_BY_JOINED, true, is_whole_(e)))
 		p->before = load_relaxed(&e->joined);
@@ -135,12 +140,27 @@ static bool takes_part(const struct publication *p, const struct mirror__entry *
 					 p->range->mirror__seq < load_relaxed(&e->mirror->mirror__released));
 }
 
+/* It was found in this state, and pinned: pin it as it needs.  Then the walk is about *@e. */
+static uint32_t pin_special(struct publication *p, struct mirror__entry **e, uint32_t state)
+{
+	if (state & ENTRY_PROXY) {
+		p->proxy = *e;
+		return pin_main(&p->walk, e, p->range->mirror__seq);
+	}
+	return state & ENTRY_WATCHED ? pin_watched_(&p->walk, *e) : state;
+}
+
+static void unpin_special(struct publication *p, struct mirror__entry *e)
+{
+	unpin_(&p->walk, p->walk.pin, e);
+	p->proxy = NULL;
+}
+
 static SELDOM bool start_special(struct publication *p, struct mirror__entry *e, uint32_t state)
 {
 	bool refuses = false;
 
-	if (state & ENTRY_WATCHED)
-		state = pin_watched_(&p->walk, e);
+	state = pin_special(p, &e, state);
 	if (takes_part(p, e, state)) {
 		p->seen |= state;
 		if (state & ENTRY_FILLS) {
@@ -153,7 +173,7 @@ static SELDOM bool start_special(struct publication *p, struct mirror__entry *e,
 			fill_ended_(e, p->range);
 		end_timing_(&p->walk, e);
 	}
-	unpin_(&p->walk, p->walk.pin, e);
+	unpin_special(p, e);
 	return refuses;
 }
 
@@ -181,8 +201,7 @@ static ALWAYS_INLINE bool start_one(struct publication *p, struct mirror__entry 
 
 static SELDOM void end_special(struct publication *p, struct mirror__entry *e, uint32_t state)
 {
-	if (state & ENTRY_WATCHED)
-		state = pin_watched_(&p->walk, e);
+	state = pin_special(p, &e, state);
 	if (takes_part(p, e, state)) {
 		if (state & ENTRY_HAS_END)
 			call_end(p, e);
@@ -190,7 +209,7 @@ static SELDOM void end_special(struct publication *p, struct mirror__entry *e, u
 			fill_ended_(e, p->range);
 		end_timing_(&p->walk, e);
 	}
-	unpin_(&p->walk, p->walk.pin, e);
+	unpin_special(p, e);
 }
 
 static ALWAYS_INLINE bool end_one(struct publication *p, struct mirror__entry **pin, struct mirror__entry *e)
@@ -209,13 +228,13 @@ static ALWAYS_INLINE bool end_one(struct publication *p, struct mirror__entry **
 
 static bool finish_one(struct publication *p, struct mirror__entry **pin, struct mirror__entry *e)
 {
-	uint32_t state = pin_(&p->walk, e);
+	uint32_t state = pin_special(p, &e, pin_unwatched_(pin, e));
 
 	if (takes_part(p, e, state) && state & ENTRY_HAS_FINISH) {
 		call_finish(p, e);
 		end_timing_(&p->walk, e);
 	}
-	unpin_(&p->walk, pin, e);
+	unpin_special(p, e);
 	return false;
 }
 
@@ -230,6 +249,8 @@ static SELDOM bool step_resting(struct publication *p, struct mirror__entry **pi
 	struct rest rest __attribute__((cleanup(resume_)));
 	bool over;
 
+	if (load_relaxed(&e->state) & ENTRY_PROXY) /* what it pins is still to be looked at */
+		return p->step(p, pin, e);
 	store_relaxed(pin, e);
 	rest = rest_(p->walk.walker);
 	over = p->step(p, pin, e);
@@ -367,6 +388,7 @@ static void thrown(struct publication *p)
 		fill_ended_(e, p->range);
 	if (pinned)
 		unpin_(&p->walk, p->walk.pin, e);
+	p->proxy = NULL;
 	undo(p);
 	leave(p);
 	end_bracket(p->range->mirror__list, p->range->mirror__token);
@@ -384,7 +406,7 @@ static ALWAYS_INLINE bool start_pass(struct publication *p)
 {
 	bool refused;
 
-	/* A (pairs with mirror_register.c:A): seq before the blocks and the index. */
+	/* A (pairs with mirror_register.c:A, mirror_move.c:A): seq before the blocks and the index. */
 	p->range->mirror__seq = load_acquire(&p->walk.list->seq);
 	p->before = p->range->mirror__seq + 1;
 	p->unfinished = true;
@@ -413,7 +435,20 @@ static SELDOM int refuse(struct publication *p)
 	return -EAGAIN;
 }
 
-static ALWAYS_INLINE int start(struct mirror_list *list, struct mirror_range *r)
+/* The end in the walk of the start, so that no section can fail to begin in between. */
+static ALWAYS_INLINE int end_at_once(struct publication *p)
+{
+	if (p->seen & ENTRY_HAS_END) {
+		store_relaxed(what(p), END);
+		own_add(&p->walk.walker->nested, 1); /* an end, within the walk of its start */
+		end_pass(p);
+	}
+	leave(p);
+	end_bracket(p->range->mirror__list, p->range->mirror__token); /* the last use of the list */
+	return 0;
+}
+
+static ALWAYS_INLINE int start(struct mirror_list *list, struct mirror_range *r, bool and_end)
 {
 	struct publication p __attribute__((cleanup(if_thrown)));
 	struct walker *w = my_walker_(list);
@@ -422,6 +457,7 @@ static ALWAYS_INLINE int start(struct mirror_list *list, struct mirror_range *r)
 	p.unfinished = false;
 	p.range = r;
 	p.until = NULL;
+	p.proxy = NULL;
 	p.calls = 0;
 	p.seen = 0;
 	r->mirror__list = list;
@@ -436,6 +472,8 @@ static ALWAYS_INLINE int start(struct mirror_list *list, struct mirror_range *r)
 		choose_fence_mode_(list, w);
 	if (unlikely(start_pass(&p)))
 		return refuse(&p);
+	if (and_end)
+		return end_at_once(&p);
 	leave(&p);
 	/* Not by the arguments, so that the loop has their registers. */
 	p.range->mirror__has_end = p.seen & ENTRY_HAS_END;
@@ -444,41 +482,41 @@ static ALWAYS_INLINE int start(struct mirror_list *list, struct mirror_range *r)
 }
 
 /* The end's walk cannot begin: the bracket stays open, and can be ended later, or in another thread. */
-static SELDOM int stay_open(struct mirror_list *list, struct mirror_range *r, int rc)
+static SELDOM void stay_open(struct mirror_list *list, struct mirror_range *r, int rc)
 {
 	misuse_(list, "invalidate_range_end", rc == -ELOOP ?
 		"nested too deep in this thread's callbacks; the range stays open" :
 		"the sync refused its read_lock; the range stays open");
 	r->mirror__state = open_seal(r);
-	return rc;
 }
 
-static int end_by_walk(struct mirror_list *list, struct mirror_range *r)
+static void end_by_walk(struct mirror_list *list, struct mirror_range *r)
 {
 	struct publication p __attribute__((cleanup(if_thrown)));
 	int rc = enter_(&p.walk, list, my_walker_(list), END, MAX_PINS, true);
 
 	p.unfinished = false;
-	if (unlikely(rc))
-		return stay_open(list, r, rc);
+	if (unlikely(rc)) {
+		stay_open(list, r, rc);
+		return;
+	}
 	p.range = r;
 	p.until = NULL;
+	p.proxy = NULL;
 	p.calls = 0;
 	p.before = broken_if(END_FOR_LATE_JOINER, NEVER, r->mirror__seq + 1);
 	end_pass(&p);
 	leave(&p);
 	end_bracket(p.range->mirror__list, p.range->mirror__token); /* the last use of the list */
-	return 0;
 }
 
-/* 0, or -errno: it is still open. */
-static ALWAYS_INLINE int end(struct mirror_list *list, struct mirror_range *r)
+static ALWAYS_INLINE void end(struct mirror_list *list, struct mirror_range *r)
 {
 	r->mirror__state = 0;
 	if (r->mirror__has_end)
-		return end_by_walk(list, r);
-	end_bracket(list, r->mirror__token);
-	return 0;
+		end_by_walk(list, r);
+	else
+		end_bracket(list, r->mirror__token);
 }
 
 /* True if [@start, @end) is a range; an end of 0 is 2^64. */
@@ -492,7 +530,7 @@ int mirror_invalidate_range_start(struct mirror_list *list, struct mirror_range 
 	if (!list || !r || !is_range(r->start, r->end) || r->flags & ~(unsigned)MIRROR_RANGE_BLOCKABLE ||
 	    r->mirror__state == open_seal(r))
 		return -EINVAL;
-	return start(list, r);
+	return start(list, r, false);
 }
 
 void mirror_invalidate_range_end(struct mirror_list *list, struct mirror_range *r)
@@ -506,14 +544,8 @@ void mirror_invalidate_range_end(struct mirror_list *list, struct mirror_range *
 int mirror_invalidate_range(struct mirror_list *list, uint64_t from, uint64_t to)
 {
 	struct mirror_range r = { .start = from, .end = to, .flags = MIRROR_RANGE_BLOCKABLE };
-	int rc;
 
 	if (!list || !is_range(from, to))
 		return -EINVAL;
-	rc = start(list, &r);
-	if (!rc)
-		rc = end(list, &r);
-	if (unlikely(r.mirror__state)) /* the range is gone on return, so nobody can end it later */
-		end_bracket(list, r.mirror__token);
-	return rc;
+	return start(list, &r, true);
 }

@@ -95,10 +95,19 @@ enum {
 	MUTANT_HIT_TRUSTED,             /* a walk does not ask when a hit joined */
 	MUTANT_UNDO_ALL,                /* a refusal ends mirrors that have not started */
 	MUTANT_UNDO_BY_JOINED,          /* a refusal of a range mirror ends those that joined before it */
+	/* mirror_move.c, mirror_move.h */
+	MUTANT_MOVE_NO_RELEASE,         /* A off */
+	MUTANT_MOVE_BOTH_RANGES,        /* a walk does not ask whether a range is superseded */
+	MUTANT_MOVE_PINS_PROXY,         /* a callback runs under a pin of the proxy */
+	MUTANT_MOVE_TAKES_OUT_EARLY,    /* takes a superseded range out beside the brackets that go by it */
+	MUTANT_MOVE_IGNORES_VISITS,     /* ... beside visits that go by it */
 	/* mirror_fill.c */
 	MUTANT_FILL_NO_RECHECK,         /* retry is always false */
 	MUTANT_FILL_NO_SETTLE,          /* the first fill does not wait for earlier brackets */
 	MUTANT_FILL_DIES_MUTE,          /* unregister wakes no filler */
+	MUTANT_FILL_MOVED_UNSEEN,       /* set_range makes no fill retry */
+	MUTANT_FILL_SETTLED_EARLY,      /* begin does not look again whether the mirror is settled */
+	MUTANT_FILL_SETTLES_BLINDLY,    /* a filler that waited for a cookie settles for a later one */
 	/* index.c, index_find.c, index_node.h */
 	MUTANT_INDEX_NO_RELEASE,        /* a new root is visible before what is in it */
 	MUTANT_INDEX_NO_WIDEN,          /* bounds above an item do not include it */

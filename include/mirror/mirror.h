@@ -136,6 +136,7 @@ struct mirror {
 		void (*mirror__done)(struct mirror *m);
 	};
 	struct mirror *mirror__next, **mirror__link;
+	struct mirror__entry *mirror__proxy;
 };
 
 static inline void *mirror__container(struct mirror *m, size_t offset)
@@ -362,6 +363,28 @@ int mirror_register_many(struct mirror_list *list, struct mirror *const *mirrors
 			 size_t count);
 
 /**
+ * mirror_set_range - move, grow or shrink the range of @m to [@start, @end)
+ * @m:       registered with a range
+ * Return:   0; -EINVAL: NULL, no range, @m subscribes to the whole list; -ENOENT: not registered, or
+ *           an unregister has stopped its callbacks; -ENOMEM: nothing changed; -ESHUTDOWN: the list
+ *           was released; lock kind: -EDEADLK inside a callback of the list
+ * Context:  any thread, callbacks and brackets included, but no signal handler; over a grace period
+ *           it waits for nobody.  Several may run at once: the last one holds
+ * Ordering: at one moment within the call brackets change from the old range to the new one.  A
+ *           bracket that started before goes by the old range, for its end too, any other by the new
+ *           one.  Among the mirrors that a bracket calls, @m stands where its start puts it, and
+ *           behind those with the same start.  A visit beside it goes by one of the two.  Fills
+ *           under way retry, and the next one waits for all brackets that are open on the list, as
+ *           the first does
+ * Cost:     as a registration; a bracket that hits @m costs a few loads more from then on
+ *
+ * Brackets of the old range alone are not heard any more, so drop what is held of it.  With fills,
+ * over a grace period: call this, note the new range and drop under one hold of the lock that the
+ * callbacks take; a fill reads the note under that lock after mirror_read_begin.
+ */
+int mirror_set_range(struct mirror *m, uint64_t start, uint64_t end);
+
+/**
  * mirror_unregister - remove @m and wait until no callback of it can run
  * Return:   0: @m is the caller's again and may be freed;
  *           -EINVAL: NULL; -ENOENT: never registered; -EALREADY: another call has unregistered it, or is
@@ -452,8 +475,7 @@ void mirror_invalidate_range_end(struct mirror_list *list, struct mirror_range *
 
 /**
  * mirror_invalidate_range - start and end in one, blockable, for what has changed already
- * Return:   as mirror_invalidate_range_start; a sync that refuses its read_lock for the end: that
- *           -errno: the starts were called, the ends were not and will not be
+ * Return:   as mirror_invalidate_range_start; with any error there was no start without its end
  */
 int mirror_invalidate_range(struct mirror_list *list, uint64_t start, uint64_t end);
 
@@ -523,7 +545,8 @@ const char *mirror_strerror(int error, const char *call);
  *              that is to end an overlapping bracket itself, nor in a section of usrcu (or of
  *              another RCU) for whose end a publisher waits in a bracket: each waits for ever, or
  *              times out.
- *              A mirror's first fill waits for all brackets that are open on the list.
+ *              A mirror's first fill, and that after mirror_set_range, waits for all brackets that
+ *              are open on the list.
  * mirror_read_begin - the same without limit; where that has an error, retry is true for ever
  * mirror_read_try_begin - the same without waiting: true, or false where it has an error
  * mirror_read_retry - true if an overlapping bracket has started since, or @m is not registered any

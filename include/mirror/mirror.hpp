@@ -272,6 +272,11 @@ public:
 	registration(const registration &) = delete;
 	registration &operator=(const registration &) = delete;
 
+	/** What overlaps [@start, @end) from now on; not of a whole list.  Throws error: EINVAL, ENOMEM, ESHUTDOWN. */
+	void set_range(std::uint64_t start, std::uint64_t end)
+	{
+		detail::check(mirror_set_range(this, start, end), "mirror_set_range");
+	}
 	/** Unregister before the end of the scope, and hear why not: throws error, and it is still registered. */
 	void unregister()
 	{

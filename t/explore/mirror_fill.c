@@ -249,6 +249,44 @@ static void both_over(void)
 	destroyed();
 }
 
+/* The mirror's range moves to where the bracket is.  Under install_lock: where the owner says that it is. */
+static bool is_here;
+
+static void filling_elsewhere(void)
+{
+	list_with(NULL, 0);
+	dev[0] = new_device(0);
+	x_assert(mirror_register_range(list, &dev[0]->mirror, &filling_ops, 100, 200) == 0);
+}
+
+static void filling_elsewhere_settled(void)
+{
+	filling_elsewhere();
+	x_assert(!mirror_read_retry(&dev[0]->mirror, mirror_read_begin(&dev[0]->mirror)));
+}
+
+static void move_here(void)
+{
+	port_mutex_lock(&install_lock);
+	x_assert(mirror_set_range(&dev[0]->mirror, 10, 20) == 0);
+	is_here = true;
+	port_mutex_unlock(&install_lock);
+}
+
+/* What the owner says is asked after begin. */
+static void fill_what_is_noted(void)
+{
+	struct mirror *m = &dev[0]->mirror;
+	uint64_t seq = mirror_read_begin(m);
+	bool here;
+
+	port_mutex_lock(&install_lock);
+	here = is_here;
+	port_mutex_unlock(&install_lock);
+	if (here)
+		install(m, seq, load_relaxed(&memory));
+}
+
 const struct x_scenario x_scenarios[] = {
 	{ MIRROR, .name = "fill-bracket", .claim = "M12: nothing stale is installed (A, B)",
 	  .setup = one_filling_settled, .thread = { change_and_look, fill }, .check = nothing_stale,
@@ -286,5 +324,11 @@ const struct x_scenario x_scenarios[] = {
 	{ MIRROR, .prepare = NULL, .name = "fill-dies", .claim = "M12: unregister wakes a filler, which gives up",
 	  .setup = filling_and_open, .thread = { fill_fails, stop_callbacks }, .check = both_over,
 	  .quick = 4, .full = 8 },
+	{ MIRROR, .name = "fill-move", .claim = "M12, M21: a fill beside a move, and a bracket from before it (C, D)",
+	  .setup = filling_elsewhere_settled, .thread = { change, move_here, fill_what_is_noted },
+	  .check = nothing_stale, .quick = 2, .full = 4 },
+	{ MIRROR, .name = "fill-move-first", .claim = "M12, M21: the same, and it is the first fill",
+	  .setup = filling_elsewhere, .thread = { change, move_here, fill_what_is_noted },
+	  .check = nothing_stale, .quick = 2, .full = 4 },
 	{ .name = NULL },
 };

@@ -207,8 +207,11 @@ const char *const place_names[] = {
 struct shape {
 	const char *name;
 	int wholes, ranges;
+	bool moved;                     /* each range is set anew before the bracket */
 } const shapes[] = {
-	{ "range mirrors", 0, 5 }, { "both kinds", 3, 3 }, { "200 hits", 0, 200 }, { "200 hits and others", 4, 196 },
+	{ "range mirrors", 0, 5, false }, { "both kinds", 3, 3, false }, { "200 hits", 0, 200, false },
+	{ "200 hits and others", 4, 196, false }, { "range mirrors that were moved", 0, 5, true },
+	{ "both kinds, moved", 3, 3, true },
 };
 
 struct crowd;
@@ -348,6 +351,8 @@ void crowd_join(crowd *c, const shape &shape)
 		} else {
 			number = shape.wholes + shape.ranges - ranges--;
 			rc = mirror_register_range(c->list, &m->m, &crowd_ops, 0, 1 + 7 * i % 100);
+			if (!rc && shape.moved)
+				rc = mirror_set_range(&m->m, 0, 2 + 7 * i % 100);
 		}
 		if (rc)
 			bail_out("mirror_register");

@@ -169,6 +169,31 @@ static void test_allocator_registers(void)
 	list_gone(list);
 }
 
+/* The same for each range that is set anew. */
+static void test_moves(struct mirror_list *list, bool always)
+{
+	uint64_t refused = 0;
+	bool clean = true;
+	int rc;
+
+	for (unsigned i = 0; i < CROWD; i++) {
+		for (uint64_t nth = 1; ; nth++) {
+			pool_set(nth, always);
+			rc = mirror_set_range(&crowd[i], i + 5, i + 25);
+			pool_set(0, false);
+			if (rc == 0)
+				break;
+			refused++;
+			clean &= rc == -ENOMEM;
+			if (nth > 100)
+				bail_out("set_range fails for ever");
+		}
+	}
+	okv(clean && refused > 0, "faults: set_range is -ENOMEM wherever an allocation fails %s: %" PRIu64 " times",
+	    always ? "for good" : "once", refused);
+	isv((int)nr_heard(list), CROWD, "faults: ... and no mirror is lost, or there twice");
+}
+
 /* Every registration first meets each failure that it can. */
 static void test_register(bool always, bool ranges)
 {
@@ -204,6 +229,8 @@ static void test_register(bool always, bool ranges)
 	    ranges ? "_range" : "", always ? "for good" : "once");
 	okv(refused > 0, "faults: ... %" PRIu64 " times among %d", refused, CROWD);
 	isv((int)nr_heard(list), CROWD, "faults: in the end all are registered");
+	if (ranges)
+		test_moves(list, always);
 
 	before = pool.calls;
 	pool_set(1, true);

@@ -88,6 +88,13 @@ static void hear(void *arg, const struct mirror_report *report)
 	errno = ENOTTY;
 }
 
+static void become_strange(struct probe *p, const struct mirror_range *r)
+{
+	(void)p;
+	(void)r;
+	stranger = true;
+}
+
 static void test_refused_end(void)
 {
 	struct mirror_list_attr attr = { .size = sizeof(attr), .sync = &refusing_sync, .name = "refused", .report = hear,
@@ -120,6 +127,11 @@ static void test_refused_end(void)
 	mirror_invalidate_range_end(list, &r);
 	ok(was_traced("a"), "M3: ended again where it works, the mirror gets its end");
 	ok(mirror_read_try_begin(&a.m, &seq), "M12: ... and a fill begins");
+	a.in_start = become_strange;
+	is_int(mirror_invalidate_range(list, 0, 1), 0, "M3: start and end in one, in a thread that becomes strange in between");
+	ok(was_traced("Aa"), "M3: ... has its end");
+	ok(mirror_read_try_begin(&a.m, &seq), "M12: ... and a fill begins");
+	stranger = false;
 	hush();
 	mirror_invalidate_range_end(list, &r);
 	ok(hushed()[0] == '\0' && heard.nr == 2, "M20: a second end is reported, not on standard error");
