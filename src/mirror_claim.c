@@ -9,7 +9,7 @@
  *
  * State
  *   mirror__state     under list->lock; the states are drawn in mirror_list.h
- *   mirror__claimer   under list->lock: process_self() of the thread that claimed it; once the mirror is ASYNC, its done
+ *   mirror__claimer   under list->lock: process_self() of the claimer's thread; of an ASYNC mirror its done
  *   mirror__next      of a claimed mirror, the claimer's: the first mirror of each list leads to that of the next list
  *   list->event       rivals sleep on it
  *

@@ -339,8 +339,8 @@ static inline void next_seq_(struct mirror_list *list)
 }
 
 /*
- * Under lock, which it gives up meanwhile: until no thread is about to join by several sections of the lock.  It does so
- * without waiting for anything.  One that vanished with a fork is not waited for.
+ * Under lock, which it gives up meanwhile: until no thread is about to join by several sections of the lock.  It does
+ * so without waiting for anything.  One that vanished with a fork is not waited for.
  */
 static inline void wait_for_turn_(struct mirror_list *list)
 {

@@ -8,10 +8,10 @@
  * list->lock (mirror_list.h).
  *
  * Algorithm
- *   1. Take the entries, and what the blocks or the index will need.  The lock is given up while memory is allocated, and
- *      between batches.  A range's entry is in the index before it has joined: joined is NEVER, so no walk calls it.
- *   2. Give each entry the next number as joined, put it in the next place of the last block if it is for the whole list,
- *      and let seq become the last of the numbers: one store, and all have joined.
+ *   1. Take the entries, and what the blocks or the index will need.  The lock is given up while memory is allocated,
+ *      and between batches.  A range's entry is in the index before it has joined: joined is NEVER, so no walk calls it.
+ *   2. Give each entry the next number as joined, put it in the next place of the last block if it is for the whole
+ *      list, and let seq become the last of the numbers: one store, and all have joined.
  *   3. If they are more than a light batch, the lock is given up meanwhile, and others join.  So the numbers begin far
  *      above seq, and others' do not come so far.  One thread at a time joins in this way, or in the blocks, whose
  *      order is that of the numbers: it has the turn.  Release waits for it.
@@ -42,8 +42,8 @@
  *   3. No bracket calls a part of many: its S is below all their numbers, or it read seq after the one store.
  *      (list-register-many-beside; mutant JOIN_NOT_AHEAD)
  *   4. A turn ends: the thread has allocated its memory before it, and then waits for list->lock alone.  If it vanishes
- *      with a fork, what it was registering stays in the child's list: without a number it is never called, and with one
- *      from the next registration of many on.
+ *      with a fork, what it was registering stays in the child's list: without a number it is never called, and with
+ *      one from the next registration of many on.
  *
  * Cost.  The lock is held for 8 mirrors at a time, or for 64 where they are not put into the index.
  *

@@ -4,8 +4,8 @@
 /*
  * Unregister: when a mirror is its owner's again
  *
- * Terms.  Pins and drains are those of mirror_pin.c, which proves that a drained mirror may be freed.  Claims are those of
- * mirror_claim.c.  A wait is shown to the other threads so that cycles are found (mirror_waits.c).
+ * Terms.  Pins and drains are those of mirror_pin.c, which proves that a drained mirror may be freed.  Claims are those
+ * of mirror_claim.c.  A wait is shown to the other threads so that cycles are found (mirror_waits.c).
  *
  * State
  *   mirror__state     mirror_claim.c
@@ -24,8 +24,8 @@
  *   6. The mirror is pending.  After C, or after an unpin and F, the thread that sees no pin completes it
  *      (mirror_pin.c).  A thread that cannot look, because it is too deep in walks or the fence failed, says so.
  *   7. mirror_barrier notes the number of the last fence.  It looks at the mirrors that are pending with numbers up to
- *      that, because a thread may have left one, or have vanished with a fork; then it sleeps until every done() of them
- *      has returned, and looks again if a thread says that it has left one.
+ *      that, because a thread may have left one, or have vanished with a fork; then it sleeps until every done() of
+ *      them has returned, and looks again if a thread says that it has left one.
  * Of many mirrors each step takes the lock for a batch at a time, and lets others have it in between.
  *
  * Why it is safe

@@ -236,8 +236,6 @@ struct port_mutex {
 	pthread_mutex_t mutex;
 	uint32_t waiting;       /* threads that look whether it is free, or sleep on it; read-modify-writes */
 };
-/* How long to look before sleep: the lock is mostly free sooner than a thread can fall asleep and wake up. */
-#define PORT_MUTEX_LOOKS_NS 20000
 #define PORT_MUTEX_INITIALIZER { PTHREAD_MUTEX_INITIALIZER, 0 }
 
 static inline void port_mutex_init(struct port_mutex *m)
@@ -253,12 +251,14 @@ static inline void port_mutex_destroy(struct port_mutex *m)
 
 static inline void port_mutex_lock(struct port_mutex *m)
 {
+	/* Look before sleep: the lock is mostly free sooner than a thread can fall asleep and wake up. */
+	const uint64_t looks_ns = 20000;
 	uint64_t deadline_ns;
 
 	if (pthread_mutex_trylock(&m->mutex) == 0)
 		return;
 	fetch_add(&m->waiting, 1);
-	deadline_ns = port_deadline(PORT_MUTEX_LOOKS_NS);
+	deadline_ns = port_deadline(looks_ns);
 	while (pthread_mutex_trylock(&m->mutex))
 		if (!port_spin(deadline_ns)) {
 			pthread_mutex_lock(&m->mutex);
