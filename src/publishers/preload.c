@@ -74,7 +74,13 @@ static void make(struct announce_change *change)
 {
 	struct preload_call *c = (struct preload_call *)(void *)change;
 
+	if (!preload_is_watched()) {
+		c->make(c);
+		return;
+	}
+	c->made_ns = preload_now_ns();
 	c->make(c);
+	c->returned_ns = preload_now_ns();
 }
 
 static void refuse(struct announce_change *change)
@@ -91,7 +97,11 @@ static uintptr_t call(struct preload_call *c)
 	int before = errno;
 
 	c->change.data = &c->shown;
+	if (preload_is_watched())
+		c->entered_ns = preload_now_ns();
 	announce(&c->change);
+	if (preload_is_watched())
+		preload_watch(c);
 	errno = c->error ? c->error : before;
 	return c->result;
 }

@@ -31,11 +31,20 @@ struct preload_call {
 	uintptr_t result;
 	int error;                              /* errno, or 0 if the call succeeded */
 	struct mirror_preload_call shown;       /* what callbacks see */
+	uint64_t entered_ns, made_ns, returned_ns; /* while it is watched */
 };
 
 /* preload_patch.c */
 
 /** preload_patch - let libc's function jump to ours; false: it was left as it is */
 bool preload_patch(const char *name, void (*ours)(void));
+
+/* preload_watch.c */
+
+bool preload_is_watched(void);
+uint64_t preload_now_ns(void);
+
+/** preload_watch - tell of a call that has returned and whose brackets are closed */
+void preload_watch(const struct preload_call *c);
 
 #endif /* PRELOAD_IMPL_H */

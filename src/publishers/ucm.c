@@ -6,8 +6,8 @@
  *
  * Each call that libucm hooks runs two handlers of a publisher in the caller's thread: before() first of all, after()
  * last of all.  libucm holds its lock for reading from the one to the other, and takes it for writing to add and to
- * remove a handler: when one has been removed it runs no more.  after() is added first and removed last, so that each before()
- * has its after(), but not the other way round.
+ * remove a handler: when one has been removed it runs no more.  after() is added before the other and removed after it,
+ * so that each before() that begins something has its after(), but not the other way round.
  *
  * Calls nest, and so do publishers, so that what an after() has to end is on top of the thread's stack, if its before()
  * has begun anything: libucm gives both the same event.  The brackets themselves are in the publisher, because there is
