@@ -35,7 +35,7 @@
 
 enum { FAILED = 125, CANNOT_RUN = 126, NOT_FOUND = 127 };
 
-enum { POLL_NS = 2000000, DRAW_NS = 250000000, STUCK_NS = 200000000, LIVE_ROWS = 6, STAT_ROWS = 12 };
+enum { POLL_NS = 10000000, DRAW_NS = 250000000, STUCK_NS = 200000000, LIVE_ROWS = 6, STAT_ROWS = 12 };
 
 static struct {
 	FILE *log, *live, *stat;
@@ -237,15 +237,16 @@ enum { NR_FORWARDED = sizeof(forwarded) / sizeof(forwarded[0]) };
 static void on_signal(int signal, siginfo_t *info, void *context)
 {
 	(void)context;
-	if (info->si_code <= 0)
+	if (signal != SIGCHLD && info->si_code <= 0)
 		to_forward = signal;
 }
 
-/* What was ignored from the start stays so, here and in the command. */
+/* What was ignored from the start stays so, here and in the command.  The command's end cuts a wait short. */
 static void catch_signals(void)
 {
 	struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO }, before;
 
+	sigaction(SIGCHLD, &action, NULL);
 	for (int i = 0; i < NR_FORWARDED; i++)
 		if (sigaction(forwarded[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
 			sigaction(forwarded[i], &action, NULL);
