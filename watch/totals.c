@@ -159,8 +159,8 @@ void totals_print(struct totals *t, double seconds, size_t rows, void (*line)(co
 
 	if (seconds <= 0)
 		seconds = 1e-9;
-	snprintf(text, sizeof(text), "%" PRIu64 " invalidations in %.2f s, of %" PRIu64 " calls, %" PRIu64 " failed; %" PRIu32
-		 " processes", t->nr_invalidations, seconds, t->nr_calls, t->nr_failed, t->nr_processes);
+	snprintf(text, sizeof(text), "%" PRIu64 " invalidations in %.2f s, of %" PRIu64 " calls, %" PRIu64 " failed; processes: %"
+		 PRIu32, t->nr_invalidations, seconds, t->nr_calls, t->nr_failed, t->nr_processes);
 	line(text);
 	print_table(&t->kinds, "by call", seconds, rows, line);
 	print_table(&t->mappings, "by mapping", seconds, rows, line);

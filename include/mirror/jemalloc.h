@@ -4,8 +4,8 @@
 /*
  * A publisher over jemalloc's extent hooks: memory that jemalloc gives back, or whose pages it drops
  *
- * Link libmirror-jemalloc (pkg-config: libmirror-jemalloc) in a program whose malloc is jemalloc 5.  Each hook of an arena
- * calls the one that was there before, within a bracket on each list that was given to mirror_jemalloc_start:
+ * Link libmirror-jemalloc (pkg-config: libmirror-jemalloc) in a program whose malloc is jemalloc 5.  Each hook of an
+ * arena calls the one that was there before, within a bracket on each list that was given to mirror_jemalloc_start:
  *
  *	dalloc, destroy          | MIRROR_EVENT_UNMAP of the extent
  *	decommit                 | MIRROR_EVENT_CLEAR of its part
@@ -13,8 +13,8 @@
  *
  * Brackets are blockable.  The start comes before the old hook, the end after it, also if that returned true: then the
  * extent was kept as it was.  If a start fails, the old hook is not called, and the extent is kept, but for destroy,
- * which cannot fail: it then goes unannounced.  alloc, commit, split and merge are passed on: they change no memory that
- * a program holds.
+ * which cannot fail: it then goes unannounced.  alloc, commit, split and merge are passed on: they change no memory
+ * that a program holds.
  *
  * jemalloc calls a hook inside malloc and free.  It serves allocations of callbacks there from other arenas, but they
  * may end in the same hooks: callbacks should not allocate.
@@ -62,8 +62,8 @@ int mirror_jemalloc_start(struct mirror_list *list);
 
 /**
  * mirror_jemalloc_stop - publish on @list no more
- * Return:   0: no bracket of the publisher is open on @list, and none will be; -EINVAL: NULL; -ENOENT: not published on;
- *           -EDEADLK: in a callback of such a bracket
+ * Return:   0: no bracket of the publisher is open on @list, and none will be; -EINVAL: NULL; -ENOENT: not published
+ *           on; -EDEADLK: in a callback of such a bracket
  * Context:  may sleep: waits for the hooks that are being announced on @list
  */
 int mirror_jemalloc_stop(struct mirror_list *list);

@@ -139,12 +139,14 @@ static bool on_decommit(extent_hooks_t *ours, void *address, size_t size, size_t
 	return drop(make_decommit, ours, address, size, offset, length, arena);
 }
 
-static bool on_purge_lazy(extent_hooks_t *ours, void *address, size_t size, size_t offset, size_t length, unsigned arena)
+static bool on_purge_lazy(extent_hooks_t *ours, void *address, size_t size, size_t offset, size_t length,
+			  unsigned arena)
 {
 	return drop(make_purge_lazy, ours, address, size, offset, length, arena);
 }
 
-static bool on_purge_forced(extent_hooks_t *ours, void *address, size_t size, size_t offset, size_t length, unsigned arena)
+static bool on_purge_forced(extent_hooks_t *ours, void *address, size_t size, size_t offset, size_t length,
+			    unsigned arena)
 {
 	return drop(make_purge_forced, ours, address, size, offset, length, arena);
 }
@@ -161,12 +163,14 @@ static bool pass_commit(extent_hooks_t *ours, void *address, size_t size, size_t
 	return before(ours)->commit(before(ours), address, size, offset, length, arena);
 }
 
-static bool pass_split(extent_hooks_t *ours, void *address, size_t size, size_t a, size_t b, bool committed, unsigned arena)
+static bool pass_split(extent_hooks_t *ours, void *address, size_t size, size_t a, size_t b, bool committed,
+		       unsigned arena)
 {
 	return before(ours)->split(before(ours), address, size, a, b, committed, arena);
 }
 
-static bool pass_merge(extent_hooks_t *ours, void *a, size_t a_size, void *b, size_t b_size, bool committed, unsigned arena)
+static bool pass_merge(extent_hooks_t *ours, void *a, size_t a_size, void *b, size_t b_size, bool committed,
+		       unsigned arena)
 {
 	return before(ours)->merge(before(ours), a, a_size, b, b_size, committed, arena);
 }

@@ -42,14 +42,16 @@ static void own_destroy(extent_hooks_t *hooks, void *address, size_t size, bool 
 	munmap(address, size);
 }
 
-static bool own_decommit(extent_hooks_t *hooks, void *address, size_t size, size_t offset, size_t length, unsigned arena)
+static bool own_decommit(extent_hooks_t *hooks, void *address, size_t size, size_t offset, size_t length,
+			 unsigned arena)
 {
 	(void)hooks, (void)address, (void)size, (void)offset, (void)length, (void)arena;
 	note('c');
 	return true;
 }
 
-static bool own_purge_lazy(extent_hooks_t *hooks, void *address, size_t size, size_t offset, size_t length, unsigned arena)
+static bool own_purge_lazy(extent_hooks_t *hooks, void *address, size_t size, size_t offset, size_t length,
+			 unsigned arena)
 {
 	(void)hooks, (void)address, (void)size, (void)offset, (void)length, (void)arena;
 	note('l');
