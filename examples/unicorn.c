@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Unicorn engines that run guest code from host memory which they share, while the host patches and unmaps it, and while
+ * Unicorn engines run guest code from host memory which they share, while the host patches and unmaps it, and while
  * the guest patches itself.
  *
  * An engine translates guest code once and then looks at its own translation alone.  It does not notice that the host
@@ -11,8 +11,8 @@
  * map it again.
  *
  * A guest that patches itself is seen by the one engine that runs the store, and by no other.  So the code is
- * write-protected in the host before it is translated.  The store faults, and the handler publishes.  A handler may wait
- * for nobody: its bracket is not blockable, and marks the engines, which drop the code before their next block.
+ * write-protected in the host before it is translated.  The store faults, and the handler publishes.  A handler may
+ * wait for nobody: its bracket is not blockable, and marks the engines, which drop the code before their next block.
  */
 #include <mirror/mirror.h>
 #include <pthread.h>
