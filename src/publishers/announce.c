@@ -1,0 +1,240 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * A publisher's lists: who hears of a change, and how a list goes away while others publish
+ *
+ * State
+ *	list, start, end        written under lock, start and end before list; list is NULL in a free place
+ *	nr_open                 calls that have a bracket open there, or look whether they may; each caller's own
+ *	mine                    the same of this thread alone
+ *
+ * To announce: count yourself in, look at the list, open the bracket if it is there.  To stop: take the list out, then
+ * wait until nobody is counted.  The count is changed before the list is read, and the list before the count, so that
+ * not both can miss each other.
+ *
+ *	| Id | Where | Orders | Kind | Pairs | If missing | Scenario |
+ *	| A | enter | my count -> read of list | seq_cst | B | a bracket on a dead list | t/publishers/preload |
+ *	| B | announce_stop | list = NULL -> read of count | seq_cst | A | the same | t/publishers/preload |
+ *	| C | leave | bracket's accesses -> my count | release | D | an end on a dead list | t/publishers/preload |
+ *	| D | announce_stop | read of count -> return | acquire | C | the same | t/publishers/preload |
+ *	| E | put | start, end -> list | release | F | a call through an old pointer | no check: plain moves on x86 |
+ *	| F | enter | read of list -> start, end | acquire | E | the same | no check: plain moves on x86 |
+ *
+ * A change that has two parts, or is heard by several lists, is a recursion: each step opens one bracket and closes it
+ * when the steps within have returned, the innermost makes the change.
+ */
+#include "announce.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+struct place {
+	_Atomic(struct mirror_list *) list;
+	int (*start)(struct mirror_list *list, struct mirror_range *r);
+	void (*end)(struct mirror_list *list, struct mirror_range *r);
+	atomic_uint nr_open;
+};
+
+static struct place places[ANNOUNCE_MAX_LISTS];
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static _Thread_local unsigned mine[ANNOUNCE_MAX_LISTS] __attribute__((tls_model("initial-exec")));
+
+static void wait_while(atomic_uint *word, unsigned value)
+{
+	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+
+static void wake(atomic_uint *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+static void leave(struct place *p)
+{
+	mine[p - places]--;
+	/* C (pairs with D): what the bracket did comes before the count by which announce_stop goes on. */
+	if (atomic_fetch_sub_explicit(&p->nr_open, 1, memory_order_seq_cst) == 1 &&
+	    !atomic_load_explicit(&p->list, memory_order_seq_cst))
+		wake(&p->nr_open);
+}
+
+/* The list, which stays until leave; NULL: there is none. */
+static struct mirror_list *enter(struct place *p)
+{
+	struct mirror_list *list;
+
+	/* A free place costs a look.  A list that was put there a moment ago is seen by later calls. */
+	if (!atomic_load_explicit(&p->list, memory_order_relaxed))
+		return NULL;
+	mine[p - places]++;
+	/* A (pairs with B): either this finds the list gone, or announce_stop finds the count. */
+	atomic_fetch_add_explicit(&p->nr_open, 1, memory_order_seq_cst);
+	/* F (pairs with E): its functions are read after it. */
+	list = atomic_load_explicit(&p->list, memory_order_seq_cst);
+	if (!list)
+		leave(p);
+	return list;
+}
+
+struct bracket {
+	struct place *place;
+	struct mirror_list *list;
+	struct mirror_range range;
+	bool is_open;
+};
+
+/* Also where an exception leaves a callback. */
+static void close_bracket(struct bracket *b)
+{
+	if (b->is_open)
+		b->place->end(b->list, &b->range);
+	leave(b->place);
+}
+
+static void announce_from(struct announce_change *c, unsigned step);
+
+static void bracketed(struct announce_change *c, unsigned step, struct mirror_list *list)
+{
+	const struct mirror_extent *part = &c->parts[step % c->nr_parts];
+	struct bracket b __attribute__((cleanup(close_bracket))) = {
+		.place = &places[step / c->nr_parts],
+		.list = list,
+		.range = { .start = part->start, .end = part->end, .event = c->event, .flags = MIRROR_RANGE_BLOCKABLE,
+			   .data = c->data },
+	};
+
+	if (b.place->start(list, &b.range)) {
+		c->refuse(c);
+		return;
+	}
+	b.is_open = true;
+	announce_from(c, step + 1);
+}
+
+static void announce_from(struct announce_change *c, unsigned step)
+{
+	for (; step < ANNOUNCE_MAX_LISTS * c->nr_parts; step++) {
+		struct mirror_list *list = enter(&places[step / c->nr_parts]);
+
+		if (list) {
+			bracketed(c, step, list);
+			return;
+		}
+	}
+	c->make(c);
+}
+
+void announce(struct announce_change *c)
+{
+	if (c->nr_parts)
+		announce_from(c, 0);
+	else
+		c->make(c);
+}
+
+/* ---- lists come and go ---- */
+
+static struct place *place_of(const struct mirror_list *list)
+{
+	for (unsigned i = 0; i < ANNOUNCE_MAX_LISTS; i++)
+		if (atomic_load_explicit(&places[i].list, memory_order_relaxed) == list)
+			return &places[i];
+	return NULL;
+}
+
+/* A place that a announce_stop still waits at is not free. */
+static struct place *free_place(void)
+{
+	for (unsigned i = 0; i < ANNOUNCE_MAX_LISTS; i++)
+		if (!atomic_load_explicit(&places[i].list, memory_order_relaxed) &&
+		    !atomic_load_explicit(&places[i].nr_open, memory_order_seq_cst))
+			return &places[i];
+	return NULL;
+}
+
+static int put(struct mirror_list *list, int (*start)(struct mirror_list *list, struct mirror_range *r),
+	       void (*end)(struct mirror_list *list, struct mirror_range *r))
+{
+	struct place *p;
+
+	if (place_of(list))
+		return -EALREADY;
+	p = free_place();
+	if (!p)
+		return -ENOSPC;
+	p->start = start;
+	p->end = end;
+	/* E (pairs with F): the functions come before the list. */
+	atomic_store_explicit(&p->list, list, memory_order_seq_cst);
+	return 0;
+}
+
+int announce_start(struct mirror_list *list, int (*start)(struct mirror_list *list, struct mirror_range *r),
+		   void (*end)(struct mirror_list *list, struct mirror_range *r))
+{
+	int err;
+
+	if (!list || !start || !end)
+		return -EINVAL;
+	pthread_mutex_lock(&lock);
+	err = put(list, start, end);
+	pthread_mutex_unlock(&lock);
+	return err;
+}
+
+int announce_stop(struct mirror_list *list)
+{
+	struct place *p;
+	unsigned nr;
+
+	if (!list)
+		return -EINVAL;
+	pthread_mutex_lock(&lock);
+	p = place_of(list);
+	if (!p || mine[p - places]) {
+		pthread_mutex_unlock(&lock);
+		return p ? -EDEADLK : -ENOENT;
+	}
+	/* B (pairs with A): who is counted after this finds no list. */
+	atomic_store_explicit(&p->list, NULL, memory_order_seq_cst);
+	pthread_mutex_unlock(&lock);
+	/* D (pairs with C): what the brackets did is over. */
+	while ((nr = atomic_load_explicit(&p->nr_open, memory_order_seq_cst)) != 0)
+		wait_while(&p->nr_open, nr);
+	return 0;
+}
+
+/* ---- forks ---- */
+
+static void before_fork(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+static void in_parent(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+/* The brackets of the other threads are gone. */
+static void in_child(void)
+{
+	for (unsigned i = 0; i < ANNOUNCE_MAX_LISTS; i++)
+		atomic_store_explicit(&places[i].nr_open, mine[i], memory_order_relaxed);
+	pthread_mutex_unlock(&lock);
+}
+
+__attribute__((constructor)) static void hook_fork(void)
+{
+	if (pthread_atfork(before_fork, in_parent, in_child))
+		abort();
+}

@@ -1,0 +1,22 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/* What an address of a watched process is: the mapping that it lies in, the function that it is in. */
+#ifndef WATCH_PLACES_H
+#define WATCH_PLACES_H
+
+#include <stdint.h>
+
+/** places_read - read the process's mappings, as long as it is there */
+void places_read(uint32_t pid);
+
+/** places_fork - the child has what its parent had */
+void places_fork(uint32_t pid, uint32_t parent);
+
+/** places_mapping - the name of what is mapped there: a file's last component, "[heap]", "anonymous"; never NULL */
+const char *places_mapping(uint32_t pid, uint64_t address);
+
+/** places_function - "function" or "file+0x12", of the code at @address; never NULL; valid until the next call */
+const char *places_function(uint32_t pid, uint64_t address);
+
+#endif /* WATCH_PLACES_H */

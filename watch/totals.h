@@ -1,0 +1,49 @@
+/* SPDX-FileCopyrightText: 2026 libmirror contributors */
+/* SPDX-License-Identifier: MIT */
+
+/* Sums over all records: by kind, by mapping, by caller; and the latest that was late. */
+#ifndef WATCH_TOTALS_H
+#define WATCH_TOTALS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct watch_record;
+
+/** struct total - what one kind, mapping or caller comes to */
+struct total {
+	char *name;
+	uint64_t nr;                    /* invalidations */
+	uint64_t bytes;
+	uint64_t call_ns, callbacks_ns, longest_ns; /* the longest callbacks of one call */
+};
+
+/** struct table - totals by name */
+struct table {
+	struct total *totals;
+	size_t nr, room;
+};
+
+struct totals {
+	struct table kinds, mappings, callers;
+	uint64_t nr_calls;              /* with those that invalidate nothing */
+	uint64_t nr_failed;
+	uint64_t nr_invalidations;
+	uint64_t nr_late;
+	uint64_t late_ns;               /* callbacks that take longer are late */
+	char latest[256];               /* the worst of them, for a person; "" */
+	uint64_t latest_ns;
+	uint32_t nr_processes;
+	uint64_t nr_lost;               /* records whose writer did not come to write them */
+};
+
+void totals_add(struct totals *t, const struct watch_record *r);
+
+/** table_sorted - the totals of a table, most first; the table's own order changes */
+const struct total *table_sorted(struct table *table);
+
+/** totals_print - a summary of text, at most @rows of each table */
+void totals_print(struct totals *t, double seconds, size_t rows, void (*line)(const char *text));
+
+#endif /* WATCH_TOTALS_H */
