@@ -204,6 +204,7 @@ static void subscribe(lua_State *L, struct view *view)
 	if (err)
 		luaL_error(L, "cannot subscribe: %s", mirror_strerror(err, "mirror_register_range"));
 	view->registered = true;
+	mirror_read_begin(&view->mirror);       /* brackets that are open already are not heard: wait for them */
 }
 
 static int view_of_host(lua_State *L)
