@@ -266,7 +266,8 @@ static int get(lua_State *L)
 		lua_rawget(L, -2);
 		return 1;
 	}
-	byte = *lock_byte(L, view);
+	/* Atomic, as is the store below: nothing else orders it before a bracket that begins when the view has gone. */
+	byte = __atomic_load_n(lock_byte(L, view), __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&view->ears->lock);
 	lua_pushinteger(L, byte);
 	return 1;
@@ -277,7 +278,7 @@ static int set(lua_State *L)
 	struct view *view = check_view(L);
 	lua_Integer value = luaL_checkinteger(L, 3);
 
-	*lock_byte(L, view) = (unsigned char)value;
+	__atomic_store_n(lock_byte(L, view), (unsigned char)value, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&view->ears->lock);
 	return 0;
 }
