@@ -35,7 +35,8 @@ local function page(path)
 	if name then
 		return name:lower() .. ".html"
 	end
-	return path:match("^examples/[^/]+%.c$") or path:match("^examples/[^/]+%.cpp$")
+	return path:match("^examples/[^/]+%.c$") or path:match("^examples/[^/]+%.cpp$") or
+		path:match("^examples/[^/]+%.lua$") or path:match("^examples/[^/]+%.py$")
 end
 
 local function link(element)

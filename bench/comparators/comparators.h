@@ -3,8 +3,8 @@
 
 /*
  * The comparators: of mirror lists in sync_*.c, lists without libmirror in plain_*.c, primitives in prim_*.c, indexes
- * of ranges in ranges_*.c, outside systems in outside_*.c.  comparators.c and the questions name those that this build
- * has.
+ * of ranges in ranges_*.c, outside systems in outside_*.c, registration caches in cache_*.c.  comparators.c and the
+ * questions name those that this build has.
  */
 #ifndef BENCH_COMPARATORS_H
 #define BENCH_COMPARATORS_H
@@ -70,6 +70,9 @@ extern const struct bench_comparator ranges_tree;
 extern const struct bench_comparator ranges_list;
 extern const struct bench_comparator ranges_array;
 extern const struct bench_comparator ranges_ucs;
+
+extern const struct bench_comparator cache_srcu;
+extern const struct bench_comparator cache_ucs_rcache;
 
 extern const struct bench_comparator outside_srcu;
 extern const struct bench_comparator outside_rwsem;

@@ -71,6 +71,7 @@ extern const struct bench_question question_outside;
 extern const struct bench_question question_oversubscription;
 extern const struct bench_question question_primitive_counts;
 extern const struct bench_question question_ranges;
+extern const struct bench_question question_regcache;
 extern const struct bench_question question_replay;
 extern const struct bench_question question_section;
 extern const struct bench_question question_storm;

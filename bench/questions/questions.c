@@ -18,6 +18,7 @@ const struct bench_question *const bench_questions[] = {
 	&question_storm,
 	&question_oversubscription,
 	&question_outside,
+	&question_regcache,
 	&question_ranges,
 	&question_section,
 	&question_grace_period,
