@@ -30,6 +30,7 @@ enum {
 	X_SC  = 1u << 0,        /* no store is ever late */
 	X_TSO = 1u << 1,        /* each thread's stores become visible late, in their order */
 	X_PSO = 1u << 2,        /* late, in order for each address alone and for releases */
+	X_RC11 = 1u << 3,       /* all that C11 allows; faults alone are bounded */
 	X_WEAK = X_TSO | X_PSO,
 	X_ALL = X_SC | X_WEAK,
 };

@@ -222,7 +222,7 @@ static void nothing_lost(void)
 	x_assert(!tree.root && !tree.nr_items && !tree.nr_nodes);
 }
 
-#define INDEX .models = X_WEAK, .flags = X_LEAKS_OK, .check = nothing_lost
+#define INDEX .models = X_WEAK | X_RC11, .flags = X_LEAKS_OK, .check = nothing_lost
 
 const struct x_scenario x_scenarios[] = {
 	{ INDEX, .name = "index-first", .claim = "M13: the first insertions beside a find", .setup = spares,

@@ -204,7 +204,7 @@ const struct x_scenario x_scenarios[] = {
 	{ USRCU_WITH(X_ALLOC_FAILS), .prepare = NULL, .name = "usrcu-first-handed",
 	  .claim = "S1, S4: the same, handed over", .setup = one_domain,
 	  .thread = { handed_section, handed_section, retire_once }, .check = destroyed, .quick = 2, .full = 4 },
-	{ .models = X_WEAK, .flags = X_LEAKS_OK, .name = "usrcu-exit", .claim = "S9: a thread's slot is used by the next one",
+	{ .models = X_WEAK | X_RC11, .flags = X_LEAKS_OK, .name = "usrcu-exit", .claim = "S9: a thread's slot is used by the next one",
 	  .setup = one_domain, .thread = { one_section, one_section, retire_once },
 	  .check = destroyed, .quick = 2, .full = 4 },
 	{ .name = NULL },
