@@ -53,9 +53,6 @@
 /* On failure *expected receives what was there.  Strong; an acquire and a release, an acquire on failure. */
 #define compare_exchange(p, expected, desired) \
 	__atomic_compare_exchange_n(p, expected, desired, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
-/* Of no use but to be wrong: for mutants. */
-#define compare_exchange_relaxed(p, expected, desired) \
-	__atomic_compare_exchange_n(p, expected, desired, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)
 
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 

@@ -182,7 +182,7 @@ static struct usrcu_slot *begin_section(struct usrcu *d, uint32_t index)
 		fetch_add(&d->fallback.lent[index], 1);
 	}
 	/* A (pairs with C): my count before the section.  A read-modify-write orders no later load, so it is no fence. */
-	fence_light_unless(LOCK_NO_FENCE, d->membarrier);
+	fence_light_unless(LOCK_NO_FENCE, d->membarrier || broken_if(FALLBACK_NO_FENCE, !slot, false));
 	return slot;
 }
 

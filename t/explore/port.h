@@ -51,7 +51,6 @@ void x_fence(const struct x_site *site);
 #define fetch_or(p, v)      X_RMW(X_SITE("fetch_or(" #p ", " #v ")"), p, v, X_OR, X_ACQ_REL)
 #define fetch_and(p, v)     X_RMW(X_SITE("fetch_and(" #p ", " #v ")"), p, v, X_AND, X_ACQ_REL)
 #define compare_exchange(p, expected, desired)         X_CAS(p, expected, desired, X_ACQ_REL, X_ACQUIRE)
-#define compare_exchange_relaxed(p, expected, desired) X_CAS(p, expected, desired, X_RELAXED, X_RELAXED)
 #define X_CAS(p, expected, desired, success, failure) \
 	({ \
 		__typeof__(expected) x_expected_ = (expected); \

@@ -197,6 +197,9 @@ const struct x_scenario x_scenarios[] = {
 	{ USRCU_WITH(X_ALLOC_FAILS), .prepare = NULL, .name = "usrcu-first-use",
 	  .claim = "S1: a thread's first use, with and without memory", .setup = one_domain,
 	  .thread = { two_sections, retire_once }, .check = destroyed, .quick = 3, .full = 6 },
+	{ USRCU_WITH(X_ALLOC_FAILS), .prepare = NULL, .name = "usrcu-first-fenced",
+	  .claim = "S1, S8: the same with full fences", .setup = fenced_domain,
+	  .thread = { sb_reader, sb_updater }, .check = destroyed, .quick = 3, .full = 6 },
 	/* Without a slot a section is counted in the domain; the two kinds nest. */
 	{ USRCU_WITH(X_ALLOC_FAILS), .prepare = NULL, .name = "usrcu-first-nested",
 	  .claim = "S1: the same, nested", .setup = one_domain,
