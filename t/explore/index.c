@@ -32,8 +32,9 @@ static void insert(int i, uint64_t first, uint64_t last)
 
 static void take_out(int i)
 {
-	/* As an owner that waits until walks that began before are over. */
-	exchange(&item[i].leaving, 1);
+	/* As an owner that waits until walks that began before are over, which executes fences. */
+	store_relaxed(&item[i].leaving, 1);
+	fence_full();
 	index_remove(&tree, &item[i].range);
 	store_release(&item[i].left, 1);
 }
@@ -77,6 +78,7 @@ static void find(uint64_t first, uint64_t last, bool backwards)
 		gone[i] = load_acquire(&item[i].left);
 	}
 	find_items(first, last, backwards, there, times);
+	fence_full(); /* bounds that have become narrow are no acquire: whoever asks why an item is missing needs one */
 	for (int i = 0; i < NR_ITEMS; i++) {
 		x_assert(times[i] <= 1);
 		x_assert(!times[i] || !gone[i]);

@@ -105,6 +105,7 @@ static void forget_scenario(void)
 	madvise(E.locs, locs_bytes, MADV_DONTNEED);
 	x_search_forget();
 	x_run_forget();
+	rc_forget();
 	E.nr_executions = E.nr_pruned = E.nr_restarts = E.nr_steps = 0;
 }
 

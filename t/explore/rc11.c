@@ -35,6 +35,12 @@ void rc_init(void)
 	rc_plain_init();
 }
 
+void rc_forget(void)
+{
+	memset(RC.loc, 0, RC_MAX_LOCS * sizeof(*RC.loc));
+	RC.nr_locs = 0;
+}
+
 void rc_begin_execution(void)
 {
 	for (int i = 1; i <= RC.nr_locs; i++)

@@ -120,6 +120,8 @@ extern struct rc RC;
 /* ---- rc11.c ---- */
 
 void rc_init(void);
+/* Another scenario, with other locations. */
+void rc_forget(void);
 void rc_begin_execution(void);
 /* The number of the location, with its history begun. */
 uint16_t rc_touch(struct loc *loc, volatile void *p, unsigned size);
