@@ -11,6 +11,7 @@
  *     arena.c    where the library's memory comes from; use after free
  *     wait.c     futex, locks, spinning, time, membarrier, signals
  *     rc11*.c    accesses, waiting and the search under RC11: rc11.h
+ *     weaken.c   one access with less order
  *     main.c     options, reports
  *
  * All static variables of the program are put back before each execution, except for what is

@@ -74,10 +74,11 @@ struct x_site {
 	const char *file;
 	int line;
 	const char *text;
+	const char *function;
 };
 
 #define X_SITE(text_) \
-	({ static const struct x_site x_site_ = { __FILE__, __LINE__, text_ }; &x_site_; })
+	({ static const struct x_site x_site_ = { __FILE__, __LINE__, text_, __func__ }; &x_site_; })
 
 /* The execution has shown a fault: report it, with the choices that led to it. */
 void x_fail(const char *format, ...) __attribute__((noreturn, cold, format(printf, 1, 2)));

@@ -47,6 +47,8 @@ static const char *const usage =
 	"  --verbose             counts for each bound; how a failure came about\n"
 	"  --kill                stop at the first scenario that is not as it should be; success is\n"
 	"                        to have found one\n"
+	"  --weaken ORDER:FUNCTION:TEXT\n"
+	"                        RC11: that access without its acquire, release or fence\n"
 	"  --no-cache            explore a state each time it is reached\n"
 	"  --no-dpor, --no-sleep RC11: without that reduction\n"
 	"  --table-bits N        2^N states are remembered, 8 bytes each (default 24)\n"
@@ -293,7 +295,7 @@ int main(int argc, char **argv)
 		{ "max-executions", 1, NULL, 'x' }, { "time-limit", 1, NULL, 't' },
 		{ "replay", 1, NULL, 'r' }, { "verbose", 0, NULL, 'v' }, { "list", 0, NULL, 'l' },
 		{ "kill", 0, NULL, 'k' }, { "no-cache", 0, NULL, 'n' }, { "table-bits", 1, NULL, 'B' },
-		{ "no-dpor", 0, NULL, 'D' }, { "no-sleep", 0, NULL, 'S' },
+		{ "weaken", 1, NULL, 'w' }, { "no-dpor", 0, NULL, 'D' }, { "no-sleep", 0, NULL, 'S' },
 		{ "help", 0, NULL, 'h' }, { NULL, 0, NULL, 0 },
 	};
 	unsigned table_bits = 24;
@@ -310,6 +312,12 @@ int main(int argc, char **argv)
 		case 'v': opt.verbose = true; break;
 		case 'l': opt.list = true; break;
 		case 'k': opt.kill = true; break;
+		case 'w':
+			if (!x_weaken(optarg)) {
+				fprintf(stderr, "not ORDER:FUNCTION:TEXT: %s\n", optarg);
+				return 2;
+			}
+			break;
 		case 'n': opt.no_cache = true; break;
 		case 'D': opt.naive = true; break;
 		case 'S': opt.no_sleep = true; break;
@@ -344,6 +352,10 @@ int main(int argc, char **argv)
 					return 0;
 			}
 		}
+	}
+	if (!x_weakened_at_all()) {
+		fprintf(stderr, "what is to be weaker was never met\n");
+		return 2;
 	}
 	if (opt.kill || opt.list)
 		return opt.kill;

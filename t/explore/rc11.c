@@ -50,7 +50,7 @@ void rc_begin_execution(void)
 	memset(RC.thread, 0, sizeof(RC.thread));
 	for (int i = 0; i < X_MAX_FIBERS; i++) {
 		RC.thread[i].op.kind = i ? RC_START : RC_JOIN;
-		RC.thread[i].now.clock[i] = 1;
+		RC.thread[i].now.clock[i] = RC.thread[i].gap = 1;
 	}
 	rc_search_begin_execution();
 }
@@ -442,6 +442,10 @@ int rc_choices(int thread, uint16_t *key)
  * read after D, then "D, e" allows all that "e, D" does, but for fences that D comes before by e alone; so these are left
  * out until the thread writes (unsettled).  Therefore D is tried before a load only where the step before was none of
  * these, or D was not there yet (due).
+ *
+ * Plain accesses are no steps, so D may come before or after those since the thread's last step.  For a race with what
+ * the caller did before the call it comes after them, for one with what it does after the call, or with what follows a
+ * relaxed store of the thread, before them.
  */
 
 void rc_loaded(struct rc_thread *t, uint16_t message)
@@ -462,13 +466,22 @@ void rc_deliver(int to, int from)
 {
 	struct rc_thread *t = &RC.thread[to], *caller = &RC.thread[from];
 	struct rc_fences before = t->now.fences;
+	uint16_t shown = t->released.clock[to];
 
 	t->deliveries &= (uint8_t)~(1u << from);
 	caller->awaited &= (uint8_t)~(1u << to);
 	rc_join(&t->now, &caller->announced);
 	rc_fence(t);
+	t->released.clock[to] = shown < t->gap ? (uint16_t)(t->gap - 1) : shown;
 	before = without(&t->now.fences, &before);
 	add_all(&t->unsettled, &before);
+	rc_gather(caller, to);
+}
+
+void rc_gather(struct rc_thread *caller, int of)
+{
+	const struct rc_thread *t = &RC.thread[of];
+
 	rc_join(&caller->gathered, &t->now);
-	caller->gathered.clock[to] = t->now.clock[to] - 1;
+	caller->gathered.clock[of] = t->gap - 1;
 }

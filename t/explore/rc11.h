@@ -88,6 +88,7 @@ struct rc_thread {
 	struct rc_view acquired;        /* what an acquire fence would join: of its relaxed loads */
 	struct rc_view released;        /* what its relaxed stores show: its view at its last fence */
 	struct rc_fences unsettled;     /* of a membarrier that may come later, as far as loads go */
+	uint16_t gap;                   /* its clock since its last step: plain accesses since then have it, or more */
 	struct rc_past past;
 	struct rc_op op;
 	uint16_t key;                   /* the choice for op */
@@ -140,6 +141,8 @@ void rc_plain_message(uint16_t loc);
 /* The thread has read @message, and written nothing. */
 void rc_loaded(struct rc_thread *t, uint16_t message);
 void rc_deliver(int to, int from);
+/* What a membarrier of @caller learns of the thread @of. */
+void rc_gather(struct rc_thread *caller, int of);
 
 /* ---- rc11_steps.c ---- */
 
@@ -176,6 +179,14 @@ void rc_done(uint16_t message, bool wrote);
 struct alt rc_choose(void);
 void rc_vector(char *text, size_t bytes);
 bool rc_can_run(const struct rc_thread *t, int id);
+
+/* ---- weaken.c ---- */
+
+bool x_weaken(const char *what);
+/* False: what is to be weaker was never met. */
+bool x_weakened_at_all(void);
+enum x_order rc_weakened(const struct x_site *site, enum x_order order);
+bool rc_fence_weakened(const struct x_site *site);
 
 /* ---- rc11_plain.c ---- */
 

@@ -500,6 +500,7 @@ void rc_done(uint16_t message, bool wrote)
 		t->due = t->deliveries;
 	if ((message || wrote) && t->must_loc == s->op.loc)
 		t->must_loc = 0;
+	t->gap = ++t->now.clock[E.cur->id];
 	s->past = t->past;
 }
 

@@ -87,7 +87,7 @@ uint64_t rc_load(const struct x_site *site, const volatile void *p, unsigned siz
 	key = turn(RC_LOAD, loc, 0, p, size);
 	if (E.quiet)
 		return x_read_memory(p, size);
-	rc_read(RC_MINE, key, order == X_ACQUIRE);
+	rc_read(RC_MINE, key, rc_weakened(site, order) == X_ACQUIRE);
 	rc_atomic_access(p, size, false);
 	value = rc_value(key);
 	trace_read(key, value);
@@ -119,7 +119,7 @@ void rc_store(const struct x_site *site, volatile void *p, unsigned size, uint64
 	}
 	rc_atomic_access(p, size, true);
 	trace(key == rc_last(loc) ? "<-" : "<- (before another)", value);
-	rc_write(RC_MINE, key, value, order == X_RELEASE, false);
+	rc_write(RC_MINE, key, value, rc_weakened(site, order) == X_RELEASE, false);
 	rc_done(0, true);
 }
 
@@ -135,6 +135,7 @@ static bool releases(enum x_order order)
 
 static void read_and_write(uint16_t key, const volatile void *p, unsigned size, uint64_t value, enum x_order order)
 {
+	order = rc_weakened(E.cur->site, order);
 	rc_read(RC_MINE, key, acquires(order));
 	rc_atomic_access(p, size, true);
 	rc_write(RC_MINE, key, value, releases(order), true);
@@ -180,7 +181,7 @@ bool rc_compare_exchange(const struct x_site *site, volatile void *p, unsigned s
 		read_and_write(key, p, size, x_cut(desired, size), success);
 		return true;
 	}
-	rc_read(RC_MINE, key, acquires(failure));
+	rc_read(RC_MINE, key, acquires(rc_weakened(site, failure)));
 	rc_atomic_access(p, size, false);
 	rc_done(key, false);
 	return false;
@@ -211,7 +212,8 @@ void rc_fence_step(const struct x_site *site)
 {
 	x_step(site);
 	x_local();
-	rc_fence(RC_MINE);
+	if (!rc_fence_weakened(site))
+		rc_fence(RC_MINE);
 	if (unlikely(E.trace))
 		x_trace("%s:%d: %s", site->file, site->line, site->text);
 }
@@ -396,7 +398,7 @@ int rc_membarrier(const struct x_site *site)
 		if (&E.fiber[i] == f)
 			continue;
 		if (E.fiber[i].state == X_ENDED) {
-			rc_join(&t->gathered, &RC.thread[i].now);
+			rc_gather(t, i);
 			rc_join_past(&t->gathered_past, &RC.thread[i].past);
 		} else {
 			RC.thread[i].deliveries |= (uint8_t)(1u << f->id);
