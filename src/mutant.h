@@ -25,6 +25,7 @@ enum {
 	MUTANT_LOCK_NO_FENCE,           /* A off, with full fences */
 	MUTANT_FALLBACK_NO_FENCE,       /* A off for a thread without a slot, with full fences */
 	MUTANT_UNLOCK_NO_RELEASE,       /* B off */
+	MUTANT_BEGIN_NO_RELEASE,        /* G off: need is set by a relaxed store */
 	MUTANT_UNLOCK_NO_FENCE,         /* E off, with full fences */
 	MUTANT_FAST_FENCED_PLAIN,       /* with full fences the fast pair's token is the slot's counter */
 	MUTANT_UP_AS_OWNER,             /* ends the handed-over section of another thread in that thread's own count */

@@ -400,7 +400,8 @@ static void begin(struct usrcu *d, uint64_t gp)
 {
 	store_relaxed(&d->began_ns, port_now_ns()); /* for reports */
 	/* G (pairs with J): the end of the grace period before.  C follows in the next step. */
-	compare_exchange(&d->gp, &gp, gp | GP_NEED | broken_if(GP_FENCED_EARLY, GP_FENCED, 0));
+	broken_if(BEGIN_NO_RELEASE, store_relaxed(&d->gp, gp | GP_NEED),
+		  (void)compare_exchange(&d->gp, &gp, gp | GP_NEED | broken_if(GP_FENCED_EARLY, GP_FENCED, 0)));
 }
 
 /* One step.  1: the word is another one; 0: readers must be waited for; -errno. */

@@ -33,6 +33,7 @@ static void read_halves(void)
 	uint64_t first = load_relaxed(&half[0]);
 
 	x_assert(load_relaxed(&half[1]) == first);
+	x_assert(nr_writes <= 4); /* plainly, so that a race with a writer shows */
 }
 
 static void reader(void)
@@ -208,6 +209,8 @@ const struct x_scenario x_scenarios[] = {
 	  .failure = "deadlock", .quick = 3, .full = 3 },
 	{ URWSEM, .name = "urwsem-downgrade", .claim = "R1: downgrade lets readers in and keeps writers out (E)",
 	  .thread = { downgrader, reader, writer }, .check = clean, .quick = 2, .full = 4 },
+	{ URWSEM, .name = "urwsem-downgrade-two", .claim = "R1: what was written before is seen (E)",
+	  .thread = { downgrader, reader }, .check = clean, .quick = 5, .full = 10 },
 	{ URWSEM, .name = "urwsem-downgrade-queued", .claim = "R2: a downgrade wakes the readers in the queue",
 	  .setup = held_for_writing, .thread = { reader_and_tell, downgrade_setup }, .check = clean,
 	  .quick = 5, .full = 10 },
