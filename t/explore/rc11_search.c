@@ -18,7 +18,8 @@
  *  3. Calls for one futex do not commute.
  *  4. A membarrier is delivered to a thread before its next step or later, which is a choice of that thread.  To deliver
  *     it before steps that were taken, the call adds its own thread at the last step of each other one that it does
- *     not depend on.
+ *     not depend on.  And what lets the thread go on without the delivery, a store that it could read, say, is tried
+ *     before the delivery too.
  *  5. Fences commute with all: whether an execution is consistent depends on its graph, not on the order of steps.
  *
  * What a thread chooses for itself alone, a fault or a signal, is a node of its own.
@@ -57,7 +58,7 @@ struct step {
 	struct rc_past past;
 	int node;
 	uint16_t nr;                    /* of its thread */
-	uint8_t thread;
+	uint8_t thread, from;           /* from: of a delivery, the caller's */
 	bool reads, writes, delivery;
 	uint16_t nr_relaxed, relaxed[RC_MAX_RELAXED];
 };
@@ -165,8 +166,31 @@ static bool relaxes_on(const struct step *e, uint16_t loc)
 	return false;
 }
 
+/* A delivery to a thread that would read, or sleeps, or waits: without it the thread might go on by @s. */
+static bool lets_go(const struct step *e, const struct step *s)
+{
+	switch (e->op.kind) {
+	case RC_ASLEEP:
+		return s->op.kind == RC_WAKE && s->op.loc == e->op.loc && !s->delivery;
+	case RC_DELIVERED:
+		return s->delivery && s->from == e->thread;
+	case RC_LOAD:
+	case RC_RMW:
+	case RC_CAS:
+	case RC_LOCK:
+	case RC_WAIT:
+		return s->writes && s->op.loc == e->op.loc;
+	default:
+		return false;
+	}
+}
+
 static bool is_race(const struct step *e, const struct step *s)
 {
+	if (e->delivery && lets_go(e, s))
+		return true;
+	if (s->delivery)
+		return false;
 	if (is_call(&s->op) && is_call(&e->op) && s->op.loc == e->op.loc && !e->delivery)
 		return true;
 	if (s->writes && ((e->reads && e->op.loc == s->op.loc) || relaxes_on(e, s->op.loc)))
@@ -186,7 +210,7 @@ static void find_races(void)
 
 		if (e->thread == s->thread || e->nr <= s->past.nr[e->thread])
 			continue;
-		if (s->op.kind == RC_MEMBARRIER ? !(seen >> e->thread & 1) : is_race(e, s))
+		if (s->op.kind == RC_MEMBARRIER && !s->delivery ? !(seen >> e->thread & 1) : is_race(e, s))
 			reverse(i);
 		seen |= (uint8_t)(1u << e->thread);
 	}
@@ -417,12 +441,12 @@ static void begin_step(const struct alternative *a)
 	t->key = a->key;
 	*s = (struct step){
 		.op = t->op, .node = nr_nodes - 1, .nr = ++t->past.nr[a->thread], .thread = a->thread,
-		.delivery = (a->key & RC_DELIVER) != 0,
+		.delivery = (a->key & RC_DELIVER) != 0, .from = (uint8_t)a->key,
 	};
-	if (t->op.kind == RC_RELAX && !s->delivery) {
+	if (t->op.kind == RC_RELAX) {
 		s->nr_relaxed = t->nr_relaxed;
 		memcpy(s->relaxed, t->relaxed_loc, sizeof(s->relaxed));
-		t->woken = false;
+		t->woken &= s->delivery;
 	}
 	s->past = t->past;
 }
@@ -449,6 +473,7 @@ static void schedule(void)
 			x_switch_to(&E.fiber[a->thread]);
 			return;
 		}
+		find_races();
 		deliver(a->thread, a->key & ~RC_DELIVER);
 		step[nr_steps - 1].past = RC.thread[a->thread].past;
 	}

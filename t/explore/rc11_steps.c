@@ -292,7 +292,7 @@ int rc_futex_wait(const struct x_site *site, const uint32_t *word, uint32_t expe
 	f->sleep_order = E.sleepers++;
 	f->state = X_WAIT_FUTEX;
 	t->woken = false;
-	rc_block((struct rc_op){ .kind = RC_ASLEEP });
+	rc_block((struct rc_op){ .kind = RC_ASLEEP, .loc = loc });
 	f->state = X_READY;
 	f->word = NULL;
 	t->woken = false;
