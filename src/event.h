@@ -38,7 +38,7 @@ static inline uint32_t event_prepare(struct event *event)
 {
 	uint32_t seen = fetch_or(&event->word, 1) | 1;
 
-	fence_full(); /* A (pairs with B): bit 0 before the look */
+	unless(PREPARE_NO_FENCE, fence_full()); /* A (pairs with B): bit 0 before the look */
 	return seen;
 }
 

@@ -23,7 +23,9 @@ enum {
 	MUTANT_GP_LENT_FIRST,           /* reads the beginnings of handed-over sections before the ends */
 	MUTANT_GP_IGNORE_SHARED,        /* does not count sections of threads without a slot */
 	MUTANT_LOCK_NO_FENCE,           /* A off, with full fences */
+	MUTANT_FALLBACK_NO_FENCE,       /* A off for a thread without a slot, with full fences */
 	MUTANT_UNLOCK_NO_RELEASE,       /* B off */
+	MUTANT_BEGIN_NO_RELEASE,        /* G off: need is set by a relaxed store */
 	MUTANT_UNLOCK_NO_FENCE,         /* E off, with full fences */
 	MUTANT_FAST_FENCED_PLAIN,       /* with full fences the fast pair's token is the slot's counter */
 	MUTANT_UP_AS_OWNER,             /* ends the handed-over section of another thread in that thread's own count */
@@ -37,6 +39,7 @@ enum {
 	MUTANT_CALL_EARLY,              /* runs callbacks without a grace period */
 	MUTANT_RAN_NO_RELEASE,          /* usrcu_call.c: E off */
 	MUTANT_ROLE_NO_RELEASE,         /* usrcu_call.c: C off */
+	MUTANT_PREPARE_NO_FENCE,        /* event.h: A off */
 	MUTANT_SIGNAL_NO_FENCE,         /* event.h: B off */
 	MUTANT_BARRIER_NO_ERROR,        /* a barrier waits for a worker that cannot go on */
 	/* gate.c */

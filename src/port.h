@@ -8,9 +8,9 @@
  * the schedule explorer runs the library's own sources.
  *
  * All atomics work on plain integers and pointers, because they live in structures that C++
- * programs embed.  Names say the order: relaxed, acquire, release; without one it is sequentially
- * consistent.  That is an acquire and a release, and no fence: a later relaxed load may come first
- * (on arm64 without LSE it does).  Where a fence is needed there is one.
+ * programs embed.  Names say the order: relaxed, acquire, release; a read-modify-write without one is
+ * an acquire and a release.  That is no fence: a later relaxed load may come first (on arm64 without
+ * LSE it does).  Where a fence is needed there is one.
  */
 #ifndef MIRROR_PORT_H
 #define MIRROR_PORT_H
@@ -45,14 +45,14 @@
 #define load_acquire(p)     __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define store_relaxed(p, v) __atomic_store_n(p, v, __ATOMIC_RELAXED)
 #define store_release(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
-#define exchange(p, v)      __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST)
-#define fetch_add(p, v)     __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST)
-#define fetch_or(p, v)      __atomic_fetch_or(p, v, __ATOMIC_SEQ_CST)
-#define fetch_and(p, v)     __atomic_fetch_and(p, v, __ATOMIC_SEQ_CST)
+#define exchange(p, v)      __atomic_exchange_n(p, v, __ATOMIC_ACQ_REL)
+#define fetch_add(p, v)     __atomic_fetch_add(p, v, __ATOMIC_ACQ_REL)
+#define fetch_or(p, v)      __atomic_fetch_or(p, v, __ATOMIC_ACQ_REL)
+#define fetch_and(p, v)     __atomic_fetch_and(p, v, __ATOMIC_ACQ_REL)
 
-/* On failure *expected receives what was there.  Strong, full on success, acquire on failure. */
+/* On failure *expected receives what was there.  Strong; an acquire and a release, an acquire on failure. */
 #define compare_exchange(p, expected, desired) \
-	__atomic_compare_exchange_n(p, expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)
+	__atomic_compare_exchange_n(p, expected, desired, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
 
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 

@@ -107,13 +107,13 @@
  * | A | read_lock, down_read and their fast forms | my count before the section's accesses | light | C | freed while a section that is not counted uses it | usrcu-sb, usrcu-fast-sb |
  * | B | read_unlock, up_read and their fast forms | the section's accesses before my count | release | D | freed before the section's last access | usrcu-mp, usrcu-fast-mp |
  * | C | a step of a grace period that is not fenced | the callers' stores, and need, before the look at the counts | heavy | A, H | as A; a cookie that reads true early | usrcu-sb, usrcu-cookie |
- * | D | the look at the counts | the counts before what follows the grace period; gone before lent | acquire | B | as B; a handed-over section missed | usrcu-mp |
+ * | D | the look at the counts | the counts before what follows the grace period; gone before lent | acquire | B | as B; a handed-over section missed | usrcu-mp, usrcu-learn |
  * | E | read_unlock, up_read and their fast forms | my count before the look at waiting | light | F | a sleeper nobody wakes | usrcu-sleep, usrcu-fast-sleep |
  * | F | before sleeping | waiting before the last look at the counts | heavy | E | as E | usrcu-sleep |
- * | G | need is set | the end of the grace period before, for who sees it begin | release | J | what a section did is not seen | usrcu-poll |
+ * | G | need is set | the end of the grace period before, for who sees it begin | release | J | what a section did is not seen | usrcu-learn-next |
  * | H | taking a cookie | the caller's stores before the load of gp | full | C | a cookie that reads true early | usrcu-cookie |
- * | I | gp changes after a look | the look at the counts, and C, before the new word | release | J | as B, for those who only poll; a look before C | usrcu-poll |
- * | J | gp is read by who waits, polls or steps | the new word before what follows | acquire, full | G, I | as I | usrcu-poll |
+ * | I | gp changes after a look | the look at the counts, and C, before the new word | release | J | as B, for those who only poll; a look before C | usrcu-poll, usrcu-learn |
+ * | J | gp is read by who waits, polls or steps | the new word before what follows | acquire, full | G, I | as I | usrcu-poll, usrcu-poll-fence |
  *
  * Sources: Linux kernel/rcu/srcutree.c v6.12 (two indexes, unlocks summed before locks, cookies); Desnoyers et al.,
  * "User-Level Implementations of Read-Copy Update", 2012 (membarrier).  Different from Linux: counters per thread, so
@@ -182,7 +182,7 @@ static struct usrcu_slot *begin_section(struct usrcu *d, uint32_t index)
 		fetch_add(&d->fallback.lent[index], 1);
 	}
 	/* A (pairs with C): my count before the section.  A read-modify-write orders no later load, so it is no fence. */
-	fence_light_unless(LOCK_NO_FENCE, d->membarrier);
+	fence_light_unless(LOCK_NO_FENCE, d->membarrier || broken_if(FALLBACK_NO_FENCE, !slot, false));
 	return slot;
 }
 
@@ -400,7 +400,8 @@ static void begin(struct usrcu *d, uint64_t gp)
 {
 	store_relaxed(&d->began_ns, port_now_ns()); /* for reports */
 	/* G (pairs with J): the end of the grace period before.  C follows in the next step. */
-	compare_exchange(&d->gp, &gp, gp | GP_NEED | broken_if(GP_FENCED_EARLY, GP_FENCED, 0));
+	broken_if(BEGIN_NO_RELEASE, store_relaxed(&d->gp, gp | GP_NEED),
+		  (void)compare_exchange(&d->gp, &gp, gp | GP_NEED | broken_if(GP_FENCED_EARLY, GP_FENCED, 0)));
 }
 
 /* One step.  1: the word is another one; 0: readers must be waited for; -errno. */

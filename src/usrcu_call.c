@@ -48,8 +48,8 @@
  * | G | barrier | its own calls before it reads batches | full | H | barrier takes the batch for one to come | usrcu-barrier-other |
  * | H | the runner, taking a batch | batches odd before it takes incoming | full | G | as G | usrcu-barrier-other |
  *
- * The order of sleeps and wakes is that of event.h.  G and H have no mutant: the explorer's read-modify-writes, like
- * those of x86, are fences, so the exchange of 2 stands for H there.
+ * The order of sleeps and wakes is that of event.h.  G and H have no mutant: the push and the take are read-modify-writes
+ * of one word, so a push that a take has missed comes after it and sees batches odd.
  */
 
 #include "usrcu_impl.h"

@@ -9,7 +9,7 @@
  * freed, and each access through the wrappers is checked against that, exactly.
  */
 #include <string.h>
-#include "engine.h"
+#include "rc11.h"
 
 enum { POISON = 0x5a };
 
@@ -112,7 +112,9 @@ void x_free(const struct x_site *site, void *memory, size_t pages_bytes)
 		       chunk->site->line);
 	if (!pages_bytes && E.cur->in_signal)
 		x_fail("free in a signal handler");
-	if (!E.quiet) {
+	if (!E.quiet && E.model == X_RC11) {
+		rc_check_free(start, chunk->bytes);
+	} else if (!E.quiet) {
 		x_learn(3);
 		mark_uses(chunk, start);
 		x_drain_all(E.cur);
@@ -146,7 +148,9 @@ void x_discard(const struct x_site *site, void *memory, size_t bytes)
 	chunk = chunk_of(memory, &owner);
 	if (!chunk || !chunk->pages || chunk->freed || bytes > chunk->bytes)
 		x_fail("discarding what was not mapped: %p", memory);
-	if (!E.quiet) {
+	if (!E.quiet && E.model == X_RC11) {
+		rc_plain_access(memory, bytes, true);
+	} else if (!E.quiet) {
 		x_learn(15);
 		mark_uses(chunk, memory);
 		x_drain_all(E.cur);
@@ -156,7 +160,12 @@ void x_discard(const struct x_site *site, void *memory, size_t bytes)
 
 void x_touch_at(const struct x_site *site, const void *p)
 {
-	x_enter(site, p, 1, false);
+	if (E.model == X_RC11 && !E.quiet) {
+		x_step(site);
+		rc_plain_access(p, 1, false);
+	} else {
+		x_enter(site, p, 1, false);
+	}
 	if (!E.quiet)
 		x_learn(4);
 	x_trace("%s:%d: %s", site->file, site->line, site->text);

@@ -10,6 +10,8 @@
  *     memory.c   the accesses of the library, store buffers
  *     arena.c    where the library's memory comes from; use after free
  *     wait.c     futex, locks, spinning, time, membarrier, signals
+ *     rc11*.c    accesses, waiting and the search under RC11: rc11.h
+ *     weaken.c   one access with less order
  *     main.c     options, reports
  *
  * All static variables of the program are put back before each execution, except for what is
@@ -52,6 +54,8 @@ struct loc {
 	uint32_t epoch;
 	uint8_t readers, writers;
 	uint8_t owners;         /* fibers that used own_inc or own_dec on it */
+	uint16_t history;       /* RC11: its number, 0: none yet */
+	bool narrow;            /* RC11: used by four bytes as well as by eight */
 	bool shared;            /* two fibers use it and one writes */
 };
 
@@ -150,6 +154,7 @@ struct engine {
 	unsigned model;
 	int bound;
 	bool caching;
+	bool naive, no_sleep;           /* RC11: without reductions */
 	bool trace;
 	bool replaying;                 /* a vector from the command line, not the search */
 	uint64_t nr_executions, nr_pruned, nr_states, nr_restarts, nr_steps;
@@ -164,6 +169,7 @@ struct engine {
 	enum outcome outcome;
 	int remaining;                  /* of the bound */
 	uint32_t step;
+	uint32_t nodes_of_step;         /* RC11: so far */
 	uint32_t retries;
 	uint64_t clock;
 	uint64_t memory;                /* hash of all versions */
@@ -261,6 +267,10 @@ struct loc *x_enter(const struct x_site *site, const volatile void *p, unsigned 
 /* Note that the running fiber uses @loc. */
 void x_uses(struct loc *loc, bool write);
 uint64_t x_read_memory(const volatile void *p, unsigned size);
+void x_write_memory(volatile void *p, unsigned size, uint64_t value);
+uint64_t x_cut(uint64_t value, unsigned size);
+/* What @op makes of @old. */
+uint64_t x_changed(uint64_t old, uint64_t value, enum x_rmw op);
 /* Before an access of @p by @self: others' held stores to it may come first. */
 void x_settle(const volatile void *p, const struct fiber *self);
 /* The store of the running fiber, to memory or to its buffer. */

@@ -30,6 +30,7 @@ enum {
 	X_SC  = 1u << 0,        /* no store is ever late */
 	X_TSO = 1u << 1,        /* each thread's stores become visible late, in their order */
 	X_PSO = 1u << 2,        /* late, in order for each address alone and for releases */
+	X_RC11 = 1u << 3,       /* all that C11 allows; faults alone are bounded */
 	X_WEAK = X_TSO | X_PSO,
 	X_ALL = X_SC | X_WEAK,
 };
@@ -73,10 +74,11 @@ struct x_site {
 	const char *file;
 	int line;
 	const char *text;
+	const char *function;
 };
 
 #define X_SITE(text_) \
-	({ static const struct x_site x_site_ = { __FILE__, __LINE__, text_ }; &x_site_; })
+	({ static const struct x_site x_site_ = { __FILE__, __LINE__, text_, __func__ }; &x_site_; })
 
 /* The execution has shown a fault: report it, with the choices that led to it. */
 void x_fail(const char *format, ...) __attribute__((noreturn, cold, format(printf, 1, 2)));

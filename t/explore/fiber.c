@@ -9,7 +9,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include "engine.h"
+#include "rc11.h"
 
 enum { FIRST_TID = 100 };
 
@@ -113,7 +113,10 @@ void x_leave_fiber(void)
 
 /* ---- fibers ---- */
 
-/* Which fibers the kernel knows to have ended; a variable of the scenario, to be read and written as such. */
+/*
+ * Which fibers the kernel knows to have ended; a variable of the scenario, to be read and written as such.  A system
+ * call that finds a thread gone comes after all that the thread did.
+ */
 static uint32_t has_ended[X_MAX_FIBERS];
 
 static void tell_end(const struct fiber *f)
@@ -126,7 +129,7 @@ bool x_thread_lives(const struct x_site *site, int tid)
 {
 	if (E.scenario->flags & X_QUIET_EXIT)
 		return true;
-	return !x_load(site, &has_ended[tid - FIRST_TID], sizeof(has_ended[0]));
+	return !x_load(site, &has_ended[tid - FIRST_TID], sizeof(has_ended[0]), X_ACQUIRE);
 }
 
 static void fiber_entry(void)
@@ -247,6 +250,11 @@ void x_block(void)
 {
 	bool first = true;
 
+	if (E.model == X_RC11 && !E.quiet) {
+		rc_block((struct rc_op){ .kind = E.cur->state == X_ENDED ? RC_END : RC_JOIN });
+		if (!E.quiet)
+			return;
+	}
 	for (;; first = false) {
 		E.nr_alts = 0;
 		for (int i = 1; i <= E.nr_fibers; i++) {
@@ -311,6 +319,10 @@ void x_visible(void)
 	const struct x_site *site = E.cur->site;
 	struct alt a;
 
+	if (E.model == X_RC11) {
+		x_local();
+		return;
+	}
 	do {
 		x_state_seen(false);
 		if (E.remaining == 0)
@@ -361,6 +373,8 @@ int x_thread_start(const struct x_site *site, struct port_thread *thread, void *
 	f->history = x_mix(E.cur->history, f->id);
 	f->signals_blocked = 1;
 	thread->fiber = f->id;
+	if (E.model == X_RC11 && !E.quiet)
+		rc_thread_started(f);
 	return 0;
 }
 
@@ -375,6 +389,8 @@ void x_thread_join(const struct x_site *site, struct port_thread *thread)
 		E.cur->state = X_WAIT_END;
 		x_block();
 	}
+	if (E.model == X_RC11 && !E.quiet)
+		rc_thread_joined(thread->fiber);
 	x_drain_all(f);
 	x_learn(f->history);
 }

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
-#include "engine.h"
+#include "rc11.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define X_SANITIZED 1
@@ -24,18 +24,21 @@
 static X_ENGINE struct {
 	unsigned models;
 	int bound;              /* -1: the scenario's own */
-	bool full, verbose, list, kill, no_cache;
+	bool full, verbose, list, kill, no_cache, naive, no_sleep;
 	uint64_t max_executions;
 	double time_limit;
 	const char *replay;
-} opt = { .models = X_ALL, .bound = -1 };
+} opt = { .models = X_ALL | X_RC11, .bound = -1 };
+
+/* Under RC11 a scenario that is not exhausted by then passes, and says so. */
+enum { RC11_QUICK = 2000, RC11_FULL = 100000 };
 
 static X_ENGINE size_t locs_bytes;
 static X_ENGINE char vector[1 << 16];
 
 static const char *const usage =
 	"usage: %s [options] [scenario...]\n"
-	"  --model sc|tso|pso    this memory model alone\n"
+	"  --model sc|tso|pso|rc11  this memory model alone\n"
 	"  --bound N             this bound instead of the scenario's own\n"
 	"  --full                the scenarios' full bounds instead of the quick ones\n"
 	"  --max-executions N    give up after as many\n"
@@ -44,7 +47,10 @@ static const char *const usage =
 	"  --verbose             counts for each bound; how a failure came about\n"
 	"  --kill                stop at the first scenario that is not as it should be; success is\n"
 	"                        to have found one\n"
+	"  --weaken ORDER:FUNCTION:TEXT\n"
+	"                        RC11: that access without its acquire, release or fence\n"
 	"  --no-cache            explore a state each time it is reached\n"
+	"  --no-dpor, --no-sleep RC11: without that reduction\n"
 	"  --table-bits N        2^N states are remembered, 8 bytes each (default 24)\n"
 	"  --list                the scenarios\n";
 
@@ -58,7 +64,7 @@ static double now(void)
 
 static const char *model_name(unsigned model)
 {
-	return model == X_SC ? "sc" : model == X_TSO ? "tso" : "pso";
+	return model == X_SC ? "sc" : model == X_TSO ? "tso" : model == X_PSO ? "pso" : "rc11";
 }
 
 void x_fail(const char *format, ...)
@@ -101,6 +107,7 @@ static void forget_scenario(void)
 	madvise(E.locs, locs_bytes, MADV_DONTNEED);
 	x_search_forget();
 	x_run_forget();
+	rc_forget();
 	E.nr_executions = E.nr_pruned = E.nr_restarts = E.nr_steps = 0;
 }
 
@@ -115,6 +122,7 @@ static bool replay(const char *text, bool trace)
 	E.bound = 1 << 20;
 	E.vector = text;
 	E.nr_replay = 0;
+	rc_search_begin();
 	x_run_execution();
 	failed = E.outcome == X_FAILED;
 	E.replaying = false;
@@ -126,10 +134,16 @@ enum end { EXHAUSTED, FOUND, GAVE_UP };
 
 static enum end search(int bound_end, double start)
 {
-	for (E.bound = 0; E.bound <= bound_end; E.bound++) {
+	uint64_t max_executions = opt.max_executions;
+
+	if (!max_executions && !opt.kill && E.model == X_RC11)
+		max_executions = opt.full ? RC11_FULL : RC11_QUICK;
+	/* RC11 has no bound but that on faults, which is taken at once. */
+	for (E.bound = E.model == X_RC11 ? bound_end : 0; E.bound <= bound_end; E.bound++) {
 		uint64_t before = E.nr_executions;
 
 		E.nr_choices = E.nr_replay = 0;
+		rc_search_begin();
 		for (;;) {
 			x_run_execution();
 			if (E.outcome == X_FAILED)
@@ -138,15 +152,16 @@ static enum end search(int bound_end, double start)
 				x_search_forget();
 				E.nr_restarts++;
 				E.nr_choices = E.nr_replay = 0;
+				rc_search_begin();
 				continue;
 			}
 			E.nr_pruned += E.outcome == X_PRUNED;
-			if (opt.max_executions && E.nr_executions >= opt.max_executions)
+			if (max_executions && E.nr_executions >= max_executions)
 				return GAVE_UP;
 			if (opt.time_limit > 0 && E.nr_executions % 1024 == 0 &&
 			    now() - start > opt.time_limit)
 				return GAVE_UP;
-			if (!x_search_next())
+			if (!(E.model == X_RC11 ? rc_search_next() : x_search_next()))
 				break;
 		}
 		if (opt.verbose)
@@ -161,7 +176,7 @@ static enum end search(int bound_end, double start)
 /* One TAP line; whether all is as it should be. */
 static bool explore(const struct x_scenario *s, unsigned model, int number)
 {
-	int bound_end = opt.bound >= 0 ? opt.bound : opt.full ? s->full : s->quick;
+	int bound_end = opt.bound >= 0 ? opt.bound : model == X_RC11 ? 1 + opt.full : opt.full ? s->full : s->quick;
 	bool should_fail = (s->must_fail & model) != 0, good;
 	double start = now(), seconds;
 	unsigned long nr;
@@ -171,10 +186,12 @@ static bool explore(const struct x_scenario *s, unsigned model, int number)
 	E.scenario = s;
 	E.model = model;
 	E.caching = !opt.no_cache;
+	E.naive = opt.naive;
+	E.no_sleep = opt.no_sleep;
 	end = search(bound_end, start);
 	seconds = now() - start;
 	nr = (unsigned long)E.nr_executions;
-	good = end == (should_fail ? FOUND : EXHAUSTED);
+	good = end == (should_fail ? FOUND : EXHAUSTED) || (model == X_RC11 && !should_fail && end == GAVE_UP);
 	if (end == FOUND && should_fail && s->failure && strcmp(E.message, s->failure))
 		good = false;
 	if (end == EXHAUSTED && s->complete && !s->complete())
@@ -190,7 +207,7 @@ static bool explore(const struct x_scenario *s, unsigned model, int number)
 	}
 	printf("%sok %d - %s %s: %s\n", good ? "" : "not ", number, s->name, model_name(model), s->claim);
 	printf("#   %s: bound %d, %lu executions (%lu cut short), %lu states, %.2f s, %.2f M/s\n",
-	       end == EXHAUSTED ? "exhausted" : end == FOUND ? "found" : "GAVE UP", E.bound, nr,
+	       end == EXHAUSTED ? "exhausted" : end == FOUND ? "found" : model == X_RC11 ? "NOT EXHAUSTED" : "GAVE UP", E.bound, nr,
 	       (unsigned long)E.nr_pruned, (unsigned long)E.nr_states, seconds,
 	       (double)nr / seconds * 1e-6);
 	if (end == FOUND) {
@@ -264,7 +281,7 @@ static void map_memory(void)
 
 static unsigned parse_model(const char *name)
 {
-	for (unsigned model = X_SC; model <= X_PSO; model <<= 1)
+	for (unsigned model = X_SC; model <= X_RC11; model <<= 1)
 		if (!strcmp(name, model_name(model)))
 			return model;
 	fprintf(stderr, "no such memory model: %s\n", name);
@@ -278,6 +295,7 @@ int main(int argc, char **argv)
 		{ "max-executions", 1, NULL, 'x' }, { "time-limit", 1, NULL, 't' },
 		{ "replay", 1, NULL, 'r' }, { "verbose", 0, NULL, 'v' }, { "list", 0, NULL, 'l' },
 		{ "kill", 0, NULL, 'k' }, { "no-cache", 0, NULL, 'n' }, { "table-bits", 1, NULL, 'B' },
+		{ "weaken", 1, NULL, 'w' }, { "no-dpor", 0, NULL, 'D' }, { "no-sleep", 0, NULL, 'S' },
 		{ "help", 0, NULL, 'h' }, { NULL, 0, NULL, 0 },
 	};
 	unsigned table_bits = 24;
@@ -294,7 +312,15 @@ int main(int argc, char **argv)
 		case 'v': opt.verbose = true; break;
 		case 'l': opt.list = true; break;
 		case 'k': opt.kill = true; break;
+		case 'w':
+			if (!x_weaken(optarg)) {
+				fprintf(stderr, "not ORDER:FUNCTION:TEXT: %s\n", optarg);
+				return 2;
+			}
+			break;
 		case 'n': opt.no_cache = true; break;
+		case 'D': opt.naive = true; break;
+		case 'S': opt.no_sleep = true; break;
 		case 'B': table_bits = (unsigned)atoi(optarg); break;
 		default: fprintf(stderr, usage, argv[0]); return 2;
 		}
@@ -303,6 +329,7 @@ int main(int argc, char **argv)
 	return 0;
 #endif
 	map_memory();
+	rc_init();
 	x_search_init(table_bits);
 	x_crash_handler();
 	if (opt.replay)
@@ -311,12 +338,12 @@ int main(int argc, char **argv)
 		if (!chosen(s, argc - optind, argv + optind))
 			continue;
 		if (opt.list) {
-			printf("%-20s%s%s%s  bound %d, %d  %s\n", s->name, s->models & X_SC ? " sc" : "",
-			       s->models & X_TSO ? " tso" : "", s->models & X_PSO ? " pso" : "", s->quick,
-			       s->full, s->claim);
+			printf("%-20s%s%s%s%s  bound %d, %d  %s\n", s->name, s->models & X_SC ? " sc" : "",
+			       s->models & X_TSO ? " tso" : "", s->models & X_PSO ? " pso" : "",
+			       s->models & X_RC11 ? " rc11" : "", s->quick, s->full, s->claim);
 			continue;
 		}
-		for (unsigned model = X_SC; model <= X_PSO; model <<= 1) {
+		for (unsigned model = X_SC; model <= X_RC11; model <<= 1) {
 			if (!(s->models & opt.models & model))
 				continue;
 			if (!explore(s, model, ++number)) {
@@ -325,6 +352,10 @@ int main(int argc, char **argv)
 					return 0;
 			}
 		}
+	}
+	if (!x_weakened_at_all()) {
+		fprintf(stderr, "what is to be weaker was never met\n");
+		return 2;
 	}
 	if (opt.kill || opt.list)
 		return opt.kill;

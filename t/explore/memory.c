@@ -17,7 +17,7 @@
  */
 #include <stdarg.h>
 #include <stdio.h>
-#include "engine.h"
+#include "rc11.h"
 
 uint64_t x_read_memory(const volatile void *p, unsigned size)
 {
@@ -30,7 +30,7 @@ uint64_t x_read_memory(const volatile void *p, unsigned size)
 	x_fail("an access of %u bytes", size);
 }
 
-static void write_memory(volatile void *p, unsigned size, uint64_t value)
+void x_write_memory(volatile void *p, unsigned size, uint64_t value)
 {
 	switch (size) {
 	case 1: *(volatile uint8_t *)p = (uint8_t)value; return;
@@ -41,7 +41,7 @@ static void write_memory(volatile void *p, unsigned size, uint64_t value)
 	x_fail("an access of %u bytes", size);
 }
 
-static uint64_t cut(uint64_t value, unsigned size)
+uint64_t x_cut(uint64_t value, unsigned size)
 {
 	return size == 8 ? value : value & ((UINT64_C(1) << (size * 8)) - 1);
 }
@@ -86,6 +86,7 @@ static void trace_step(const char *how, uint64_t value)
 void x_step(const struct x_site *site)
 {
 	E.cur->site = site;
+	E.nodes_of_step = 0;
 	if (unlikely(++E.step > X_MAX_STEPS))
 		x_fail("the execution does not end");
 }
@@ -154,9 +155,9 @@ void x_show_held(struct fiber *f, bool show)
 		if (show && first)
 			h->under = x_read_memory(h->p, h->size);
 		if (show)
-			write_memory(h->p, h->size, h->value);
+			x_write_memory(h->p, h->size, h->value);
 		else if (first)
-			write_memory(h->p, h->size, h->under);
+			x_write_memory(h->p, h->size, h->under);
 	}
 }
 
@@ -170,7 +171,7 @@ static void write_loc(const struct fiber *writer, struct loc *loc, volatile void
 	if (above)
 		above->under = value;
 	else
-		write_memory(p, size, value);
+		x_write_memory(p, size, value);
 	E.nr_writes++;
 	if (size < 4)
 		version = x_mix(old, version);
@@ -300,11 +301,20 @@ void x_settle(const volatile void *p, const struct fiber *self)
 
 /* ---- the steps ---- */
 
-uint64_t x_load(const struct x_site *site, const volatile void *p, unsigned size)
+static bool is_rc11(void)
 {
-	struct loc *loc = x_enter(site, p, size, false);
+	return E.model == X_RC11 && !E.quiet;
+}
+
+uint64_t x_load(const struct x_site *site, const volatile void *p, unsigned size, enum x_order order)
+{
+	struct loc *loc;
 	struct held *h;
 	uint64_t value;
+
+	if (is_rc11())
+		return rc_load(site, p, size, order);
+	loc = x_enter(site, p, size, false);
 
 	if (E.quiet || !loc->shared) {
 		value = x_read_memory(p, size);
@@ -329,7 +339,7 @@ void x_store_here(struct loc *loc, volatile void *p, unsigned size, uint64_t val
 	bool hold;
 
 	if (E.quiet || !loc->shared) {
-		write_memory(p, size, value);
+		x_write_memory(p, size, value);
 		return;
 	}
 	version = x_mix(f->history, 0x5704e);
@@ -354,7 +364,7 @@ void x_store_here(struct loc *loc, volatile void *p, unsigned size, uint64_t val
 	};
 	if (oldest(f, p) == &f->held[f->nr_held - 1])
 		f->held[f->nr_held - 1].under = x_read_memory(p, size);
-	write_memory(p, size, value);
+	x_write_memory(p, size, value);
 	E.nr_held++;
 	trace_step("is held:", value);
 }
@@ -362,9 +372,14 @@ void x_store_here(struct loc *loc, volatile void *p, unsigned size, uint64_t val
 void x_store(const struct x_site *site, volatile void *p, unsigned size, uint64_t value,
 	     enum x_order order)
 {
-	struct loc *loc = x_enter(site, p, size, true);
+	struct loc *loc;
 
-	value = cut(value, size);
+	if (is_rc11()) {
+		rc_store(site, p, size, value, order);
+		return;
+	}
+	loc = x_enter(site, p, size, true);
+	value = x_cut(value, size);
 	trace_step("<-", value);
 	x_store_here(loc, p, size, value, order);
 }
@@ -384,35 +399,47 @@ void x_rmw_end(struct loc *loc, volatile void *p, unsigned size, uint64_t value)
 	if (!E.quiet && loc->shared) {
 		write_loc(E.cur, loc, p, size, value, x_mix(E.cur->history, 0x124a7));
 	} else {
-		write_memory(p, size, value);
+		x_write_memory(p, size, value);
 	}
 }
 
-uint64_t x_rmw(const struct x_site *site, volatile void *p, unsigned size, uint64_t value,
-	       enum x_rmw op)
+uint64_t x_changed(uint64_t old, uint64_t value, enum x_rmw op)
 {
-	struct loc *loc = x_enter(site, p, size, true);
-	uint64_t old, new = value;
+	switch (op) {
+	case X_EXCHANGE: return value;
+	case X_ADD: return old + value;
+	case X_OR: return old | value;
+	case X_AND: return old & value;
+	}
+	return value;
+}
 
+uint64_t x_rmw(const struct x_site *site, volatile void *p, unsigned size, uint64_t value,
+	       enum x_rmw op, enum x_order order)
+{
+	struct loc *loc;
+	uint64_t old;
+
+	if (is_rc11())
+		return rc_rmw(site, p, size, value, op, order);
+	loc = x_enter(site, p, size, true);
 	x_drain_all(E.cur);
 	old = x_rmw_begin(loc, p, size);
-	switch (op) {
-	case X_EXCHANGE: break;
-	case X_ADD: new = old + value; break;
-	case X_OR: new = old | value; break;
-	case X_AND: new = old & value; break;
-	}
-	x_rmw_end(loc, p, size, cut(new, size));
+	x_rmw_end(loc, p, size, x_cut(x_changed(old, value, op), size));
 	trace_step("was", old);
 	return old;
 }
 
 bool x_compare_exchange(const struct x_site *site, volatile void *p, unsigned size,
-			uint64_t *expected, uint64_t desired)
+			uint64_t *expected, uint64_t desired, enum x_order success, enum x_order failure)
 {
-	struct loc *loc = x_enter(site, p, size, true);
-	uint64_t old, want = cut(*expected, size);
+	uint64_t old, want = x_cut(*expected, size);
+	struct loc *loc;
 	struct held *h;
+
+	if (is_rc11())
+		return rc_compare_exchange(site, p, size, expected, desired, success, failure);
+	loc = x_enter(site, p, size, true);
 
 	/*
 	 * On x86 a failing one is a full fence, too; elsewhere it is only a load, and so it is
@@ -432,7 +459,7 @@ bool x_compare_exchange(const struct x_site *site, volatile void *p, unsigned si
 	old = x_rmw_begin(loc, p, size);
 	if (old != want)
 		goto failed;
-	x_rmw_end(loc, p, size, cut(desired, size));
+	x_rmw_end(loc, p, size, x_cut(desired, size));
 	trace_step("succeeds, was", old);
 	return true;
 failed:
@@ -446,10 +473,14 @@ failed:
 uint64_t x_own_add(const struct x_site *site, uint64_t *counter, uint64_t value,
 		   enum x_order order)
 {
-	struct loc *loc = x_enter(site, counter, sizeof(*counter), true);
-	uint8_t bit = (uint8_t)(1u << E.cur->id);
+	const uint8_t bit = (uint8_t)(1u << E.cur->id);
+	struct loc *loc;
 	struct held *h;
 	uint64_t old;
+
+	if (is_rc11())
+		return rc_own_add(site, counter, value, order);
+	loc = x_enter(site, counter, sizeof(*counter), true);
 
 	if (E.quiet || !loc->shared) {
 		old = x_read_memory(counter, sizeof(*counter));
@@ -481,6 +512,10 @@ uint64_t x_own_add(const struct x_site *site, uint64_t *counter, uint64_t value,
 
 void x_fence(const struct x_site *site)
 {
+	if (is_rc11()) {
+		rc_fence_step(site);
+		return;
+	}
 	x_step(site);
 	if (E.quiet)
 		return;

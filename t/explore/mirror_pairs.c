@@ -27,6 +27,7 @@ static uint64_t is_open[2];
 
 static void over(const struct bracket *b)
 {
+	fence_full(); /* a bracket that passes a mirror over promises no order with who takes it out */
 	x_assert(!(b->open & ~load_relaxed(&leaving)));
 }
 
@@ -45,6 +46,7 @@ static struct device *take(int i)
 	struct device *d = dev[i];
 
 	fetch_or(&leaving, UINT64_C(1) << i);
+	fence_full(); /* as in over() */
 	dev[i] = NULL;
 	return d;
 }
@@ -74,6 +76,7 @@ static void take_other(void)
 	int rc;
 
 	fetch_or(&leaving, UINT64_C(1) << i);
+	fence_full(); /* as in over() */
 	rc = mirror_unregister(&other->mirror);
 	x_assert(rc == 0 || rc == -EDEADLK);
 	if (rc)

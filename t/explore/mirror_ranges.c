@@ -219,6 +219,7 @@ static int own_read_lock(void *state)
 
 	(void)state;
 	exchange(&section[self], ++nr_sections[self]);
+	fence_full(); /* the section's number before its loads */
 	return 0;
 }
 

@@ -242,7 +242,7 @@ const struct x_scenario x_scenarios[] = {
 	  .quick = 3, .full = 6 },
 	{ MIRROR_WITH(X_IMPATIENT), .name = "list-deadlock-rwsem", .claim = "M11: over the rwsem three threads deadlock",
 	  .setup = rwsem_setup, .thread = { publish, change_list, migrate }, .check = destroyed,
-	  .must_fail = X_ALL, .quick = 2, .full = 2 },
+	  .must_fail = X_ALL, .models = X_WEAK, .quick = 2, .full = 2 },
 	{ MIRROR, .name = "list-deadlock-srcu", .claim = "M11: over srcu they do not", .setup = srcu_setup,
 	  .thread = { publish, change_list_back, migrate }, .check = destroyed, .quick = 2, .full = 4 },
 	{ MIRROR, .name = "list-rwsem", .claim = "M5: over the rwsem, too, no callback comes after unregister",

@@ -222,7 +222,7 @@ static inline void wait_for(const uint64_t *flag)
 }
 
 /* The domains of brackets are never given back to the system. */
-#define MIRROR .models = X_WEAK, .flags = X_LEAKS_OK | X_QUIET_EXIT, .prepare = first_use
-#define MIRROR_WITH(more) .models = X_WEAK, .flags = X_LEAKS_OK | X_QUIET_EXIT | (more), .prepare = first_use
+#define MIRROR .models = X_WEAK | X_RC11, .flags = X_LEAKS_OK | X_QUIET_EXIT, .prepare = first_use
+#define MIRROR_WITH(more) .models = X_WEAK | X_RC11, .flags = X_LEAKS_OK | X_QUIET_EXIT | (more), .prepare = first_use
 
 #endif /* MIRROR_EXPLORE_MIRROR_SCENARIOS_H */

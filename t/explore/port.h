@@ -19,16 +19,16 @@
 
 /* ---- atomics ---- */
 
-enum x_order { X_RELAXED, X_RELEASE };
+enum x_order { X_RELAXED, X_ACQUIRE, X_RELEASE, X_ACQ_REL };
 enum x_rmw { X_EXCHANGE, X_ADD, X_OR, X_AND };
 
-uint64_t x_load(const struct x_site *site, const volatile void *p, unsigned size);
+uint64_t x_load(const struct x_site *site, const volatile void *p, unsigned size, enum x_order order);
 void x_store(const struct x_site *site, volatile void *p, unsigned size, uint64_t value,
 	     enum x_order order);
 uint64_t x_rmw(const struct x_site *site, volatile void *p, unsigned size, uint64_t value,
-	       enum x_rmw op);
+	       enum x_rmw op, enum x_order order);
 bool x_compare_exchange(const struct x_site *site, volatile void *p, unsigned size,
-			uint64_t *expected, uint64_t desired);
+			uint64_t *expected, uint64_t desired, enum x_order success, enum x_order failure);
 uint64_t x_own_add(const struct x_site *site, uint64_t *counter, uint64_t value,
 		   enum x_order order);
 void x_fence(const struct x_site *site);
@@ -36,27 +36,28 @@ void x_fence(const struct x_site *site);
 /* The comma drops qualifiers, so that a const object can be loaded into a variable. */
 #define X_TYPE(p) __typeof__(((void)0, *(p)))
 #define X_BITS(p, v) ((void)sizeof(*(p) = (v)), (uint64_t)(uintptr_t)(v))
-#define X_LOAD(site, p) ((X_TYPE(p))(uintptr_t)x_load(site, p, sizeof(*(p))))
+#define X_LOAD(site, p, order) ((X_TYPE(p))(uintptr_t)x_load(site, p, sizeof(*(p)), order))
 #define X_STORE(site, p, v, order) x_store(site, p, sizeof(*(p)), X_BITS(p, v), order)
-#define X_RMW(site, p, v, op) \
-	({ (X_TYPE(p))(uintptr_t)x_rmw(site, p, sizeof(*(p)), (uint64_t)(uintptr_t)(v), op); })
+#define X_RMW(site, p, v, op, order) \
+	({ (X_TYPE(p))(uintptr_t)x_rmw(site, p, sizeof(*(p)), (uint64_t)(uintptr_t)(v), op, order); })
 
-#define load_relaxed(p)     X_LOAD(X_SITE("load_relaxed(" #p ")"), p)
-#define load_acquire(p)     X_LOAD(X_SITE("load_acquire(" #p ")"), p)
+#define load_relaxed(p)     X_LOAD(X_SITE("load_relaxed(" #p ")"), p, X_RELAXED)
+#define load_acquire(p)     X_LOAD(X_SITE("load_acquire(" #p ")"), p, X_ACQUIRE)
 #define store_relaxed(p, v) X_STORE(X_SITE("store_relaxed(" #p ", " #v ")"), p, v, X_RELAXED)
 #define store_release(p, v) X_STORE(X_SITE("store_release(" #p ", " #v ")"), p, v, X_RELEASE)
 #define exchange(p, v) \
-	((void)sizeof(*(p) = (v)), X_RMW(X_SITE("exchange(" #p ", " #v ")"), p, v, X_EXCHANGE))
-#define fetch_add(p, v)     X_RMW(X_SITE("fetch_add(" #p ", " #v ")"), p, v, X_ADD)
-#define fetch_or(p, v)      X_RMW(X_SITE("fetch_or(" #p ", " #v ")"), p, v, X_OR)
-#define fetch_and(p, v)     X_RMW(X_SITE("fetch_and(" #p ", " #v ")"), p, v, X_AND)
-#define compare_exchange(p, expected, desired) \
+	((void)sizeof(*(p) = (v)), X_RMW(X_SITE("exchange(" #p ", " #v ")"), p, v, X_EXCHANGE, X_ACQ_REL))
+#define fetch_add(p, v)     X_RMW(X_SITE("fetch_add(" #p ", " #v ")"), p, v, X_ADD, X_ACQ_REL)
+#define fetch_or(p, v)      X_RMW(X_SITE("fetch_or(" #p ", " #v ")"), p, v, X_OR, X_ACQ_REL)
+#define fetch_and(p, v)     X_RMW(X_SITE("fetch_and(" #p ", " #v ")"), p, v, X_AND, X_ACQ_REL)
+#define compare_exchange(p, expected, desired)         X_CAS(p, expected, desired, X_ACQ_REL, X_ACQUIRE)
+#define X_CAS(p, expected, desired, success, failure) \
 	({ \
 		__typeof__(expected) x_expected_ = (expected); \
 		uint64_t x_old_ = (uint64_t)(uintptr_t)*x_expected_; \
 		bool x_done_ = x_compare_exchange( \
 			X_SITE("compare_exchange(" #p ", " #expected ", " #desired ")"), p, \
-			sizeof(*(p)), &x_old_, X_BITS(p, desired)); \
+			sizeof(*(p)), &x_old_, X_BITS(p, desired), success, failure); \
 		*x_expected_ = (X_TYPE(p))(uintptr_t)x_old_; \
 		x_done_; \
 	})

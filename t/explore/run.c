@@ -10,7 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include "engine.h"
+#include "rc11.h"
 
 #ifndef SS_AUTODISARM
 #define SS_AUTODISARM (1u << 31) /* linux/signal.h, which cannot be included with signal.h */
@@ -163,6 +163,8 @@ void x_run_execution(void)
 	E.fresh = true;
 	E.remaining = E.bound;
 	E.outcome = X_RUNNING;
+	if (E.model == X_RC11)
+		rc_begin_execution();
 	x_enter_fiber();
 	E.nr_steps += E.step;
 }

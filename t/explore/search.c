@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include "engine.h"
+#include "rc11.h"
 
 /* Eight entries, a cache line: 56 bits of the name, then what was left of the bound and 1. */
 enum { BUCKET = 8 };
@@ -140,6 +140,8 @@ struct alt x_choose(void)
 		E.nr_alts = 0;
 		return E.alts[0];
 	}
+	if (E.model == X_RC11)
+		return rc_choose();
 	if (unlikely(E.replaying))
 		return replayed();
 	for (int i = 0; i < E.nr_alts; i++)
@@ -195,6 +197,10 @@ void x_vector(char *text, size_t bytes)
 {
 	size_t used = 0;
 
+	if (E.model == X_RC11) {
+		rc_vector(text, bytes);
+		return;
+	}
 	*text = 0;
 	for (int i = 0; i < E.nr_choices && used < bytes; i++) {
 		const struct choice *c = &E.choice[i];

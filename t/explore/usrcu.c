@@ -197,6 +197,9 @@ const struct x_scenario x_scenarios[] = {
 	{ USRCU_WITH(X_ALLOC_FAILS), .prepare = NULL, .name = "usrcu-first-use",
 	  .claim = "S1: a thread's first use, with and without memory", .setup = one_domain,
 	  .thread = { two_sections, retire_once }, .check = destroyed, .quick = 3, .full = 6 },
+	{ USRCU_WITH(X_ALLOC_FAILS), .prepare = NULL, .name = "usrcu-first-fenced",
+	  .claim = "S1, S8: the same with full fences", .setup = fenced_domain,
+	  .thread = { sb_reader, sb_updater }, .check = destroyed, .quick = 3, .full = 6 },
 	/* Without a slot a section is counted in the domain; the two kinds nest. */
 	{ USRCU_WITH(X_ALLOC_FAILS), .prepare = NULL, .name = "usrcu-first-nested",
 	  .claim = "S1: the same, nested", .setup = one_domain,
@@ -204,7 +207,7 @@ const struct x_scenario x_scenarios[] = {
 	{ USRCU_WITH(X_ALLOC_FAILS), .prepare = NULL, .name = "usrcu-first-handed",
 	  .claim = "S1, S4: the same, handed over", .setup = one_domain,
 	  .thread = { handed_section, handed_section, retire_once }, .check = destroyed, .quick = 2, .full = 4 },
-	{ .models = X_WEAK, .flags = X_LEAKS_OK, .name = "usrcu-exit", .claim = "S9: a thread's slot is used by the next one",
+	{ .models = X_WEAK | X_RC11, .flags = X_LEAKS_OK, .name = "usrcu-exit", .claim = "S9: a thread's slot is used by the next one",
 	  .setup = one_domain, .thread = { one_section, one_section, retire_once },
 	  .check = destroyed, .quick = 2, .full = 4 },
 	{ .name = NULL },

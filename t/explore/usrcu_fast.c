@@ -241,8 +241,8 @@ static void destroy_and_create(void)
 	retire_once();
 }
 
-#define FAST .models = X_WEAK, .flags = X_LEAKS_OK | X_QUIET_EXIT, .prepare = first_fast_use
-#define FAST_WITH(more) .models = X_WEAK, .flags = X_LEAKS_OK | X_QUIET_EXIT | (more), .prepare = first_fast_use
+#define FAST .models = X_WEAK | X_RC11, .flags = X_LEAKS_OK | X_QUIET_EXIT, .prepare = first_fast_use
+#define FAST_WITH(more) .models = X_WEAK | X_RC11, .flags = X_LEAKS_OK | X_QUIET_EXIT | (more), .prepare = first_fast_use
 
 const struct x_scenario x_scenarios[] = {
 	{ FAST, .name = "usrcu-fast-sb", .claim = "S2: a fast section is counted or sees what came before (A, C)",

@@ -120,7 +120,7 @@ static inline void wait_for(const uint64_t *flag)
 }
 
 /* Domains are never given back to the system. */
-#define USRCU .models = X_WEAK, .flags = X_LEAKS_OK | X_QUIET_EXIT, .prepare = first_use
-#define USRCU_WITH(more) .models = X_WEAK, .flags = X_LEAKS_OK | X_QUIET_EXIT | (more), .prepare = first_use
+#define USRCU .models = X_WEAK | X_RC11, .flags = X_LEAKS_OK | X_QUIET_EXIT, .prepare = first_use
+#define USRCU_WITH(more) .models = X_WEAK | X_RC11, .flags = X_LEAKS_OK | X_QUIET_EXIT | (more), .prepare = first_use
 
 #endif /* MIRROR_EXPLORE_USRCU_SCENARIOS_H */

@@ -4,6 +4,7 @@
 /* Scenarios over src/usrcu.c: cookies, sleep and wake, what fails or interrupts. */
 
 #include "usrcu_scenarios.h"
+#include "usrcu_impl.h"
 
 /* ---- cookies ---- */
 
@@ -75,6 +76,77 @@ static void poll_updater(void)
 static void poll_check(void)
 {
 	x_assert(!note[2] || note[3]);
+	destroyed();
+}
+
+/* The first thread has a section open since before the cookie was taken; in it it has found the object. */
+static int open_token;
+static usrcu_cookie_t open_cookie;
+
+static void open_section(void)
+{
+	int token = usrcu_read_lock(domain);
+
+	if (x_self() == 0) {
+		open_token = token;
+		open_cookie = usrcu_get_state(domain);
+	} else {
+		usrcu_read_unlock(domain, token);
+	}
+}
+
+static void use_plainly(void)
+{
+	object->b = 1;
+	usrcu_read_unlock(domain, open_token);
+}
+
+static void use_and_synchronize(void)
+{
+	use_plainly();
+	synchronize();
+}
+
+/* Begins the next grace period. */
+static void start_poll(void)
+{
+	usrcu_start_poll(domain);
+}
+
+/* Moves no grace period on: it only learns that one is over, from whichever word it reads. */
+static void free_if_over(void)
+{
+	if (!usrcu_is_over_(domain, open_cookie))
+		return;
+	port_free(object);
+	object = NULL;
+}
+
+/* A cookie that is true is a full fence. */
+static void cookie_over(void)
+{
+	one_domain();
+	open_cookie = usrcu_get_state(domain);
+	x_assert(usrcu_synchronize(domain) == 0);
+}
+
+static void store_poll_load(void)
+{
+	store_relaxed(&note[0], 1);
+	x_assert(usrcu_poll_state(domain, open_cookie));
+	note[2] = load_relaxed(&note[1]);
+}
+
+static void store_fence_load(void)
+{
+	store_relaxed(&note[1], 1);
+	fence_full();
+	note[3] = load_relaxed(&note[0]);
+}
+
+static void one_store_seen(void)
+{
+	x_assert(note[2] || note[3]);
 	destroyed();
 }
 
@@ -224,6 +296,21 @@ const struct x_scenario x_scenarios[] = {
 	{ USRCU, .name = "usrcu-poll", .claim = "S2: a section's work is seen by who polls (I, J)",
 	  .setup = one_domain, .thread = { poll_reader, poll_updater, synchronize },
 	  .check = poll_check, .quick = 2, .full = 4 },
+	{ USRCU, .name = "usrcu-poll-two", .claim = "S2: two readers, and a grace period that is polled once (A, C)",
+	  .setup = one_domain, .thread = { one_section, one_section, poll_once }, .check = destroyed,
+	  .quick = 2, .full = 5 },
+	{ USRCU, .name = "usrcu-poll-two-fenced", .claim = "S2, S8: the same with full fences",
+	  .setup = fenced_domain, .thread = { one_section, one_section, poll_once }, .check = destroyed,
+	  .quick = 2, .full = 5 },
+	{ USRCU, .prepare = open_section, .name = "usrcu-learn",
+	  .claim = "S2: nor by who only learns that it is over (D, I)", .setup = one_domain,
+	  .thread = { use_plainly, synchronize, free_if_over }, .check = destroyed, .quick = 3, .full = 5 },
+	{ USRCU, .prepare = open_section, .name = "usrcu-learn-next",
+	  .claim = "S2, S8: nor from the beginning of the next one (G)", .setup = fenced_domain,
+	  .thread = { use_and_synchronize, start_poll, free_if_over }, .check = destroyed, .quick = 2, .full = 4 },
+	{ USRCU, .name = "usrcu-poll-fence", .claim = "S6: a cookie that is true is a full fence (J)",
+	  .setup = cookie_over, .thread = { store_poll_load, store_fence_load }, .check = one_store_seen,
+	  .quick = 4, .full = 8 },
 	{ USRCU_WITH(X_SPURIOUS), .name = "usrcu-sleep", .claim = "no sleeper is left behind (E, F)",
 	  .setup = one_domain, .thread = { two_sections, retire_once }, .check = destroyed, .quick = 4, .full = 8 },
 	{ USRCU_WITH(X_SPURIOUS), .name = "usrcu-sleep-fenced", .claim = "S8: the same with full fences",

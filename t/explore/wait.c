@@ -9,7 +9,12 @@
  * are full fences, as the kernel's are.
  */
 #include <errno.h>
-#include "engine.h"
+#include "rc11.h"
+
+static bool is_rc11(void)
+{
+	return E.model == X_RC11 && !E.quiet;
+}
 
 /* ---- waiting for a write ---- */
 
@@ -90,6 +95,10 @@ void x_relax(const struct x_site *site)
 {
 	bool by_drain;
 
+	if (is_rc11()) {
+		rc_relax(site);
+		return;
+	}
 	x_step(site);
 	x_local();
 	if (E.quiet || !x_write_seen(E.cur, &by_drain) || by_drain) {
@@ -154,10 +163,13 @@ void x_stuck(void)
 int x_futex_wait(const struct x_site *site, const uint32_t *word, uint32_t expect,
 		 uint64_t deadline_ns)
 {
-	struct loc *loc = x_enter(site, word, sizeof(*word), false);
 	struct fiber *f = E.cur;
+	struct loc *loc;
 	uint64_t value;
 
+	if (is_rc11())
+		return rc_futex_wait(site, word, expect, deadline_ns);
+	loc = x_enter(site, word, sizeof(*word), false);
 	x_drain_all(f);
 	x_settle(word, f);
 	value = x_read_memory(word, sizeof(*word));
@@ -185,8 +197,14 @@ int x_futex_wait(const struct x_site *site, const uint32_t *word, uint32_t expec
 
 void x_futex_wake(const struct x_site *site, const uint32_t *word, int count)
 {
+	struct loc *loc;
+
+	if (is_rc11()) {
+		rc_futex_wake(site, word, count);
+		return;
+	}
 	/* As a write, because it matters whether a sleep begins before or after. */
-	struct loc *loc = x_enter(site, word, sizeof(*word), true);
+	loc = x_enter(site, word, sizeof(*word), true);
 
 	x_drain_all(E.cur);
 	if (!E.quiet && loc->shared)
@@ -232,9 +250,14 @@ static uint32_t take(struct loc *loc, struct port_mutex *m)
 
 void x_mutex_lock(const struct x_site *site, struct port_mutex *m)
 {
-	struct loc *loc = x_enter(site, &m->holder, sizeof(m->holder), true);
+	struct loc *loc;
 	uint32_t holder;
 
+	if (is_rc11()) {
+		rc_mutex_lock(site, m);
+		return;
+	}
+	loc = x_enter(site, &m->holder, sizeof(m->holder), true);
 	while ((holder = take(loc, m))) {
 		if (holder == E.cur->id + 1u)
 			x_fail("a thread locks a mutex that it holds");
@@ -252,8 +275,13 @@ void x_mutex_lock(const struct x_site *site, struct port_mutex *m)
 
 bool x_mutex_trylock(const struct x_site *site, struct port_mutex *m)
 {
-	struct loc *loc = x_enter(site, &m->holder, sizeof(m->holder), true);
-	uint32_t holder = take(loc, m);
+	struct loc *loc;
+	uint32_t holder;
+
+	if (is_rc11())
+		return rc_mutex_trylock(site, m);
+	loc = x_enter(site, &m->holder, sizeof(m->holder), true);
+	holder = take(loc, m);
 
 	x_trace("%s:%d: %s %s", site->file, site->line, site->text, holder ? "fails" : "succeeds");
 	if (holder && !E.quiet && loc->shared)
@@ -264,8 +292,13 @@ bool x_mutex_trylock(const struct x_site *site, struct port_mutex *m)
 /* A release and no more: what relies on a full fence here is wrong. */
 void x_mutex_unlock(const struct x_site *site, struct port_mutex *m)
 {
-	struct loc *loc = x_enter(site, &m->holder, sizeof(m->holder), true);
+	struct loc *loc;
 
+	if (is_rc11()) {
+		rc_mutex_unlock(site, m);
+		return;
+	}
+	loc = x_enter(site, &m->holder, sizeof(m->holder), true);
 	if (m->holder != E.cur->id + 1u)
 		x_fail("a thread unlocks a mutex that it does not hold");
 	x_trace("%s:%d: %s", site->file, site->line, site->text);
@@ -274,7 +307,10 @@ void x_mutex_unlock(const struct x_site *site, struct port_mutex *m)
 
 void x_mutex_destroy(const struct x_site *site, struct port_mutex *m)
 {
-	x_enter(site, &m->holder, sizeof(m->holder), true);
+	if (is_rc11())
+		rc_plain_access(m, sizeof(*m), true);
+	else
+		x_enter(site, &m->holder, sizeof(m->holder), true);
 	x_drain_all(E.cur);
 	x_settle(&m->holder, E.cur);
 	if (m->holder)
@@ -290,6 +326,8 @@ int port_membarrier_register(void)
 
 int x_membarrier(const struct x_site *site)
 {
+	if (is_rc11())
+		return rc_membarrier(site);
 	x_step(site);
 	if (E.quiet)
 		return E.membarrier_dead ? -EPERM : 0;
