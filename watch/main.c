@@ -189,7 +189,7 @@ static const char *find_publisher(void)
 		if (access(path, R_OK) == 0)
 			return path;
 	}
-	return LIBDIR "/libmirror-preload.so";
+	return LIBDIR "/libmirror-preload.so.0";
 }
 
 static char *set_environment(int ring_fd)
