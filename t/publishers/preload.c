@@ -219,7 +219,7 @@ static void *nothing(void *arg)
 /* On x86-64 the publisher has patched libc, if it may write there. */
 static void test_inside_libc(void)
 {
-	char *block;
+	char *volatile block; /* or clang leaves the realloc out */
 	pthread_t thread;
 
 #if !defined(__x86_64__) || !defined(__GLIBC__)
