@@ -255,12 +255,18 @@ INTERPOSED int pkey_mprotect(void *addr, size_t length, int prot, int pkey)
 
 /* ---- the heap ---- */
 
+/* Not by libc's sbrk: as long as no one has asked it, that asks brk, which jumps here. */
+static uintptr_t heap_end(void)
+{
+	return (uintptr_t)syscall(SYS_brk, NULL);
+}
+
 /* What the heap gives back if it ends at @end. */
 static void part_of_heap(struct preload_call *c, uintptr_t end)
 {
-	uintptr_t now = (uintptr_t)NEXT(sbrk)(0);
+	uintptr_t now = heap_end();
 
-	if (now != UINTPTR_MAX && end != 0 && end < now)
+	if (end != 0 && end < now)
 		part(c, end, now - end);
 }
 
@@ -303,7 +309,7 @@ INTERPOSED void *sbrk(intptr_t increment)
 
 	/* libc's sbrk calls its brk: where that jumps here, it announces. */
 	if (increment < 0 && NEXT(brk) != raw_brk)
-		part_of_heap(&c, (uintptr_t)NEXT(sbrk)(0) + (uintptr_t)increment);
+		part_of_heap(&c, heap_end() + (uintptr_t)increment);
 	return (void *)call(&c);
 }
 
