@@ -246,7 +246,7 @@ static bool finish_one(struct publication *p, struct mirror__entry **pin, struct
  */
 static SELDOM bool step_resting(struct publication *p, struct mirror__entry **pin, struct mirror__entry *e)
 {
-	struct rest rest __attribute__((cleanup(resume_)));
+	struct rest rest __attribute__((cleanup(resume_))) = { .walker = NULL };
 	bool over;
 
 	if (load_relaxed(&e->state) & ENTRY_PROXY) /* what it pins is still to be looked at */
