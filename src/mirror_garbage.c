@@ -252,7 +252,9 @@ static bool sleeps(const struct walker *w)
 
 static void note_sleeper(struct walker *w)
 {
-	w->slept_in = sleeps(w) ? walks_of(w) : 0;
+	uint64_t walks = walks_of(w); /* first, so that it is over if the pin is a later walk's */
+
+	w->slept_in = sleeps(w) ? walks : 0;
 }
 
 /* After fence A. */
