@@ -243,6 +243,9 @@ int main(void)
 {
 	size_t size = sizeof(default_hooks);
 
+#ifdef __SANITIZE_THREAD__
+	skip_all("at a fork jemalloc takes more locks than ThreadSanitizer counts");
+#endif
 	if (mallctl("arena.0.extent_hooks", &default_hooks, &size, NULL, 0))
 		skip_all("malloc is not jemalloc");
 	own_hooks = *default_hooks;

@@ -486,6 +486,9 @@ static void run_again(char **argv)
 int main(int argc, char **argv)
 {
 	(void)argc;
+#ifdef __SANITIZE_THREAD__
+	skip_all("ThreadSanitizer replaces the same calls of libc, and the child of a fork hangs");
+#endif
 	page = (size_t)getpagesize();
 	if (mirror_list_create(&list, NULL))
 		bail_out("cannot create a list");

@@ -367,6 +367,9 @@ int main(int argc, char **argv)
 {
 	int rc;
 
+#ifdef __SANITIZE_THREAD__
+	skip_all("UCX's hook of madvise calls ThreadSanitizer in threads that have left it");
+#endif
 	page = (size_t)getpagesize();
 	if (mirror_list_create(&list, NULL))
 		bail_out("cannot create a list");
