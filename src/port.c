@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
-#include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,10 +16,6 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-
-#ifdef PORT_TSAN
-int port_tsan_fence;
-#endif
 
 /* syscall() sets errno, and nothing of the library may. */
 static long quiet_syscall(long number, long a, long b, long c, long d, long e, long f)
@@ -50,24 +45,6 @@ int port_membarrier_register(void)
 int port_membarrier(void)
 {
 	return membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
-}
-
-int port_futex_wait(const uint32_t *word, uint32_t expect, uint64_t deadline_ns)
-{
-	struct timespec deadline = {
-		.tv_sec = (time_t)(deadline_ns / 1000000000),
-		.tv_nsec = (long)(deadline_ns % 1000000000),
-	};
-	long rc = quiet_syscall(SYS_futex, (long)word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expect,
-				deadline_ns == PORT_FOREVER ? 0 : (long)&deadline, 0,
-				(long)FUTEX_BITSET_MATCH_ANY);
-
-	return rc == -ETIMEDOUT ? -ETIMEDOUT : 0;
-}
-
-void port_futex_wake(const uint32_t *word, int count)
-{
-	quiet_syscall(SYS_futex, (long)word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, count, 0, 0, 0);
 }
 
 uint64_t port_now_ns(void)

@@ -355,10 +355,10 @@ static void take_records(void)
 {
 	static uint64_t stuck_ns;
 
-	while (next < atomic_load_explicit(&ring->head, memory_order_acquire)) {
+	while (next < load_acquire(&ring->head)) {
 		struct watch_record *r = &ring->records[next % WATCH_RECORDS];
 
-		if (atomic_load_explicit(&r->ready, memory_order_acquire) == next + 1) {
+		if (load_acquire(&r->ready) == next + 1) {
 			take_record(r);
 		} else {
 			if (!stuck_ns)
@@ -368,7 +368,7 @@ static void take_records(void)
 			totals.nr_lost++;
 		}
 		stuck_ns = 0;
-		atomic_store_explicit(&ring->tail, ++next, memory_order_release);
+		store_release(&ring->tail, ++next);
 	}
 }
 
@@ -501,9 +501,9 @@ int main(int argc, char **argv)
 		fputs("\033[?1049h\033[2J", options.live);
 	status = wait_for(child);
 	duration_ns = now_ns() - began_ns;
-	while (next < atomic_load_explicit(&ring->head, memory_order_acquire))
+	while (next < load_acquire(&ring->head))
 		take_records();
-	atomic_store_explicit(&ring->is_gone, 1, memory_order_relaxed);
+	store_relaxed(&ring->is_gone, 1);
 	if (options.live) {
 		draw();
 		fputs("\033[?1049l", options.live);

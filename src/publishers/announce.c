@@ -14,9 +14,10 @@
  * not both can miss each other.
  *
  *	| Id | Where | Orders | Kind | Pairs | If missing | Scenario |
- *	| A | enter | my count -> read of list | seq_cst | B | a bracket on a dead list | t/publishers/preload |
- *	| B | announce_stop | list = NULL -> read of count | seq_cst | A | the same | t/publishers/preload |
+ *	| A | enter | my count -> read of list | full | B | a bracket on a dead list | t/publishers/preload |
+ *	| B | announce_stop | list = NULL -> read of count | full | A, G | the same; a stop sleeps for ever | t/publishers/preload |
  *	| C | leave | bracket's accesses -> my count | release | D | an end on a dead list | t/publishers/preload |
+ *	| G | leave | my count -> read of list | full | B | a stop sleeps for ever | t/publishers/preload |
  *	| D | announce_stop | read of count -> return | acquire | C | the same | t/publishers/preload |
  *	| E | put | start, end -> list | release | F | a call through an old pointer | no check: plain moves on x86 |
  *	| F | enter | read of list -> start, end | acquire | E | the same | no check: plain moves on x86 |
@@ -26,21 +27,19 @@
  */
 #include "announce.h"
 
+#include "../port.h"
+
 #include <errno.h>
 #include <limits.h>
-#include <linux/futex.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 struct place {
-	_Atomic(struct mirror_list *) list;
+	struct mirror_list *list;
 	int (*start)(struct mirror_list *list, struct mirror_range *r);
 	void (*end)(struct mirror_list *list, struct mirror_range *r);
-	atomic_uint nr_open;
+	uint32_t nr_open;
 };
 
 static struct place places[ANNOUNCE_MAX_LISTS];
@@ -48,23 +47,17 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static _Thread_local unsigned mine[ANNOUNCE_MAX_LISTS] __attribute__((tls_model("initial-exec")));
 
-static void wait_while(atomic_uint *word, unsigned value)
-{
-	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
-}
-
-static void wake(atomic_uint *word)
-{
-	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
-}
-
 static void leave(struct place *p)
 {
+	uint32_t nr;
+
 	mine[p - places]--;
 	/* C (pairs with D): what the bracket did comes before the count by which announce_stop goes on. */
-	if (atomic_fetch_sub_explicit(&p->nr_open, 1, memory_order_seq_cst) == 1 &&
-	    !atomic_load_explicit(&p->list, memory_order_seq_cst))
-		wake(&p->nr_open);
+	nr = fetch_add(&p->nr_open, -1u);
+	/* G (pairs with B): either this finds the list gone, or announce_stop finds the count. */
+	fence_full();
+	if (nr == 1 && !load_relaxed(&p->list))
+		port_futex_wake(&p->nr_open, INT_MAX);
 }
 
 /* The list, which stays until leave; NULL: there is none. */
@@ -73,13 +66,14 @@ static struct mirror_list *enter(struct place *p)
 	struct mirror_list *list;
 
 	/* A free place costs a look.  A list that was put there a moment ago is seen by later calls. */
-	if (!atomic_load_explicit(&p->list, memory_order_relaxed))
+	if (!load_relaxed(&p->list))
 		return NULL;
 	mine[p - places]++;
 	/* A (pairs with B): either this finds the list gone, or announce_stop finds the count. */
-	atomic_fetch_add_explicit(&p->nr_open, 1, memory_order_seq_cst);
+	fetch_add(&p->nr_open, 1);
+	fence_full();
 	/* F (pairs with E): its functions are read after it. */
-	list = atomic_load_explicit(&p->list, memory_order_seq_cst);
+	list = load_acquire(&p->list);
 	if (!list)
 		leave(p);
 	return list;
@@ -146,7 +140,7 @@ void announce(struct announce_change *c)
 static struct place *place_of(const struct mirror_list *list)
 {
 	for (unsigned i = 0; i < ANNOUNCE_MAX_LISTS; i++)
-		if (atomic_load_explicit(&places[i].list, memory_order_relaxed) == list)
+		if (load_relaxed(&places[i].list) == list)
 			return &places[i];
 	return NULL;
 }
@@ -155,8 +149,8 @@ static struct place *place_of(const struct mirror_list *list)
 static struct place *free_place(void)
 {
 	for (unsigned i = 0; i < ANNOUNCE_MAX_LISTS; i++)
-		if (!atomic_load_explicit(&places[i].list, memory_order_relaxed) &&
-		    !atomic_load_explicit(&places[i].nr_open, memory_order_seq_cst))
+		if (!load_relaxed(&places[i].list) &&
+		    !load_acquire(&places[i].nr_open))
 			return &places[i];
 	return NULL;
 }
@@ -174,7 +168,7 @@ static int put(struct mirror_list *list, int (*start)(struct mirror_list *list, 
 	p->start = start;
 	p->end = end;
 	/* E (pairs with F): the functions come before the list. */
-	atomic_store_explicit(&p->list, list, memory_order_seq_cst);
+	store_release(&p->list, list);
 	return 0;
 }
 
@@ -194,7 +188,7 @@ int announce_start(struct mirror_list *list, int (*start)(struct mirror_list *li
 int announce_stop(struct mirror_list *list)
 {
 	struct place *p;
-	unsigned nr;
+	uint32_t nr;
 
 	if (!list)
 		return -EINVAL;
@@ -204,12 +198,13 @@ int announce_stop(struct mirror_list *list)
 		pthread_mutex_unlock(&lock);
 		return p ? -EDEADLK : -ENOENT;
 	}
-	/* B (pairs with A): who is counted after this finds no list. */
-	atomic_store_explicit(&p->list, NULL, memory_order_seq_cst);
+	store_relaxed(&p->list, NULL);
 	pthread_mutex_unlock(&lock);
+	/* B (pairs with A, G): who is counted after this finds no list. */
+	fence_full();
 	/* D (pairs with C): what the brackets did is over. */
-	while ((nr = atomic_load_explicit(&p->nr_open, memory_order_seq_cst)) != 0)
-		wait_while(&p->nr_open, nr);
+	while ((nr = load_acquire(&p->nr_open)) != 0)
+		port_futex_wait(&p->nr_open, nr, PORT_FOREVER);
 	return 0;
 }
 
@@ -229,7 +224,7 @@ static void in_parent(void)
 static void in_child(void)
 {
 	for (unsigned i = 0; i < ANNOUNCE_MAX_LISTS; i++)
-		atomic_store_explicit(&places[i].nr_open, mine[i], memory_order_relaxed);
+		store_relaxed(&places[i].nr_open, mine[i]);
 	pthread_mutex_unlock(&lock);
 }
 

@@ -37,10 +37,9 @@
 /* libc's function, or that of the next interposer; or the system call, where libc's jumps here. */
 #define NEXT(name)                                                                              \
 	__extension__ ({                                                                        \
-		if (!__atomic_load_n(&next_##name, __ATOMIC_RELAXED))                           \
-			__atomic_store_n(&next_##name, (__typeof__(&(name)))dlsym(RTLD_NEXT, #name), \
-					 __ATOMIC_RELAXED);                                     \
-		__atomic_load_n(&next_##name, __ATOMIC_RELAXED);                                \
+		if (!load_relaxed(&next_##name))                                                \
+			store_relaxed(&next_##name, (__typeof__(&(name)))dlsym(RTLD_NEXT, #name)); \
+		load_relaxed(&next_##name);                                                     \
 	})
 
 static __typeof__(&mmap) next_mmap;
@@ -435,7 +434,7 @@ OURS(brk);
 
 #define PATCH(name)                                                                             \
 	(preload_patch(#name, (void (*)(void))our_##name) ?                                     \
-	 __atomic_store_n(&next_##name, raw_##name, __ATOMIC_RELAXED) : (void)0)
+	 store_relaxed(&next_##name, raw_##name) : (void)0)
 
 static void patch_libc(void)
 {

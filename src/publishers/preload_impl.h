@@ -8,6 +8,7 @@
 #include <mirror/preload.h>
 #include <stdbool.h>
 
+#include "../port.h"
 #include "announce.h"
 
 enum preload_kind {

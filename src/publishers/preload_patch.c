@@ -56,7 +56,7 @@ bool preload_patch(const char *name, void (*ours)(void))
 	memcpy(&word, entry, sizeof(word));
 	((uint8_t *)&word)[0] = JUMP;
 	memcpy((uint8_t *)&word + 1, &(int32_t){ (int32_t)distance }, sizeof(int32_t));
-	__atomic_store_n((uint64_t *)(void *)entry, word, __ATOMIC_SEQ_CST);
+	store_release((uint64_t *)(void *)entry, word);
 	protect((uintptr_t)entry, PROT_READ | PROT_EXEC);
 	return true;
 }

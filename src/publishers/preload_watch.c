@@ -43,13 +43,13 @@ static bool has_room(uint64_t number)
 {
 	uint64_t since_ns = 0;
 
-	while (number - atomic_load_explicit(&ring->tail, memory_order_acquire) >= WATCH_RECORDS) {
-		if (atomic_load_explicit(&ring->is_gone, memory_order_relaxed))
+	while (number - load_acquire(&ring->tail) >= WATCH_RECORDS) {
+		if (load_relaxed(&ring->is_gone))
 			return false;
 		if (!since_ns)
 			since_ns = preload_now_ns();
 		if (preload_now_ns() - since_ns > PATIENCE_NS)
-			atomic_store_explicit(&ring->is_gone, 1, memory_order_relaxed);
+			store_relaxed(&ring->is_gone, 1);
 		sched_yield();
 	}
 	return true;
@@ -60,9 +60,9 @@ static void write_record(const struct watch_record *from)
 	uint64_t number;
 	struct watch_record *to;
 
-	if (atomic_load_explicit(&ring->is_gone, memory_order_relaxed))
+	if (load_relaxed(&ring->is_gone))
 		return;
-	number = atomic_fetch_add_explicit(&ring->head, 1, memory_order_relaxed);
+	number = fetch_add(&ring->head, 1);
 	if (!has_room(number))
 		return;
 	if (!tid)
@@ -71,7 +71,7 @@ static void write_record(const struct watch_record *from)
 	memcpy((char *)to + sizeof(to->ready), (const char *)from + sizeof(to->ready), sizeof(*to) - sizeof(to->ready));
 	to->pid = pid;
 	to->tid = tid;
-	atomic_store_explicit(&to->ready, number + 1, memory_order_release);
+	store_release(&to->ready, number + 1);
 }
 
 void preload_watch(const struct preload_call *c)
@@ -133,7 +133,7 @@ __attribute__((constructor)) static void begin_watch(void)
 		ring = map_ring(path);
 	}
 	if (ring && pthread_atfork(NULL, NULL, in_child) == 0) {
-		atomic_fetch_add_explicit(&ring->nr_processes, 1, memory_order_relaxed);
+		fetch_add(&ring->nr_processes, 1);
 		tell(WATCH_BEGINS);
 	}
 	errno = before;

@@ -18,7 +18,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -26,6 +25,8 @@
 #include <ucs/type/status.h>
 #include <ucm/api/ucm.h>
 #include <unistd.h>
+
+#include "../port.h"
 
 /* More brackets at once wait for each other. */
 enum { NR_BRACKETS = 512 };
@@ -41,7 +42,7 @@ enum { FIRST = -1000000, LAST = 1000000 };
 
 /* All but taken is the taker's. */
 struct bracket {
-	atomic_bool taken;
+	bool taken;
 	const struct publisher *publisher;
 	const ucm_event_t *event;
 	struct mirror_range range;
@@ -135,8 +136,8 @@ static struct bracket *take(struct publisher *p)
 	for (unsigned i = (unsigned)((uintptr_t)&mine >> 12);; i++) {
 		struct bracket *b = &p->brackets[i % NR_BRACKETS];
 
-		if (!atomic_load_explicit(&b->taken, memory_order_relaxed) &&
-		    !atomic_exchange_explicit(&b->taken, true, memory_order_acquire))
+		if (!load_relaxed(&b->taken) &&
+		    !exchange(&b->taken, true))
 			return b;
 		if (i % NR_BRACKETS == 0)
 			sched_yield();
@@ -145,7 +146,7 @@ static struct bracket *take(struct publisher *p)
 
 static void give_back(struct bracket *b)
 {
-	atomic_store_explicit(&b->taken, false, memory_order_release);
+	store_release(&b->taken, false);
 }
 
 static void start(struct publisher *p, const ucm_event_t *event, struct change c)

@@ -11,8 +11,7 @@
 #ifndef WATCH_RING_H
 #define WATCH_RING_H
 
-#include <stdatomic.h>
-#include <stdint.h>
+#include "../port.h"
 
 #define WATCH_VARIABLE "MIRROR_WATCH"   /* in the environment: the file */
 
@@ -22,7 +21,7 @@ enum { WATCH_RECORDS = 1 << 16, WATCH_MAGIC = 0x6d775231 };
 enum { WATCH_BEGINS = 100, WATCH_FORKS, WATCH_ENDS };
 
 struct watch_record {
-	_Atomic uint64_t ready;         /* the record's number + 1, when the rest is there */
+	uint64_t ready;         /* the record's number + 1, when the rest is there */
 	uint64_t entered_ns;            /* CLOCK_MONOTONIC */
 	uint64_t call_ns;               /* the call itself */
 	uint64_t callbacks_ns;          /* all mirrors of this process, before and after it */
@@ -37,9 +36,9 @@ struct watch_record {
 
 struct watch_ring {
 	uint32_t magic;
-	_Atomic uint32_t is_gone;       /* the reader: write no more */
-	_Atomic uint32_t nr_processes;  /* that have found the file */
-	_Atomic uint64_t head, tail;    /* next number to write, and to read */
+	uint32_t is_gone;       /* the reader: write no more */
+	uint32_t nr_processes;  /* that have found the file */
+	uint64_t head, tail;    /* next number to write, and to read */
 	struct watch_record records[WATCH_RECORDS];
 };
 
