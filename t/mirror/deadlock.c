@@ -17,7 +17,7 @@
 
 static pthread_mutex_t device_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct gate a_inside;
-static uint64_t b_tid_end_ns;
+static uint64_t b_deadline_ns;
 
 struct device {
 	struct mirror m;
@@ -41,13 +41,14 @@ static const struct mirror_ops device_ops = {
 
 static int run_b(struct call *c)
 {
-	int rc = mirror_unregister_timeout(c->m, c->timeout_ns);
-
-	b_tid_end_ns = tap_now_ns();
-	return rc;
+	b_deadline_ns = tap_now_ns() + c->timeout_ns;
+	return mirror_unregister_timeout(c->m, c->timeout_ns);
 }
 
-/* Whether C's bracket passed while B was still waiting, or had nothing to wait for. */
+/*
+ * Whether C's bracket passed before B could give up, or B had nothing to wait for.  The moment at
+ * which B has given up would not do: C, let in by that, may be back before B is.
+ */
 static bool scenario(int *b_rc)
 {
 	struct mirror_list *list = list_new();
@@ -78,7 +79,7 @@ static bool scenario(int *b_rc)
 		mirror_unregister(&other.m);
 	mirror_unregister(&x.m);
 	list_gone(list);
-	return c_end_ns < b_tid_end_ns || *b_rc == 0;
+	return c_end_ns < b_deadline_ns || *b_rc == 0;
 }
 
 int main(void)
