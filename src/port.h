@@ -37,6 +37,11 @@
 #endif
 #endif
 
+/* Counters of 64 bits, 256 KiB of addresses for each thread, system calls that have these numbers there alone. */
+#if UINTPTR_MAX < UINT64_MAX
+#error "libmirror needs a machine of 64 bits"
+#endif
+
 #include "names.h"
 
 /* ---- atomics ---- */
