@@ -27,6 +27,7 @@ enum {
 	MUTANT_UNLOCK_NO_RELEASE,       /* B off */
 	MUTANT_BEGIN_NO_RELEASE,        /* G off: need is set by a relaxed store */
 	MUTANT_UNLOCK_NO_FENCE,         /* E off, with full fences */
+	MUTANT_OWN_IN_PARTS,            /* a handler may come between the load and the store of own_inc and own_dec */
 	MUTANT_FAST_FENCED_PLAIN,       /* with full fences the fast pair's token is the slot's counter */
 	MUTANT_UP_AS_OWNER,             /* ends the handed-over section of another thread in that thread's own count */
 	MUTANT_WAKE_OTHER_INDEX,        /* the end of a section looks for a sleeper of the other index */

@@ -37,6 +37,11 @@
 #endif
 #endif
 
+/* Counters of 64 bits, 256 KiB of addresses for each thread, system calls that have these numbers there alone. */
+#if UINTPTR_MAX < UINT64_MAX
+#error "libmirror needs a machine of 64 bits"
+#endif
+
 #include "names.h"
 
 /* ---- atomics ---- */
@@ -56,7 +61,17 @@
 
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 
-/* A counter that one thread alone writes, its signal handlers included. */
+/*
+ * A counter that one thread alone writes, its signal handlers included; each is a release, except enter.
+ * inc, add, dec: a handler in between may leave the counter changed, so that they are indivisible towards it.
+ * enter, leave: each handler leaves the counter as it found it, so that they may be a load, an addition and a store
+ * (12 of usrcu.c).
+ *
+ * On x86-64 all are one instruction, not a locked one.  arm64 has no such: inc, add and dec are a pair of exclusives,
+ * which begins again after a handler, because the return from an exception clears the monitor.  A compiler that may use
+ * LSE (armv8.1) makes of the atomic an instruction that returns the old value.  One that returns nothing is done far
+ * away by some CPUs: 45 ns (linux-arm-kernel, "Overhead of arm64 LSE per-CPU atomics?", November 2025).
+ */
 #define OWN_INLINE extern inline __attribute__((__gnu_inline__, __always_inline__))
 #if defined(__x86_64__) && !defined(PORT_TSAN)
 OWN_INLINE void own_inc(uint64_t *counter)
@@ -69,7 +84,7 @@ OWN_INLINE void own_add(uint64_t *counter, uint64_t n)
 	__asm__ volatile("addq %1, %0" : "+m"(*counter) : "er"(n) : "memory", "cc");
 }
 
-/* As a release; true if the counter is below zero then. */
+/* own_dec, own_leave: true if the counter is below zero then. */
 OWN_INLINE bool own_dec(uint64_t *counter)
 {
 	bool below_zero;
@@ -77,20 +92,61 @@ OWN_INLINE bool own_dec(uint64_t *counter)
 	__asm__ volatile("subq $1, %0" : "+m"(*counter), "=@ccs"(below_zero) : : "memory");
 	return below_zero;
 }
+
+OWN_INLINE void own_enter(uint64_t *counter)
+{
+	own_inc(counter);
+}
+
+OWN_INLINE bool own_leave(uint64_t *counter)
+{
+	return own_dec(counter);
+}
 #else
+/* The new value. */
+#if defined(__aarch64__) && !defined(__ARM_FEATURE_ATOMICS) && !defined(PORT_TSAN)
+OWN_INLINE uint64_t own_plus(uint64_t *counter, uint64_t n)
+{
+	uint64_t value;
+	uint32_t failed;
+
+	__asm__ volatile("0:\tldxr %0, %2\n\tadd %0, %0, %3\n\tstlxr %w1, %0, %2\n\tcbnz %w1, 0b"
+			 : "=&r"(value), "=&r"(failed), "+Q"(*counter) : "rIJ"(n) : "memory");
+	return value;
+}
+#else
+OWN_INLINE uint64_t own_plus(uint64_t *counter, uint64_t n)
+{
+	return __atomic_add_fetch(counter, n, __ATOMIC_RELEASE);
+}
+#endif
+
 OWN_INLINE void own_inc(uint64_t *counter)
 {
-	__atomic_fetch_add(counter, 1, __ATOMIC_RELEASE);
+	(void)own_plus(counter, 1);
 }
 
 OWN_INLINE void own_add(uint64_t *counter, uint64_t n)
 {
-	__atomic_fetch_add(counter, n, __ATOMIC_RELEASE);
+	(void)own_plus(counter, n);
 }
 
 OWN_INLINE bool own_dec(uint64_t *counter)
 {
-	return (int64_t)__atomic_fetch_sub(counter, 1, __ATOMIC_RELEASE) <= 0;
+	return (int64_t)own_plus(counter, -(uint64_t)1) < 0;
+}
+
+OWN_INLINE void own_enter(uint64_t *counter)
+{
+	store_relaxed(counter, load_relaxed(counter) + 1);
+}
+
+OWN_INLINE bool own_leave(uint64_t *counter)
+{
+	uint64_t value = load_relaxed(counter) - 1;
+
+	store_release(counter, value);
+	return (int64_t)value < 0;
 }
 #endif
 
@@ -389,6 +445,8 @@ extern __thread uint32_t port_walks_count PORT_TLS_MODEL;
 #endif
 #define usrcu__own_inc(counter) own_inc(counter)
 #define usrcu__own_dec(counter) own_dec(counter)
+#define usrcu__own_enter(counter) own_enter(counter)
+#define usrcu__own_leave(counter) own_leave(counter)
 #define usrcu__load(p) load_relaxed(p)
 #define usrcu__fence_light() fence_compiler()
 #define usrcu__my_slots() port_my_slots()

@@ -88,6 +88,9 @@
  *      usrcu-fast-first-use, usrcu-fast-first-two, usrcu-signal-fast-fenced; mutant FAST_FENCED_PLAIN)
  *  11. A thread's two entries of a domain are not entered at once (slots.c), and a handler may come in between.  An
  *      empty one only leads out of line, where the slot is found by the first one.  (usrcu-signal-entries)
+ *  12. open[i]++ and open[i]-- may be a load and a store, with a handler in between: what it opens it ends (S1), so the
+ *      store overwrites the number that was loaded.  lent[i] is another matter: a handler may leave a section open that
+ *      another thread ends, so it is changed in one step.  (usrcu-signal, usrcu-signal-lends; mutant OWN_IN_PARTS)
  *
  * Progress.  Sections of the index that is not current are those from before the last flip and the stale ones: both run
  * out.  After the flip the other index runs out too, so that readers that always overlap cannot hold a grace period up.
@@ -176,7 +179,7 @@ static struct usrcu_slot *begin_section(struct usrcu *d, uint32_t index)
 	struct usrcu_slot *slot = my_slot(d);
 
 	if (slot) {
-		own_inc(&slot->open[index]);
+		own_enter(&slot->open[index]);
 	} else {
 		++*port_fallback_sections();
 		fetch_add(&d->fallback.lent[index], 1);
@@ -195,7 +198,7 @@ static void end_section(struct usrcu *d, uint32_t index, bool in_fallback)
 			usrcu__unbalanced(d);
 		--*port_fallback_sections();
 		fetch_add(&d->fallback.gone[index], 1); /* B (pairs with D): the section first */
-	} else if (!slot || own_dec(&slot->open[index])) { /* B (pairs with D): the section first */
+	} else if (!slot || own_leave(&slot->open[index])) { /* B (pairs with D): the section first */
 		usrcu__unbalanced(d);
 	}
 	look_for_sleeper(d, index);

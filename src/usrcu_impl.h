@@ -154,7 +154,7 @@ static inline uint32_t usrcu_open_(struct usrcu *d, struct usrcu_slot *slot)
 {
 	uint32_t index = load_relaxed(&d->head.entry) & 1; /* either is safe: 3 of usrcu.c */
 
-	own_inc(&slot->open[index]);
+	own_enter(&slot->open[index]);
 	fence_compiler();
 	return index;
 }
@@ -168,7 +168,7 @@ static inline void usrcu_wake_if_asked_(struct usrcu *d, uint32_t index)
 
 static inline void usrcu_close_(struct usrcu *d, struct usrcu_slot *slot, uint32_t index)
 {
-	if (unlikely(own_dec(&slot->open[index]))) /* B of usrcu.c */
+	if (unlikely(own_leave(&slot->open[index]))) /* B of usrcu.c */
 		usrcu__unbalanced(d);
 	usrcu_wake_if_asked_(d, index);
 }

@@ -103,8 +103,8 @@ bool usrcu_uses_membarrier(const struct usrcu *domain);
 /**
  * usrcu_read_lock - open a section
  * Return:   a token >= 0 for usrcu_read_unlock by the same thread
- * Context:  any thread and any signal handler; never blocks after the thread's first use of
- *           the domain; sections nest, in any order of ending
+ * Context:  any thread and any signal handler, which ends its sections before it returns; never
+ *           blocks after the thread's first use of the domain; sections nest, in any order of ending
  * Ordering: the section's accesses come after; see usrcu_synchronize
  * Cost:     one increment of the thread's own counter; with full fences, a fence more
  * Source:   Linux kernel/rcu/srcutree.c v6.12; differences: counters per thread, not per CPU
@@ -142,7 +142,8 @@ void usrcu_read_unlock_fast(struct usrcu *domain, struct usrcu_ctr *ctr);
  * usrcu_down_read - open a section that any thread may end
  * Return:   a token >= 0 for usrcu_up_read
  * Context:  as usrcu_read_lock; the section belongs to no thread, so it is not seen by
- *           usrcu_read_lock_held nor by the -EDEADLK of usrcu_synchronize
+ *           usrcu_read_lock_held nor by the -EDEADLK of usrcu_synchronize; a signal handler may
+ *           leave it open
  * Cost:     as usrcu_read_lock
  */
 int usrcu_down_read(struct usrcu *domain);

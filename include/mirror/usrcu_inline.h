@@ -41,10 +41,11 @@
  * The operations that the read side is made of.  Inside the library port.h has defined them
  * already, so that the schedule explorer sees every access.
  *
- * usrcu__own_inc/dec change a counter that one thread alone writes.  A signal handler of that
- * thread may do the same in the middle, so on x86 each is a single instruction; it is a plain
- * one, not a locked one, and as a store to memory it is a release.  dec returns true if the
- * counter is below zero then.
+ * usrcu__own_inc/dec change a counter that one thread alone writes.  A signal handler of that thread may do the same
+ * in the middle, and leave the counter changed: the two are indivisible towards it.  enter and leave are for counters
+ * that each handler leaves as it found them.  On x86-64 each of the four is a single instruction, and not a locked one;
+ * elsewhere enter and leave are a load, an addition and a store.  All but enter are releases.  dec and leave return
+ * true if the counter is below zero then.
  */
 #ifndef USRCU__PORT
 /* Used for inlining alone: the library holds the one definition that can be called. */
@@ -71,6 +72,16 @@ USRCU__INLINE bool usrcu__own_dec(uint64_t *counter)
 	__asm__ volatile("subq $1, %0" : "+m"(*counter), "=@ccs"(below_zero) : : "memory");
 	return below_zero;
 }
+
+USRCU__INLINE void usrcu__own_enter(uint64_t *counter)
+{
+	usrcu__own_inc(counter);
+}
+
+USRCU__INLINE bool usrcu__own_leave(uint64_t *counter)
+{
+	return usrcu__own_dec(counter);
+}
 #else
 USRCU__INLINE void usrcu__own_inc(uint64_t *counter)
 {
@@ -80,6 +91,19 @@ USRCU__INLINE void usrcu__own_inc(uint64_t *counter)
 USRCU__INLINE bool usrcu__own_dec(uint64_t *counter)
 {
 	return (int64_t)__atomic_fetch_sub(counter, 1, __ATOMIC_RELEASE) <= 0;
+}
+
+USRCU__INLINE void usrcu__own_enter(uint64_t *counter)
+{
+	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
+}
+
+USRCU__INLINE bool usrcu__own_leave(uint64_t *counter)
+{
+	uint64_t value = __atomic_load_n(counter, __ATOMIC_RELAXED) - 1;
+
+	__atomic_store_n(counter, value, __ATOMIC_RELEASE);
+	return (int64_t)value < 0;
 }
 #endif
 #define usrcu__load(p) __atomic_load_n(p, __ATOMIC_RELAXED)
@@ -159,7 +183,7 @@ USRCU__INLINE int usrcu_read_lock(struct usrcu *domain)
 
 	if (__builtin_expect(!open, 0))
 		return usrcu__read_lock_slow(domain);
-	usrcu__own_inc(open);
+	usrcu__own_enter(open);
 	usrcu__fence_light(); /* A (pairs with C): my count before the section's accesses */
 	return (int)entry;
 }
@@ -177,7 +201,7 @@ USRCU__INLINE void usrcu_read_unlock(struct usrcu *domain, int token)
 		return;
 	}
 	/* B (pairs with D): the section's accesses before my count */
-	if (__builtin_expect(usrcu__own_dec(open), 0))
+	if (__builtin_expect(usrcu__own_leave(open), 0))
 		usrcu__unbalanced(domain);
 	usrcu__fence_light(); /* E (pairs with F): my count before the look for a sleeper */
 	if (__builtin_expect(usrcu__load(&d->waiting) != 0, 0))
@@ -192,7 +216,7 @@ USRCU__INLINE struct usrcu_ctr *usrcu_read_lock_fast(struct usrcu *domain)
 
 	if (__builtin_expect(!open, 0))
 		return usrcu__read_lock_fast_slow(domain);
-	usrcu__own_inc(open);
+	usrcu__own_enter(open);
 	usrcu__fence_light(); /* A, as in usrcu_read_lock */
 	return (struct usrcu_ctr *)(void *)open;
 }
@@ -202,7 +226,7 @@ USRCU__INLINE void usrcu_read_unlock_fast(struct usrcu *domain, struct usrcu_ctr
 	const struct usrcu_head_of_domain *d = (const struct usrcu_head_of_domain *)domain;
 
 	/* B, as in usrcu_read_unlock.  Below zero: no counter of a slot, or the call is unbalanced. */
-	if (__builtin_expect(usrcu__own_dec((uint64_t *)(void *)ctr), 0)) {
+	if (__builtin_expect(usrcu__own_leave((uint64_t *)(void *)ctr), 0)) {
 		usrcu__read_unlock_fast_slow(domain, ctr);
 		return;
 	}

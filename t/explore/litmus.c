@@ -285,6 +285,12 @@ static void at_most_two(void) { x_assert(x == 1 || x == 2); }
 static void exactly_once(void) { x_assert(x != 1); }
 static void not_once_after_signal(void) { x_assert(x == 2 || r1 == 0); }
 static void handler_notes(void) { handler_assigns(); r1 = 1; }
+static void enters(void) { own_enter(&x); }
+static void enters_and_leaves(void) { own_enter(&x); (void)own_leave(&x); }
+static void handler_enters(void) { own_enter(&x); r1 = 1; }
+static void handler_in_pairs(void) { enters_and_leaves(); r1 = 1; }
+static void exactly_one(void) { x_assert(x == 1); }
+static void none_left(void) { x_assert(x == 0); }
 
 /* One line for each: name, claim, threads, check, models that must show a failure. */
 #define T2(n, c, a, b, k, fail) { .name = n, .claim = c, .thread = { a, b }, .check = k, \
@@ -381,6 +387,15 @@ const struct x_scenario x_scenarios[] = {
 	{ .name = "signal-split", .claim = "load and store are two steps to a handler",
 	  .thread = { interrupted_split }, .check = not_once_after_signal, .signal = handler_notes,
 	  .signal_threads = 1, .models = X_ALL, .must_fail = X_ALL, .quick = 3, .full = 6 },
+	{ .name = "signal-enter", .claim = "own_enter is two steps to a handler that does not leave",
+	  .thread = { enters }, .check = not_once_after_signal, .signal = handler_enters,
+	  .signal_threads = 1, .models = X_ALL, .must_fail = X_ALL, .quick = 3, .full = 6 },
+	{ .name = "signal-in-pairs", .claim = "to one that leaves what it entered it may be any number",
+	  .thread = { enters }, .check = exactly_one, .signal = handler_in_pairs,
+	  .signal_threads = 1, .models = X_ALL, .quick = 3, .full = 6 },
+	{ .name = "signal-leave", .claim = "nor does it disturb own_leave",
+	  .thread = { enters_and_leaves }, .check = none_left, .signal = handler_in_pairs,
+	  .signal_threads = 1, .models = X_ALL, .quick = 3, .full = 6 },
 	{ .name = "signal-lock", .claim = "a handler takes a lock that its thread holds",
 	  .thread = { locked_update }, .signal = handler_locks, .signal_threads = 1,
 	  .models = X_ALL, .must_fail = X_ALL, .quick = 3, .full = 6 },

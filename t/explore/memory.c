@@ -470,8 +470,7 @@ failed:
 	return false;
 }
 
-uint64_t x_own_add(const struct x_site *site, uint64_t *counter, uint64_t value,
-		   enum x_order order)
+uint64_t x_own_add(const struct x_site *site, uint64_t *counter, uint64_t value, enum x_order order, bool in_parts)
 {
 	const uint8_t bit = (uint8_t)(1u << E.cur->id);
 	struct loc *loc;
@@ -479,7 +478,7 @@ uint64_t x_own_add(const struct x_site *site, uint64_t *counter, uint64_t value,
 	uint64_t old;
 
 	if (is_rc11())
-		return rc_own_add(site, counter, value, order);
+		return rc_own_add(site, counter, value, order, in_parts);
 	loc = x_enter(site, counter, sizeof(*counter), true);
 
 	if (E.quiet || !loc->shared) {
@@ -499,6 +498,8 @@ uint64_t x_own_add(const struct x_site *site, uint64_t *counter, uint64_t value,
 	}
 	/* Not atomic towards other threads: where there is another writer, it may come between. */
 	x_step(site);
+	if (in_parts)
+		x_local();
 	if (!E.quiet && (E.replaying || (loc->owners & (loc->owners - 1)))) {
 		E.cur->signals_blocked++;
 		x_visible();

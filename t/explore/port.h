@@ -29,8 +29,8 @@ uint64_t x_rmw(const struct x_site *site, volatile void *p, unsigned size, uint6
 	       enum x_rmw op, enum x_order order);
 bool x_compare_exchange(const struct x_site *site, volatile void *p, unsigned size,
 			uint64_t *expected, uint64_t desired, enum x_order success, enum x_order failure);
-uint64_t x_own_add(const struct x_site *site, uint64_t *counter, uint64_t value,
-		   enum x_order order);
+/* @in_parts: a handler may come between the load and the store. */
+uint64_t x_own_add(const struct x_site *site, uint64_t *counter, uint64_t value, enum x_order order, bool in_parts);
 void x_fence(const struct x_site *site);
 
 /* The comma drops qualifiers, so that a const object can be loaded into a variable. */
@@ -66,11 +66,16 @@ void x_fence(const struct x_site *site);
 
 #define X_OWN_ORDER (MUTANT(UNLOCK_NO_RELEASE) ? X_RELAXED : X_RELEASE)
 #define own_inc(counter) \
-	((void)x_own_add(X_SITE("own_inc(" #counter ")"), counter, 1, X_OWN_ORDER))
+	((void)x_own_add(X_SITE("own_inc(" #counter ")"), counter, 1, X_OWN_ORDER, MUTANT(OWN_IN_PARTS)))
 #define own_add(counter, n) \
-	((void)x_own_add(X_SITE("own_add(" #counter ")"), counter, n, X_OWN_ORDER))
+	((void)x_own_add(X_SITE("own_add(" #counter ")"), counter, n, X_OWN_ORDER, MUTANT(OWN_IN_PARTS)))
 #define own_dec(counter) \
-	((int64_t)x_own_add(X_SITE("own_dec(" #counter ")"), counter, UINT64_MAX, X_OWN_ORDER) <= 0)
+	((int64_t)x_own_add(X_SITE("own_dec(" #counter ")"), counter, UINT64_MAX, X_OWN_ORDER, \
+			    MUTANT(OWN_IN_PARTS)) <= 0)
+#define own_enter(counter) \
+	((void)x_own_add(X_SITE("own_enter(" #counter ")"), counter, 1, X_RELAXED, true))
+#define own_leave(counter) \
+	((int64_t)x_own_add(X_SITE("own_leave(" #counter ")"), counter, UINT64_MAX, X_OWN_ORDER, true) <= 0)
 
 #define add_if_below(mask, p, v) (2 * (mask) + (load_relaxed(p) < (v)))
 #define add_if_above(mask, p, v) (2 * (mask) + (load_relaxed(p) > (v)))
@@ -214,6 +219,8 @@ uint32_t *port_walks(void);
 #define USRCU__INLINE __attribute__((weak))
 #define usrcu__own_inc(counter) own_inc(counter)
 #define usrcu__own_dec(counter) own_dec(counter)
+#define usrcu__own_enter(counter) own_enter(counter)
+#define usrcu__own_leave(counter) own_leave(counter)
 #define usrcu__load(p) load_relaxed(p)
 #define usrcu__fence_light() fence_compiler()
 #define usrcu__my_slots() port_my_slots()

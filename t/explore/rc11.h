@@ -152,7 +152,7 @@ uint64_t rc_rmw(const struct x_site *site, volatile void *p, unsigned size, uint
 		enum x_order order);
 bool rc_compare_exchange(const struct x_site *site, volatile void *p, unsigned size, uint64_t *expected,
 			 uint64_t desired, enum x_order success, enum x_order failure);
-uint64_t rc_own_add(const struct x_site *site, uint64_t *counter, uint64_t value, enum x_order order);
+uint64_t rc_own_add(const struct x_site *site, uint64_t *counter, uint64_t value, enum x_order order, bool in_parts);
 void rc_fence_step(const struct x_site *site);
 void rc_relax(const struct x_site *site);
 int rc_futex_wait(const struct x_site *site, const uint32_t *word, uint32_t expect, uint64_t deadline_ns);

@@ -188,7 +188,7 @@ bool rc_compare_exchange(const struct x_site *site, volatile void *p, unsigned s
 }
 
 /* Two accesses; if nobody else writes, the first one can only see the fiber's own last one. */
-uint64_t rc_own_add(const struct x_site *site, uint64_t *counter, uint64_t value, enum x_order order)
+uint64_t rc_own_add(const struct x_site *site, uint64_t *counter, uint64_t value, enum x_order order, bool in_parts)
 {
 	const uint8_t bit = (uint8_t)(1u << E.cur->id);
 	struct loc *loc = x_loc(counter, sizeof(*counter));
@@ -202,9 +202,11 @@ uint64_t rc_own_add(const struct x_site *site, uint64_t *counter, uint64_t value
 		x_check_live(counter, sizeof(*counter));
 		old = x_read_memory(counter, sizeof(*counter));
 	}
-	E.cur->signals_blocked++;
+	if (!in_parts)
+		E.cur->signals_blocked++;
 	rc_store(site, counter, sizeof(*counter), old + value, order);
-	E.cur->signals_blocked--;
+	if (!in_parts)
+		E.cur->signals_blocked--;
 	return old;
 }
 

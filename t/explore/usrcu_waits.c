@@ -277,6 +277,21 @@ static void handler_handed(void)
 	usrcu_up_read(domain, token);
 }
 
+/* One that the handler leaves open, and that another thread ends. */
+static int lent = -1;
+
+static void handler_lends(void)
+{
+	lent = usrcu_down_read(domain);
+}
+
+static void lent_ended(void)
+{
+	if (lent >= 0)
+		usrcu_up_read(domain, lent);
+	destroyed();
+}
+
 const struct x_scenario x_scenarios[] = {
 	{ USRCU, .name = "usrcu-cookie", .claim = "S6: a cookie is not true early (G, H)",
 	  .setup = one_domain, .thread = { one_section, retire_by_cookie, synchronize },
@@ -349,6 +364,9 @@ const struct x_scenario x_scenarios[] = {
 	{ USRCU, .name = "usrcu-signal-handed", .claim = "S1, S4: a handed-over one",
 	  .setup = one_domain, .thread = { handler_handed, retire_once }, .check = destroyed,
 	  .signal = handler_handed, .signal_threads = 1, .quick = 4, .full = 8 },
+	{ USRCU, .name = "usrcu-signal-lends", .claim = "S1, S4: one that the handler leaves open",
+	  .setup = one_domain, .thread = { handler_handed }, .check = lent_ended,
+	  .signal = handler_lends, .signal_threads = 1, .quick = 4, .full = 8 },
 	{ USRCU_WITH(X_ALLOC_FAILS), .prepare = NULL, .name = "usrcu-signal-first",
 	  .claim = "S1: a handler in its thread's first use", .setup = one_domain,
 	  .thread = { one_section, retire_once }, .check = destroyed, .signal = handler_nested,
