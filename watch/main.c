@@ -32,13 +32,14 @@
 #include "places.h"
 #include "publishers/watch_ring.h"
 #include "totals.h"
+#include "trace.h"
 
 enum { FAILED = 125, CANNOT_RUN = 126, NOT_FOUND = 127 };
 
 enum { POLL_NS = 10000000, DRAW_NS = 250000000, STUCK_NS = 200000000, LIVE_ROWS = 6, STAT_ROWS = 12 };
 
 static struct {
-	FILE *log, *live, *stat;
+	FILE *log, *live, *stat, *trace;
 	const char *json;
 	uint64_t late_ns;
 	char **command;
@@ -81,6 +82,7 @@ static const char usage[] =
 	"                  and error have to go elsewhere\n"
 	"  --log FILE      a line for each call\n"
 	"  --json FILE     the summary as JSON\n"
+	"  --trace FILE    what happens to the address spaces, for mirror-bench run --trace FILE\n"
 	"  --late MS       callbacks that take longer are late (default 1)\n"
 	"  --version       print the version\n"
 	"  --help          show this text\n"
@@ -123,12 +125,13 @@ static void open_live(void)
 
 static void parse_options(int argc, char **argv)
 {
-	enum { STAT = 256, LIVE, LOG, JSON, LATE, VERSION_, HELP };
+	enum { STAT = 256, LIVE, LOG, JSON, TRACE, LATE, VERSION_, HELP };
 	static const struct option known[] = {
 		{ "stat", optional_argument, NULL, STAT }, { "live", no_argument, NULL, LIVE },
 		{ "log", required_argument, NULL, LOG },   { "json", required_argument, NULL, JSON },
-		{ "late", required_argument, NULL, LATE }, { "version", no_argument, NULL, VERSION_ },
-		{ "help", no_argument, NULL, HELP },       { NULL, 0, NULL, 0 },
+		{ "trace", required_argument, NULL, TRACE }, { "late", required_argument, NULL, LATE },
+		{ "version", no_argument, NULL, VERSION_ },  { "help", no_argument, NULL, HELP },
+		{ NULL, 0, NULL, 0 },
 	};
 	int option;
 
@@ -145,6 +148,9 @@ static void parse_options(int argc, char **argv)
 			break;
 		case JSON:
 			options.json = optarg;
+			break;
+		case TRACE:
+			options.trace = open_output(optarg);
 			break;
 		case LATE:
 			options.late_ns = parse_ms(optarg);
@@ -166,7 +172,7 @@ static void parse_options(int argc, char **argv)
 		fputs("try: mirror-watch --help\n", stderr);
 		exit(FAILED);
 	}
-	if (!options.log && !options.live && !options.json && !options.stat)
+	if (!options.log && !options.live && !options.json && !options.trace && !options.stat)
 		options.stat = stderr;
 }
 
@@ -346,6 +352,8 @@ static void take_record(const struct watch_record *r)
 	} else if (r->kind != WATCH_ENDS) {
 		totals_add(&totals, r);
 	}
+	if (options.trace)
+		trace_add(r);
 	if (options.log)
 		log_record(r);
 }
@@ -434,7 +442,7 @@ static bool write_json(uint64_t duration_ns)
 }
 
 /* What was asked for; false: something could not be written. */
-static bool write_outputs(uint64_t duration_ns)
+static bool write_outputs(uint64_t duration_ns, int status)
 {
 	bool right = true;
 
@@ -444,6 +452,8 @@ static bool write_outputs(uint64_t duration_ns)
 	}
 	if (options.log)
 		right = fflush(options.log) == 0 && right;
+	if (options.trace)
+		right = trace_write(options.trace, options.command, status, totals.nr_lost) && right;
 	if (!right)
 		complain("cannot write: %s", strerror(errno));
 	if (options.json)
@@ -512,7 +522,7 @@ int main(int argc, char **argv)
 	if (ring->nr_processes == 0)
 		complain("nothing was seen: %s is linked statically, runs with the rights of another user, or clears its environment",
 			 options.command[0]);
-	right = write_outputs(duration_ns);
+	right = write_outputs(duration_ns, status);
 	if (WIFSIGNALED(status)) {
 		end_by(WTERMSIG(status));
 		return 128 + WTERMSIG(status);
