@@ -119,6 +119,8 @@ enum {
 	MUTANT_INDEX_NO_NARROW,         /* bounds above an item that is gone still include it */
 	MUTANT_INDEX_ROUNDING_TRUSTED,  /* a find enters what only looks as if it overlapped */
 	MUTANT_INDEX_SHARE_IN_PLACE,    /* two leaves are replaced one after the other */
+	/* publishers/announce.c */
+	MUTANT_STOP_FREES_EARLY,        /* the next list gets the place while stop waits for those in it */
 };
 
 #ifdef MIRROR_MUTANT

@@ -47,14 +47,6 @@ int port_membarrier(void)
 	return membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
 }
 
-uint64_t port_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 void *port_alloc(size_t bytes)
 {
 	int saved = errno;
@@ -210,11 +202,6 @@ uint32_t *port_fork_mark(void)
 		mark = NULL;
 	}
 	return mark;
-}
-
-void port_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
-{
-	pthread_atfork(prepare, parent, child);
 }
 
 __thread uint32_t port_fallback_count;

@@ -5,37 +5,40 @@
  * A publisher's lists: who hears of a change, and how a list goes away while others publish
  *
  * State
- *	list, start, end        written under lock, start and end before list; list is NULL in a free place
+ *	is_taken                under lock: a list is there, or a stop waits for those who are in it
+ *	list, start, end        written under lock, start and end before list; NULL where there is none
  *	nr_open                 calls that have a bracket open there, or look whether they may; each caller's own
  *	mine                    the same of this thread alone
  *
  * To announce: count yourself in, look at the list, open the bracket if it is there.  To stop: take the list out, then
  * wait until nobody is counted.  The count is changed before the list is read, and the list before the count, so that
- * not both can miss each other.
+ * not both can miss each other.  The next list gets the place when stop has waited: until then who leaves finds no list,
+ * and wakes it.
  *
- *	| Id | Where | Orders | Kind | Pairs | If missing | Scenario |
- *	| A | enter | my count -> read of list | full | B | a bracket on a dead list | t/publishers/preload |
- *	| B | announce_stop | list = NULL -> read of count | full | A, G | the same; a stop sleeps for ever | t/publishers/preload |
- *	| C | leave | bracket's accesses -> my count | release | D | an end on a dead list | t/publishers/preload |
- *	| G | leave | my count -> read of list | full | B | a stop sleeps for ever | t/publishers/preload |
- *	| D | announce_stop | read of count -> return | acquire | C | the same | t/publishers/preload |
- *	| E | put | start, end -> list | release | F | a call through an old pointer | no check: plain moves on x86 |
- *	| F | enter | read of list -> start, end | acquire | E | the same | no check: plain moves on x86 |
+ * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
+ * |---|---|---|---|---|---|---|
+ * | A | enter | my count -> read of list | full | B | a bracket on a dead list | announce-stop |
+ * | B | announce_stop | list = NULL -> read of count | full | A, G | the same; a stop sleeps for ever | announce-stop |
+ * | C | leave | bracket's accesses -> my count | release | D | an end on a dead list | announce-stop |
+ * | D | announce_stop | read of count -> return | acquire | C | the same | announce-stop |
+ * | E | put | start, end -> list | release | F | a call through an old pointer | announce-again |
+ * | F | enter | read of list -> start, end | acquire | E | the same | announce-again |
+ * | G | leave | my count -> read of list | full | B | a stop sleeps for ever | announce-stop |
  *
  * A change that has two parts, or is heard by several lists, is a recursion: each step opens one bracket and closes it
  * when the steps within have returned, the innermost makes the change.
  */
 #include "announce.h"
 
+#include "../mutant.h"
 #include "../port.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <pthread.h>
 #include <stdbool.h>
-#include <stdlib.h>
 
 struct place {
+	bool is_taken;
 	struct mirror_list *list;
 	int (*start)(struct mirror_list *list, struct mirror_range *r);
 	void (*end)(struct mirror_list *list, struct mirror_range *r);
@@ -43,9 +46,12 @@ struct place {
 };
 
 static struct place places[ANNOUNCE_MAX_LISTS];
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct port_mutex lock = PORT_MUTEX_INITIALIZER;
 
+/* The explorer's threads have this by another way. */
+#ifndef mine
 static _Thread_local unsigned mine[ANNOUNCE_MAX_LISTS] __attribute__((tls_model("initial-exec")));
+#endif
 
 static void leave(struct place *p)
 {
@@ -145,12 +151,10 @@ static struct place *place_of(const struct mirror_list *list)
 	return NULL;
 }
 
-/* A place that a announce_stop still waits at is not free. */
 static struct place *free_place(void)
 {
 	for (unsigned i = 0; i < ANNOUNCE_MAX_LISTS; i++)
-		if (!load_relaxed(&places[i].list) &&
-		    !load_acquire(&places[i].nr_open))
+		if (!places[i].is_taken)
 			return &places[i];
 	return NULL;
 }
@@ -165,6 +169,7 @@ static int put(struct mirror_list *list, int (*start)(struct mirror_list *list, 
 	p = free_place();
 	if (!p)
 		return -ENOSPC;
+	p->is_taken = true;
 	p->start = start;
 	p->end = end;
 	/* E (pairs with F): the functions come before the list. */
@@ -179,9 +184,9 @@ int announce_start(struct mirror_list *list, int (*start)(struct mirror_list *li
 
 	if (!list || !start || !end)
 		return -EINVAL;
-	pthread_mutex_lock(&lock);
+	port_mutex_lock(&lock);
 	err = put(list, start, end);
-	pthread_mutex_unlock(&lock);
+	port_mutex_unlock(&lock);
 	return err;
 }
 
@@ -192,19 +197,23 @@ int announce_stop(struct mirror_list *list)
 
 	if (!list)
 		return -EINVAL;
-	pthread_mutex_lock(&lock);
+	port_mutex_lock(&lock);
 	p = place_of(list);
 	if (!p || mine[p - places]) {
-		pthread_mutex_unlock(&lock);
+		port_mutex_unlock(&lock);
 		return p ? -EDEADLK : -ENOENT;
 	}
 	store_relaxed(&p->list, NULL);
-	pthread_mutex_unlock(&lock);
+	p->is_taken = broken_if(STOP_FREES_EARLY, false, true);
+	port_mutex_unlock(&lock);
 	/* B (pairs with A, G): who is counted after this finds no list. */
 	fence_full();
 	/* D (pairs with C): what the brackets did is over. */
 	while ((nr = load_acquire(&p->nr_open)) != 0)
 		port_futex_wait(&p->nr_open, nr, PORT_FOREVER);
+	port_mutex_lock(&lock);
+	p->is_taken = false;
+	port_mutex_unlock(&lock);
 	return 0;
 }
 
@@ -212,24 +221,25 @@ int announce_stop(struct mirror_list *list)
 
 static void before_fork(void)
 {
-	pthread_mutex_lock(&lock);
+	port_mutex_lock(&lock);
 }
 
 static void in_parent(void)
 {
-	pthread_mutex_unlock(&lock);
+	port_mutex_unlock(&lock);
 }
 
-/* The brackets of the other threads are gone. */
+/* The brackets of the other threads are gone, and so are their stops. */
 static void in_child(void)
 {
-	for (unsigned i = 0; i < ANNOUNCE_MAX_LISTS; i++)
+	for (unsigned i = 0; i < ANNOUNCE_MAX_LISTS; i++) {
 		store_relaxed(&places[i].nr_open, mine[i]);
-	pthread_mutex_unlock(&lock);
+		places[i].is_taken = load_relaxed(&places[i].list) != NULL;
+	}
+	port_mutex_unlock(&lock);
 }
 
 __attribute__((constructor)) static void hook_fork(void)
 {
-	if (pthread_atfork(before_fork, in_parent, in_child))
-		abort();
+	port_at_fork(before_fork, in_parent, in_child);
 }

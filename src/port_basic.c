@@ -1,12 +1,13 @@
 /* SPDX-FileCopyrightText: 2026 libmirror contributors */
 /* SPDX-License-Identifier: MIT */
 
-/* The parts of port.h that publishers, in libraries of their own, need too: sleep and wake. */
+/* The parts of port.h that publishers, in libraries of their own, need too: sleep, wake, clock, fork hooks. */
 
 #include "port.h"
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -41,4 +42,17 @@ int port_futex_wait(const uint32_t *word, uint32_t expect, uint64_t deadline_ns)
 void port_futex_wake(const uint32_t *word, int count)
 {
 	futex(word, FUTEX_WAKE, (uint32_t)count, NULL);
+}
+
+uint64_t port_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+void port_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
+{
+	pthread_atfork(prepare, parent, child);
 }
