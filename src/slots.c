@@ -224,8 +224,8 @@ void *slots_claim(struct slots *slots)
 	slot = slots_mine(slots); /* a signal handler may have been here since the caller looked */
 	if (!slot)
 		slot = enter_slot(slots, record);
-	if (slot)
-		store_relaxed(&record->slot[2 * slots->key + 1], &slot->busy[1]);
+	if (slot) /* D (pairs with E): as for the first */
+		store_release(&record->slot[2 * slots->key + 1], &slot->busy[1]);
 	return slot;
 }
 
@@ -265,7 +265,9 @@ static bool is_idle(const struct record *record)
 	const struct slot *slot;
 
 	for (uint32_t key = 1; key <= load_relaxed(&record->highest); key++) {
-		slot = load_acquire(&record->slot[2 * key]); /* E (pairs with D): before busy */
+		/* E (pairs with D): before busy, and before the table is another thread's, which reads it plainly. */
+		slot = load_acquire(&record->slot[2 * key]);
+		(void)load_acquire(&record->slot[2 * key + 1]);
 		/* C (pairs with none): zero before the owner changes. */
 		if (slot && (load_acquire(&slot->busy[0]) | load_acquire(&slot->busy[1])))
 			return false;

@@ -79,7 +79,7 @@
  * | B | slots_record_of, after the object's acquire of busy | busy before the slot's head | acquire | A | as A | usrcu-first-use |
  * | C | a record becomes unused | busy, zero, which the object stored as a release, before the owner | acquire, then full | none | two threads in one slot | usrcu-exit |
  * | D | a slot is entered in its thread's table | the memory that it stands in, mapped and zero, before its address | release | E | another thread reads memory that is not mapped yet | t/usrcu/torture under TSan |
- * | E | the look at the slots of a dead thread | their addresses before their busy | acquire | D | as D | t/usrcu/torture under TSan |
+ * | E | the look at the slots of a dead thread | their addresses before their busy, and before the table's next owner | acquire | D | as D | t/usrcu/torture under TSan |
  */
 #ifndef MIRROR_SLOTS_H
 #define MIRROR_SLOTS_H
