@@ -247,8 +247,8 @@ static void check_history(void)
 	free(all.record);
 }
 
-/* Whether walks of the list @i fence, as seen now and then; they and drains go on meanwhile. */
-static void look_at_fencing(unsigned i, uint32_t *before)
+/* Whether all walks of the list @i fence, as seen now and then; they and drains go on meanwhile. */
+static bool look_at_fencing(unsigned i, uint32_t *before)
 {
 	uint32_t fencing = __atomic_load_n(&lists[i]->fencing, __ATOMIC_RELAXED);
 
@@ -257,9 +257,11 @@ static void look_at_fencing(unsigned i, uint32_t *before)
 	else if (fencing == FENCING_OFF && *before == FENCING_ALL)
 		sum.ended++;
 	*before = fencing;
+	return fencing == FENCING_ALL;
 }
 
-static void run_round(unsigned ms)
+/* @until_ended: it is calm while walks fence, however long that takes; otherwise every other millisecond or so. */
+static void run_round(unsigned ms, bool until_ended)
 {
 	uint32_t fencing[LISTS] = { FENCING_OFF };
 	struct timespec pause = { 0 };
@@ -288,11 +290,13 @@ static void run_round(unsigned ms)
 		bail_out("no thread");
 #endif
 	for (unsigned turn = 0; tap_now_ns() < release_ns; turn++) {
+		bool all_fence = false;
+
 		pause.tv_nsec = 100000;
 		nanosleep(&pause, NULL);
 		for (unsigned i = 0; i < nr_lists; i++)
-			look_at_fencing(i, &fencing[i]);
-		__atomic_store_n(&calm, turn % 20 >= 10, __ATOMIC_RELAXED);
+			all_fence |= look_at_fencing(i, &fencing[i]);
+		__atomic_store_n(&calm, until_ended ? all_fence : turn % 20 >= 10, __ATOMIC_RELAXED);
 	}
 	__atomic_store_n(&calm, false, __ATOMIC_RELAXED);
 	release_lists();
@@ -357,7 +361,7 @@ int main(void)
 		/* On a busy machine it may take more rounds until walks have begun to fence and ended. */
 		for (unsigned i = 0; i < rounds || (fences && !(sum.begun && sum.ended) && i < 100); i++) {
 			logging = i % 2;
-			run_round(100);
+			run_round(100, i >= rounds);
 			fences = sum.may_fence && v->sync == &mirror_sync_srcu;
 		}
 		for (int f = 0; f < NR_FAULTS; f++)
