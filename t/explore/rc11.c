@@ -317,7 +317,7 @@ uint16_t rc_write(struct rc_thread *t, uint16_t behind, uint64_t value, bool rel
 		last->in_memory = false;
 	}
 	for (int i = 0; i < E.nr_fibers; i++)
-		if (!is_between(l, (int)(t - RC.thread), i))
+		if (meets(&t->unsettled[i], &t->unsettled[i]) && !is_between(l, (int)(t - RC.thread), i))
 			memset(&t->unsettled[i], 0, sizeof(t->unsettled[i]));
 	message = new_message(loc);
 	m = &RC.message[message];
