@@ -84,8 +84,8 @@
  * | Id | Where | Orders | Kind | Pairs | If missing | Scenario |
  * |---|---|---|---|---|---|---|
  * | A | begin | the ends before the starts, and before the copy | acquire | B | the copy is older than the change | fill-bracket |
- * | B | the end of a bracket | the change before the count | full, implied | A | as A | fill-bracket |
- * | C | a move | the cookie before the count | full, implied | D | a fill of the new range misses a bracket that was open | fill-move |
+ * | B | the end of a bracket | the change before the count | release | A | as A | fill-bracket |
+ * | C | a move | the cookie before the count | release | D | a fill of the new range misses a bracket that was open | fill-move |
  * | D | begin | the count before the look at the cookie | acquire | C | as C | fill-move |
  *
  * Source: Linux mm/mmu_notifier.c v6.12 mmu_interval_read_begin (the pattern); differences: each mirror has a count of

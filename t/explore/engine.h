@@ -57,6 +57,7 @@ struct loc {
 	uint16_t history;       /* RC11: its number, 0: none yet */
 	bool narrow;            /* RC11: used by four bytes as well as by eight */
 	bool shared;            /* two fibers use it and one writes */
+	bool paired;            /* RC11: a reduction relied on it that no third fiber uses it */
 };
 
 /* A store on its way to memory. */

@@ -103,6 +103,10 @@ void x_uses(struct loc *loc, bool write)
 		loc->writers |= bit;
 	else
 		loc->readers |= bit;
+	if (unlikely(loc->paired)) {
+		loc->paired = false;
+		x_end_execution(X_RESTART);
+	}
 	all = loc->readers | loc->writers;
 	if (loc->shared || !loc->writers || !(all & (all - 1)))
 		return;

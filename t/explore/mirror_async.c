@@ -10,6 +10,32 @@ static void barrier(void)
 	x_assert(mirror_barrier(list) == 0);
 }
 
+/* ---- one walk of a bracket ---- */
+
+/* Each thread has its own. */
+static struct bracket opened[X_MAX_FIBERS];
+
+static void begin(void)
+{
+	struct bracket *b = &opened[x_self() + 1];
+
+	*b = (struct bracket)BRACKET(b);
+	x_assert(mirror_invalidate_range_start(list, &b->range) == 0);
+}
+
+static void end(void)
+{
+	mirror_invalidate_range_end(list, &opened[x_self() + 1].range);
+}
+
+/* The first two threads have a bracket open. */
+static void open_brackets(void)
+{
+	first_use();
+	if (x_self() < 2)
+		begin();
+}
+
 /* ---- from a callback ---- */
 
 /* The callback of the first device takes that device out, once. */
@@ -24,7 +50,7 @@ static int leave(struct mirror *m, const struct mirror_range *r)
 	x_assert(err == 0 || err == -EALREADY);
 	if (err == 0)
 		dev[0] = NULL;
-	store_relaxed(&d->work, 4); /* it is ours until we return */
+	work_with(d); /* it is ours until we return */
 	return rc;
 }
 
@@ -33,6 +59,35 @@ static const struct mirror_ops leaving_ops = {
 	.invalidate_range_start = leave,
 	.invalidate_range_end = on_end,
 };
+
+/* The same in the end of a bracket. */
+static void leave_in_end(struct mirror *m, const struct mirror_range *r)
+{
+	on_end(m, r);
+	if (!r->data || x_self() != 0)
+		return;
+	x_assert(mirror_unregister_async(m, done) == 0);
+	dev[0] = NULL;
+	work_with((struct device *)m);
+}
+
+static const struct mirror_ops leaving_in_end_ops = {
+	.size = sizeof(leaving_in_end_ops),
+	.invalidate_range_start = on_start,
+	.invalidate_range_end = leave_in_end,
+};
+
+static void one_leaves_in_end(void)
+{
+	list_with(NULL, 0);
+	devices(1, &leaving_in_end_ops);
+}
+
+static void one_leaves_in_end_fenced(void)
+{
+	list_with(NULL, MIRROR_LIST_FULL_FENCE);
+	devices(1, &leaving_in_end_ops);
+}
 
 static void one_leaves(void)
 {
@@ -154,7 +209,7 @@ static int take_next(struct mirror *m, const struct mirror_range *r)
 	uint64_t me = d->bit == 1 ? 0 : d->bit == 2 ? 1 : 2;
 	int next, rc;
 
-	store_relaxed(&d->work, 1);
+	work_with(d);
 	if (!r->data || r->owner != (const void *)(dev + me))
 		return 0; /* another thread's bracket */
 	next = (int)(me + 1) % nr_cycle;
@@ -164,7 +219,7 @@ static int take_next(struct mirror *m, const struct mirror_range *r)
 		fetch_add(&nr_refused, 1);
 	else
 		note[next] = 1;
-	store_relaxed(&d->work, 5);
+	work_with(d);
 	return 0;
 }
 
@@ -252,11 +307,21 @@ const struct x_scenario x_scenarios[] = {
 	{ MIRROR, .name = "drain-async-fenced", .claim = "M8: the same with full fences (F)",
 	  .setup = one_device_fenced, .thread = { publish, publish, unregister_first_async },
 	  .check = gone_once, .quick = 2, .full = 4 },
+	{ MIRROR, .prepare = open_brackets, .name = "drain-async-ends", .claim = "M8: the same beside two ends (F)",
+	  .setup = one_device, .thread = { end, end, unregister_first_async }, .check = gone_once,
+	  .quick = 3, .full = 4 },
+	{ MIRROR, .prepare = open_brackets, .name = "drain-async-ends-fenced", .claim = "M8: with full fences (F)",
+	  .setup = one_device_fenced, .thread = { end, end, unregister_first_async }, .check = gone_once,
+	  .quick = 2, .full = 4 },
 	{ MIRROR, .name = "drain-async-own", .claim = "M8: from its own callback", .setup = one_leaves,
 	  .thread = { publish, publish }, .check = gone_once, .quick = 3, .full = 5 },
 	{ MIRROR, .name = "drain-async-own-fenced", .claim = "M8: the same with full fences",
 	  .setup = one_leaves_fenced, .thread = { publish, publish }, .check = gone_once,
 	  .quick = 3, .full = 5 },
+	{ MIRROR, .prepare = open_brackets, .name = "drain-async-own-ends", .claim = "M8: the same in one of two ends",
+	  .setup = one_leaves_in_end, .thread = { end, end }, .check = gone_once, .quick = 3, .full = 5 },
+	{ MIRROR, .prepare = open_brackets, .name = "drain-async-own-ends-fenced", .claim = "M8: the same with full fences",
+	  .setup = one_leaves_in_end_fenced, .thread = { end, end }, .check = gone_once, .quick = 3, .full = 5 },
 	{ MIRROR, .name = "drain-async-barrier", .claim = "M8: after barrier done() has returned",
 	  .setup = with_ledger, .thread = { publish, async_then_barrier }, .check = destroyed,
 	  .quick = 4, .full = 5 },

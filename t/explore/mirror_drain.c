@@ -51,7 +51,7 @@ static void final(void)
 static void on_stall(void *arg, const struct mirror_stall *stall)
 {
 	(void)arg;
-	store_relaxed(&((struct device *)stall->mirror)->work, 6);
+	work_with((struct device *)stall->mirror);
 }
 
 static void one_watched(void)
@@ -255,7 +255,7 @@ static void publish_nested(void)
 static int work_on(struct mirror *m, void *arg)
 {
 	(void)arg;
-	((struct device *)m)->work++;
+	((struct device *)m)->work[0]++;
 	return 0;
 }
 

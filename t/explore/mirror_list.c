@@ -431,7 +431,7 @@ static int refuse_third(struct mirror *m, const struct mirror_range *r)
 	struct device *d = (struct device *)m;
 
 	if (r->data && d->bit == 4) {
-		store_relaxed(&d->work, 4);
+		work_with(d);
 		return -EAGAIN;
 	}
 	return on_start(m, r);

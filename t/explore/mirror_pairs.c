@@ -65,7 +65,7 @@ static void leave(struct device *d)
 {
 	x_assert(mirror_unregister(&d->mirror) == -EDEADLK);
 	unregister_async_self();
-	store_relaxed(&d->work, 4); /* it is ours until we return */
+	work_with(d); /* it is ours until we return */
 }
 
 /* The first's callback takes the second, and the second's the first: whoever closes the cycle is refused. */
@@ -91,7 +91,7 @@ static int start(struct mirror *m, const struct mirror_range *r)
 	bool is_mine = d == dev[x_self() < 0 ? 0 : x_self()];
 
 	if (r->owner == &refuses && d->bit == 4) {
-		store_relaxed(&d->work, 5);
+		work_with(d);
 		return -EAGAIN;
 	}
 	on_start(m, r);

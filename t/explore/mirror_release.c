@@ -80,7 +80,7 @@ static void release_and_leave(struct mirror *m)
 	dev[0] = NULL;
 	x_assert(mirror_unregister(m) == -EDEADLK);
 	x_assert(mirror_unregister_async(m, done) == 0);
-	store_relaxed(&d->work, 4);
+	work_with(d);
 }
 
 static void release_and_take_second(struct mirror *m)
@@ -161,7 +161,7 @@ static int lock_device(struct mirror *m, const struct mirror_range *r)
 	if (!r->data || r->owner == m)
 		return 0;
 	port_mutex_lock(&device_lock);
-	store_relaxed(&((struct device *)m)->work, 1);
+	work_with((struct device *)m);
 	port_mutex_unlock(&device_lock);
 	return 0;
 }

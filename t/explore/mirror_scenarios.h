@@ -21,7 +21,7 @@
 struct device {
 	struct mirror mirror;
 	uint64_t bit;                   /* 1, 2, 4 in the order in which they are called */
-	uint64_t work;                  /* its callbacks write it */
+	uint64_t work[X_MAX_FIBERS];    /* its callbacks write it, each thread its own: their order tells nothing */
 };
 
 /* The caller's part of a bracket; on the stack of its publisher. */
@@ -41,12 +41,17 @@ static uint64_t gone;                   /* devices for which done() was called *
 
 /* ---- callbacks ---- */
 
+static inline void work_with(struct device *d)
+{
+	store_relaxed(&d->work[x_self() + 1], 1);
+}
+
 static inline int on_start(struct mirror *m, const struct mirror_range *r)
 {
 	struct device *d = (struct device *)m;
 	struct bracket *b = r->data;
 
-	store_relaxed(&d->work, 1);
+	work_with(d);
 	if (!b)
 		return 0;
 	x_assert(b->started < d->bit); /* in order, and once */
@@ -60,7 +65,7 @@ static inline void on_end(struct mirror *m, const struct mirror_range *r)
 	struct device *d = (struct device *)m;
 	struct bracket *b = r->data;
 
-	store_relaxed(&d->work, 2);
+	work_with(d);
 	if (!b)
 		return;
 	x_assert(b->open & d->bit);    /* no end without a start */
@@ -73,7 +78,7 @@ static inline void on_release(struct mirror *m)
 {
 	struct device *d = (struct device *)m;
 
-	store_relaxed(&d->work, 3);
+	work_with(d);
 	x_assert(!(fetch_or(&released, d->bit) & d->bit)); /* exactly once */
 }
 

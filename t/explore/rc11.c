@@ -113,6 +113,7 @@ uint16_t rc_touch(struct loc *loc, volatile void *p, unsigned size)
 		l->size = (uint8_t)size;
 		memset(&l->bucket, 0, sizeof(l->bucket));
 		memset(&l->bucket_past, 0, sizeof(l->bucket_past));
+		memset(&l->locked_past, 0, sizeof(l->locked_past));
 		rc_plain_message(loc->history);
 		RC.message[l->floor].writer = 0; /* setup */
 	}
@@ -218,10 +219,20 @@ static struct rc_fences fences_behind(uint16_t message)
 	return behind;
 }
 
+/* The fences that happen before the thread's next event, wherever the membarriers come that are not settled. */
+static struct rc_fences settled(const struct rc_thread *t)
+{
+	struct rc_fences fences = t->now.fences;
+
+	for (int i = 0; i < E.nr_fibers; i++)
+		fences = without(&fences, &t->unsettled[i]);
+	return fences;
+}
+
 /* The thread has executed an event with @seen as its key. */
 static void note_event(struct rc_thread *t, uint16_t loc, uint16_t seen, const struct rc_fences *behind)
 {
-	struct rc_fences before = without(&t->now.fences, &t->unsettled);
+	struct rc_fences before = settled(t);
 	uint16_t *first;
 
 	for (int f = 0; f < RC.nr_fences; f++) {
@@ -283,6 +294,17 @@ void rc_read(struct rc_thread *t, uint16_t message, bool acquire)
 	}
 }
 
+/* Only these two use it. */
+static bool is_between(const struct rc_loc *l, int one, int other)
+{
+	struct loc *loc = l->loc;
+
+	if ((loc->readers | loc->writers) & ~(1u << one | 1u << other) || one == other)
+		return false;
+	loc->paired = true;
+	return true;
+}
+
 uint16_t rc_write(struct rc_thread *t, uint16_t behind, uint64_t value, bool release, bool rmw)
 {
 	uint16_t loc = RC.message[behind].loc, message;
@@ -294,8 +316,9 @@ uint16_t rc_write(struct rc_thread *t, uint16_t behind, uint64_t value, bool rel
 		last->value = rc_value(rc_last(loc));
 		last->in_memory = false;
 	}
-	memset(&t->unsettled, 0, sizeof(t->unsettled));
-	t->due = t->deliveries;
+	for (int i = 0; i < E.nr_fibers; i++)
+		if (meets(&t->unsettled[i], &t->unsettled[i]) && !is_between(l, (int)(t - RC.thread), i))
+			memset(&t->unsettled[i], 0, sizeof(t->unsettled[i]));
 	message = new_message(loc);
 	m = &RC.message[message];
 	m->value = value;
@@ -352,7 +375,7 @@ static bool may(const struct rc_thread *t, const struct rc_fences *before, uint1
 static int choices_of_access(const struct rc_thread *t, const struct rc_op *op, uint16_t *key)
 {
 	const struct rc_loc *l = &RC.loc[op->loc];
-	struct rc_fences before = without(&t->now.fences, &t->unsettled);
+	struct rc_fences before = settled(t);
 	int floor = place_of(l->floor), mine = place_of(t->now.seen[op->loc] >> 1), nr = 0;
 
 	if (floor < mine)
@@ -438,28 +461,55 @@ int rc_choices(int thread, uint16_t *key)
 /*
  * ---- membarrier ----
  *
- * A delivery D comes between two steps of its thread.  If the step e behind it is a load which reads a message that it may
- * read after D, then "D, e" allows all that "e, D" does, but for fences that D comes before by e alone; so these are left
- * out until the thread writes (unsettled).  Therefore D is tried before a load only where the step before was none of
- * these, or D was not there yet (due).
+ * A delivery D comes between two steps of its thread.  "D, e" allows all that "e, D" does
+ *   - if e is a load that reads a message which it may read after D, too;
+ *   - if e writes behind all that the caller has seen there, and no third thread uses the location: only the caller could
+ *     tell the order, and after its call it may read e, or what is older.
+ * But D comes before some fences by e alone; so these are left out as long as such steps follow (unsettled).  Therefore D
+ * is not tried right after such a step (due).  If the call itself came after e, and does not depend on it, the search
+ * has the call before e, too.  Where a thread waits or ends, D is tried always: the execution goes on, and shows others
+ * their races.
  *
  * Plain accesses are no steps, so D may come before or after those since the thread's last step.  For a race with what
  * the caller did before the call it comes after them, for one with what it does after the call, or with what follows a
  * relaxed store of the thread, before them.
  */
 
-void rc_loaded(struct rc_thread *t, uint16_t message)
+/* A membarrier of @from before the thread's last step allows all that it does after it. */
+static bool may_come_before(const struct rc_thread *t, int from)
 {
-	const struct rc_message *m = &RC.message[message];
+	const struct rc_message *m = &RC.message[t->last];
+	const struct rc_thread *caller = &RC.thread[from];
 
+	return m->place >= place_of(caller->announced.seen[m->loc] >> 1) &&
+		(!t->last_wrote || is_between(&RC.loc[m->loc], (int)(t - RC.thread), from));
+}
+
+void rc_passed(struct rc_thread *t, uint16_t message, bool wrote)
+{
+	t->last = message;
+	t->last_wrote = wrote;
 	for (int i = 0; i < E.nr_fibers; i++) {
 		if (!(t->deliveries >> i & 1))
 			continue;
-		if (m->place >= place_of(RC.thread[i].announced.seen[m->loc] >> 1))
+		if (may_come_before(t, i) && !E.replaying)
 			t->due &= (uint8_t)~(1u << i);
 		else
 			t->due |= (uint8_t)(1u << i);
 	}
+}
+
+/* If the call does not depend on the last step of @to it is tried before it, too. */
+void rc_announce(int to, int from)
+{
+	struct rc_thread *t = &RC.thread[to];
+
+	t->deliveries |= (uint8_t)(1u << from);
+	if (t->last && RC.thread[from].past.nr[to] < t->past.nr[to] && may_come_before(t, from) && !E.replaying)
+		t->due &= (uint8_t)~(1u << from);
+	else
+		t->due |= (uint8_t)(1u << from);
+	RC.thread[from].awaited |= (uint8_t)(1u << to);
 }
 
 void rc_deliver(int to, int from)
@@ -474,7 +524,7 @@ void rc_deliver(int to, int from)
 	rc_fence(t);
 	t->released.clock[to] = shown < t->gap ? (uint16_t)(t->gap - 1) : shown;
 	before = without(&t->now.fences, &before);
-	add_all(&t->unsettled, &before);
+	add_all(&t->unsettled[from], &before);
 	rc_gather(caller, to);
 }
 

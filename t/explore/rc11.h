@@ -66,9 +66,10 @@ struct rc_loc {
 	uint16_t nr;                    /* messages; 0: not touched in this execution */
 	uint16_t floor;                 /* what a plain write left: everybody has seen it */
 	uint16_t order[RC_MAX_HISTORY];
-	/* The kernel's bucket of a futex: all calls for it are in one order. */
+	/* The kernel's bucket of a futex: its lock orders the calls for it, but for wakes that find nobody asleep. */
 	struct rc_view bucket;
-	struct rc_past bucket_past;
+	struct rc_past bucket_past;     /* of all calls */
+	struct rc_past locked_past;     /* of those that take the lock */
 };
 
 enum rc_kind {
@@ -87,7 +88,7 @@ struct rc_thread {
 	struct rc_view now;             /* what happens before its next access */
 	struct rc_view acquired;        /* what an acquire fence would join: of its relaxed loads */
 	struct rc_view released;        /* what its relaxed stores show: its view at its last fence */
-	struct rc_fences unsettled;     /* of a membarrier that may come later, as far as loads go */
+	struct rc_fences unsettled[X_MAX_FIBERS]; /* of membarriers of these that may come later, as far as loads go */
 	uint16_t gap;                   /* its clock since its last step: plain accesses since then have it, or more */
 	struct rc_past past;
 	struct rc_op op;
@@ -97,8 +98,11 @@ struct rc_thread {
 	uint16_t must_loc, must_beyond; /* in this turn of a loop: no load of must_loc sees must_beyond or older */
 	bool relaxed_overflow;
 	bool woken;
+	bool locks_bucket;              /* of a futex call: see rc_loc */
 	uint8_t deliveries;             /* membarriers of these fibers are to be delivered */
-	uint8_t due;                    /* of these now: later would be no weaker */
+	uint8_t due;                    /* of these now: before the last step would be no weaker */
+	uint16_t last;                  /* what its last step has read or written; 0: it is of another kind */
+	bool last_wrote;
 	uint8_t awaited;                /* it waits for these fibers to take its membarrier */
 	struct rc_view announced;       /* what a membarrier has all see */
 	struct rc_view gathered;        /* and what it will see */
@@ -138,8 +142,10 @@ uint16_t rc_write(struct rc_thread *t, uint16_t behind, uint64_t value, bool rel
 void rc_fence(struct rc_thread *t);
 /* A plain write of @loc, which everybody has to have seen who comes after it. */
 void rc_plain_message(uint16_t loc);
-/* The thread has read @message, and written nothing. */
-void rc_loaded(struct rc_thread *t, uint16_t message);
+/* The thread's step is done: it has read @message, or @wrote it. */
+void rc_passed(struct rc_thread *t, uint16_t message, bool wrote);
+/* The membarrier of @from is to be delivered to @to, now or later. */
+void rc_announce(int to, int from);
 void rc_deliver(int to, int from);
 /* What a membarrier of @caller learns of the thread @of. */
 void rc_gather(struct rc_thread *caller, int of);

@@ -7,7 +7,7 @@
  * The axioms are those of Lahav et al., PLDI 2017, with the release sequences of C++20, over execution graphs: a write for
  * each read (rf), an order of the writes of each location (mo), and for each membarrier(2) and each other thread a
  * position of that thread, at which it executes a fence, behind the call's first fence and before its last one.  All
- * graphs are tried, and all positions; the explorer delivers a membarrier in steps.  Both have to find the same
+ * graphs are tried, and all positions; the explorer delivers a membarrier in steps.  Half of the programs may have two.  Both have to find the same
  * outcomes: what each load and addition has seen, and what memory holds at the end.
  *
  *      hb = (po | sw | fences of a membarrier)+        eco = (rf | mo | fr)+
@@ -18,7 +18,7 @@
 #include <string.h>
 #include "port.h"
 
-enum { MAX_THREADS = 3, MAX_OPS = 4, NR_VARS = 2, MAX_OUTCOMES = 4096, MAX_EVENTS = 32 };
+enum { MAX_THREADS = 3, MAX_OPS = 4, MAX_CALLS = 2, NR_VARS = 2, MAX_OUTCOMES = 4096, MAX_EVENTS = 32 };
 enum op_kind { LOAD, STORE, ADD, FENCE, MEMBARRIER };
 
 struct op {
@@ -56,21 +56,22 @@ static unsigned any(unsigned below)
 	return (unsigned)(seed >> 33) % below;
 }
 
-/* At most one membarrier, since there are so many positions. */
+/* Few membarriers, since there are so many positions. */
 static void make_program(uint64_t number)
 {
 	static const enum op_kind kinds[] = { LOAD, LOAD, LOAD, STORE, STORE, STORE, ADD, FENCE, FENCE, MEMBARRIER };
-	bool called = false;
+	int calls_left;
 
 	seed = number * 7919 + 17;
 	any(2);
 	nr_threads = 2 + (int)any(2);
 	nr_ops = nr_threads == 2 ? 4 : 3;
+	calls_left = number % 2 ? 1 : MAX_CALLS;
 	for (int t = 0; t < nr_threads; t++)
 		for (int i = 0; i < nr_ops; i++) {
-			enum op_kind kind = kinds[any(called ? 9 : 10)];
+			enum op_kind kind = kinds[any(calls_left ? 10 : 9)];
 
-			called |= kind == MEMBARRIER;
+			calls_left -= kind == MEMBARRIER;
 			op[t][i] = (struct op){
 				.kind = kind, .var = (int)any(NR_VARS), .acquire = any(2), .release = any(2),
 				.value = (uint64_t)(t * MAX_OPS + i + 1),
@@ -92,11 +93,20 @@ struct relation {
 };
 
 static KEPT struct event event[MAX_EVENTS];
-static KEPT int nr_events, first_fence, last_fence;     /* of the membarrier; -1: there is none */
+static KEPT int nr_events;
 static KEPT struct relation po, calls;                  /* program order; the fences of a membarrier */
 static KEPT int rf[MAX_EVENTS];                         /* of a read: its write */
 static KEPT int mo[NR_VARS][MAX_EVENTS], nr_mo[NR_VARS];
-static KEPT int position[MAX_THREADS];                  /* of the membarrier */
+
+/* A membarrier, and where the other threads execute its fence. */
+struct call {
+	int thread, op;
+	int position[MAX_THREADS];      /* before the op of this number, or nr_ops + 1 + its number: during that call */
+	int first_fence, last_fence, served[MAX_THREADS];
+};
+static KEPT struct call call[MAX_CALLS];
+static KEPT int nr_calls;
+static KEPT bool reversed[MAX_THREADS];                 /* of two calls at one position the second comes first */
 
 static void relate(struct relation *r, int a, int b)
 {
@@ -155,24 +165,33 @@ static int add_event(struct event e)
 	return nr_events++;
 }
 
-/* The events of the program, with the membarrier's fences in the other threads where position says. */
+/* The fences of calls whose position in the thread is @position. */
+static void serve(int thread, int position)
+{
+	for (int i = 0; i < nr_calls; i++) {
+		struct call *c = &call[reversed[thread] ? nr_calls - 1 - i : i];
+
+		if (c->thread != thread && c->position[thread] == position)
+			c->served[thread] = add_event((struct event){ .thread = thread, .op = -1, .var = -1 });
+	}
+}
+
+/* The events of the program, with the membarriers' fences in the other threads where their positions say. */
 static void lay_out(void)
 {
-	int served[MAX_THREADS], at;
+	struct call *mine;
+	int at;
 
 	nr_events = 0;
-	first_fence = last_fence = -1;
 	memset(&po, 0, sizeof(po));
 	memset(&calls, 0, sizeof(calls));
 	for (int v = 0; v < NR_VARS; v++)
 		event[nr_events++] = (struct event){ .thread = -1, .op = -1, .var = v, .writes = true };
 	for (int t = 0; t < nr_threads; t++) {
-		served[t] = -1;
 		for (int i = 0; i <= nr_ops; i++) {
 			const struct op *o = &op[t][i];
 
-			if (position[t] == i)
-				served[t] = add_event((struct event){ .thread = t, .op = -1, .var = -1 });
+			serve(t, i);
 			if (i == nr_ops)
 				break;
 			at = add_event((struct event){
@@ -182,15 +201,19 @@ static void lay_out(void)
 			});
 			if (o->kind != MEMBARRIER)
 				continue;
-			first_fence = at;
-			last_fence = add_event((struct event){ .thread = t, .op = -1, .var = -1 });
+			for (mine = call; mine->thread != t || mine->op != i; mine++)
+				;
+			mine->first_fence = at;
+			serve(t, nr_ops + 1 + i);
+			mine->last_fence = add_event((struct event){ .thread = t, .op = -1, .var = -1 });
 		}
 	}
-	for (int t = 0; t < nr_threads; t++)
-		if (served[t] >= 0) {
-			relate(&calls, first_fence, served[t]);
-			relate(&calls, served[t], last_fence);
-		}
+	for (int c = 0; c < nr_calls; c++)
+		for (int t = 0; t < nr_threads; t++)
+			if (t != call[c].thread) {
+				relate(&calls, call[c].first_fence, call[c].served[t]);
+				relate(&calls, call[c].served[t], call[c].last_fence);
+			}
 }
 
 /* What @w releases, or fences before it, happens before what @r acquires, or fences behind it. */
@@ -323,7 +346,8 @@ static void each_mo(int w)
 	nr_mo[v]--;
 }
 
-static void each_position(int t, int caller)
+/* Either order of two calls at one position of a thread. */
+static void each_order(int t)
 {
 	if (t == nr_threads) {
 		memset(nr_mo, 0, sizeof(nr_mo));
@@ -331,24 +355,44 @@ static void each_position(int t, int caller)
 		each_mo(0);
 		return;
 	}
-	position[t] = -1;
-	if (caller < 0 || t == caller) {
-		each_position(t + 1, caller);
+	reversed[t] = false;
+	each_order(t + 1);
+	if (nr_calls < 2 || call[0].thread == t || call[1].thread == t || call[0].position[t] != call[1].position[t])
+		return;
+	reversed[t] = true;
+	each_order(t + 1);
+}
+
+static void each_position(int c, int t)
+{
+	if (t == nr_threads) {
+		c++;
+		t = 0;
+	}
+	if (c >= nr_calls) {
+		each_order(0);
 		return;
 	}
-	for (position[t] = 0; position[t] <= nr_ops; position[t]++)
-		each_position(t + 1, caller);
+	if (t == call[c].thread) {
+		each_position(c, t + 1);
+		return;
+	}
+	for (int p = 0; p <= 2 * nr_ops; p++) {
+		if (p > nr_ops && op[t][p - nr_ops - 1].kind != MEMBARRIER)
+			continue;
+		call[c].position[t] = p;
+		each_position(c, t + 1);
+	}
 }
 
 static void explore_all(void)
 {
-	int caller = -1;
-
+	nr_calls = 0;
 	for (int t = 0; t < nr_threads; t++)
 		for (int i = 0; i < nr_ops; i++)
 			if (op[t][i].kind == MEMBARRIER)
-				caller = t;
-	each_position(0, caller);
+				call[nr_calls++] = (struct call){ .thread = t, .op = i };
+	each_position(0, 0);
 }
 
 /* ---- the same by the explorer ---- */

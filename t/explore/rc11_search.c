@@ -15,11 +15,11 @@
  *     wakes nobody, since the new message is another choice.
  *  2. Stores commute: a store stands behind a message, not at a number.  A store that sleeps behind a message goes on to
  *     sleep behind what is put there: those two were tried in both orders already.
- *  3. Calls for one futex do not commute.
+ *  3. Calls for one futex do not commute, but for two wakes that find nobody asleep.
  *  4. A membarrier is delivered to a thread before its next step or later, which is a choice of that thread.  To deliver
  *     it before steps that were taken, the call adds its own thread at the last step of each other one that it does
  *     not depend on.  And what lets the thread go on without the delivery, a store that it could read, say, is tried
- *     before the delivery too.
+ *     before the delivery too.  rc11.c says after which steps no delivery is tried, since before them it is no weaker.
  *  5. Fences commute with all: whether an execution is consistent depends on its graph, not on the order of steps.
  *
  * What a thread chooses for itself alone, a fault or a signal, is a node of its own.
@@ -59,7 +59,7 @@ struct step {
 	int node;
 	uint16_t nr;                    /* of its thread */
 	uint8_t thread, from;           /* from: of a delivery, the caller's */
-	bool reads, writes, delivery;
+	bool reads, writes, delivery, locks_bucket;
 	uint16_t nr_relaxed, relaxed[RC_MAX_RELAXED];
 };
 
@@ -192,7 +192,7 @@ static bool is_race(const struct step *e, const struct step *s)
 	if (s->delivery)
 		return false;
 	if (is_call(&s->op) && is_call(&e->op) && s->op.loc == e->op.loc && !e->delivery)
-		return true;
+		return e->locks_bucket || s->locks_bucket;
 	if (s->writes && ((e->reads && e->op.loc == s->op.loc) || relaxes_on(e, s->op.loc)))
 		return true;
 	/* It may have failed since the other succeeded. */
@@ -258,11 +258,14 @@ static bool is_thread(const struct sleeper *s, const void *arg)
 	return s->thread == *(const uint8_t *)arg;
 }
 
+/* A call for the futex of the step @arg that it does not commute with. */
 static bool is_call_of(const struct sleeper *s, const void *arg)
 {
 	const struct rc_op *op = &RC.thread[s->thread].op;
+	const struct step *call = arg;
 
-	return !(s->key & RC_DELIVER) && is_call(op) && op->loc == *(const uint16_t *)arg;
+	return !(s->key & RC_DELIVER) && is_call(op) && op->loc == call->op.loc &&
+		(call->locks_bucket || op->kind == RC_WAIT);
 }
 
 /* ---- steps ---- */
@@ -288,6 +291,12 @@ bool rc_can_run(const struct rc_thread *t, int id)
 	}
 }
 
+/* Names a thread's choice in a vector: a delivery by its caller, whatever else is due. */
+static uint8_t nth_of(uint16_t key, int index)
+{
+	return (uint8_t)(key & RC_DELIVER ? 128 + (key & ~RC_DELIVER) : index);
+}
+
 /* The choices of all threads but the one that waits for all; @from comes first. */
 static void add_alternatives(struct node *n, int from)
 {
@@ -311,7 +320,7 @@ static void add_alternatives(struct node *n, int from)
 				continue;
 			if (nr_alts == MAX_ALTS)
 				x_fail("more than %d choices in one execution", MAX_ALTS);
-			alts[nr_alts++] = (struct alternative){ key[j], (uint8_t)thread, (uint8_t)j, false };
+			alts[nr_alts++] = (struct alternative){ key[j], (uint8_t)thread, nth_of(key[j], j), false };
 		}
 	}
 	n->end = nr_alts;
@@ -439,6 +448,8 @@ static void begin_step(const struct alternative *a)
 
 	wake_if(is_thread, &a->thread);
 	t->key = a->key;
+	if (!(a->key & RC_DELIVER))
+		t->last = 0;
 	*s = (struct step){
 		.op = t->op, .node = nr_nodes - 1, .nr = ++t->past.nr[a->thread], .thread = a->thread,
 		.delivery = (a->key & RC_DELIVER) != 0, .from = (uint8_t)a->key,
@@ -508,21 +519,22 @@ void rc_done(uint16_t message, bool wrote)
 
 	s->reads = message != 0;
 	s->writes = wrote;
+	s->locks_bucket = is_call(&s->op) && t->locks_bucket;
 	find_races();
 	if (message)
 		rc_join_past(&t->past, &RC.message[message].past);
 	if (is_call(&s->op)) {
-		rc_join_past(&t->past, &RC.loc[s->op.loc].bucket_past);
-		wake_if(is_call_of, &s->op.loc);
+		rc_join_past(&t->past, s->locks_bucket ? &RC.loc[s->op.loc].bucket_past : &RC.loc[s->op.loc].locked_past);
+		wake_if(is_call_of, s);
 	}
 	if (wrote) {
 		sleep_on(t->key, (uint16_t)RC.nr_messages);
 		RC.message[RC.nr_messages].past = t->past;
 	}
-	if (message && !wrote && !is_call(&s->op))
-		rc_loaded(t, message);
 	if (is_call(&s->op))
 		t->due = t->deliveries;
+	else if (message || wrote)
+		rc_passed(t, wrote ? (uint16_t)RC.nr_messages : message, wrote);
 	if ((message || wrote) && t->must_loc == s->op.loc)
 		t->must_loc = 0;
 	t->gap = ++t->now.clock[E.cur->id];

@@ -6,7 +6,8 @@
  *
  * A fence concerns no other thread at once, so that it is no scheduling point; nor is an access of what one fiber alone
  * uses.  The futex calls are a fence and then, in one step, what they do under the kernel's lock of the bucket: calls
- * for one word are in one order, and each sees what came before it there.
+ * for one word are in one order, and each sees what came before it there.  A wake that finds nobody asleep takes no lock:
+ * it comes before or after a wait, but sees nothing there.
  */
 #include <errno.h>
 #include "rc11.h"
@@ -253,6 +254,8 @@ static void leave_bucket(struct rc_thread *t, uint16_t loc)
 {
 	rc_join(&RC.loc[loc].bucket, &t->now);
 	rc_join_past(&RC.loc[loc].bucket_past, &t->past);
+	if (t->locks_bucket)
+		rc_join_past(&RC.loc[loc].locked_past, &t->past);
 	t->now.clock[E.cur->id]++;
 }
 
@@ -269,6 +272,7 @@ int rc_futex_wait(const struct x_site *site, const uint32_t *word, uint32_t expe
 	if (E.quiet)
 		return x_futex_wait(site, word, expect, deadline_ns);
 	if (loc) {
+		t->locks_bucket = true;
 		enter_bucket(t, loc);
 		rc_read(t, key, false);
 		rc_atomic_access(word, sizeof(*word), false);
@@ -329,7 +333,9 @@ void rc_futex_wake(const struct x_site *site, const uint32_t *word, int count)
 		x_futex_wake(site, word, count);
 		return;
 	}
-	enter_bucket(t, loc);
+	t->locks_bucket = first_sleeper(word) != NULL;
+	if (t->locks_bucket)
+		enter_bucket(t, loc);
 	rc_done(0, false);
 	while (count-- > 0 && (sleeper = first_sleeper(word))) {
 		RC.thread[sleeper->id].woken = true;
@@ -403,9 +409,7 @@ int rc_membarrier(const struct x_site *site)
 			rc_gather(t, i);
 			rc_join_past(&t->gathered_past, &RC.thread[i].past);
 		} else {
-			RC.thread[i].deliveries |= (uint8_t)(1u << f->id);
-			RC.thread[i].due |= (uint8_t)(1u << f->id);
-			t->awaited |= (uint8_t)(1u << i);
+			rc_announce(i, f->id);
 		}
 	}
 	rc_done(0, false);

@@ -52,6 +52,12 @@ static void poll_once(void)
 		kept = old;
 }
 
+/* A grace period of another thread, as far as it comes. */
+static void step_once(void)
+{
+	usrcu_poll_state(domain, usrcu_start_poll(domain));
+}
+
 static void poll_reader(void)
 {
 	int token = usrcu_read_lock(domain);
@@ -79,26 +85,44 @@ static void poll_check(void)
 	destroyed();
 }
 
-/* The first thread has a section open since before the cookie was taken; in it it has found the object. */
-static int open_token;
+/* The first threads have sections open since before the cookie was taken; in these they have found the object. */
+static int open_token[2];
 static usrcu_cookie_t open_cookie;
+static struct object *open_object;
 
-static void open_section(void)
+static void open_first(int nr)
 {
 	int token = usrcu_read_lock(domain);
 
-	if (x_self() == 0) {
-		open_token = token;
+	open_object = object;
+	if (x_self() < nr) {
+		open_token[x_self()] = token;
 		open_cookie = usrcu_get_state(domain);
 	} else {
 		usrcu_read_unlock(domain, token);
 	}
 }
 
+static void open_section(void)
+{
+	open_first(1);
+}
+
+static void open_sections(void)
+{
+	open_first(2);
+}
+
+static void end_section(void)
+{
+	use(open_object);
+	usrcu_read_unlock(domain, open_token[x_self()]);
+}
+
 static void use_plainly(void)
 {
-	object->b = 1;
-	usrcu_read_unlock(domain, open_token);
+	open_object->b[0] = 1;
+	usrcu_read_unlock(domain, open_token[0]);
 }
 
 static void use_and_synchronize(void)
@@ -302,6 +326,13 @@ const struct x_scenario x_scenarios[] = {
 	{ USRCU, .name = "usrcu-cookie-fenced", .claim = "S6, S8: nor with full fences (G, H)",
 	  .setup = fenced_domain, .thread = { one_section, poll_once, synchronize },
 	  .check = destroyed, .quick = 3, .full = 5 },
+	{ USRCU, .name = "usrcu-cookie-steps-fenced", .claim = "S6, S8: nor beside steps of another thread's (G, H)",
+	  .setup = fenced_domain, .thread = { one_section, poll_once, step_once },
+	  .check = destroyed, .quick = 3, .full = 5 },
+	{ USRCU, .prepare = open_section, .name = "usrcu-cookie-begun",
+	  .claim = "S6: nor beside one that another thread begins (C, G, H)",
+	  .setup = one_domain, .thread = { end_section, poll_once, start_poll },
+	  .check = destroyed, .quick = 3, .full = 5 },
 	{ USRCU, .name = "usrcu-cookie-sent", .claim = "S6: nor in another thread",
 	  .setup = cookie_setup, .thread = { one_section, cookie_sender, cookie_receiver },
 	  .check = destroyed, .quick = 3, .full = 5 },
@@ -336,6 +367,12 @@ const struct x_scenario x_scenarios[] = {
 	{ USRCU, .name = "usrcu-two-synchronizers", .claim = "nor when another ends the grace period",
 	  .setup = one_domain, .thread = { one_section, retire_mine, synchronize },
 	  .check = destroyed, .quick = 3, .full = 5 },
+	{ USRCU, .prepare = open_sections, .name = "usrcu-sleep-ends",
+	  .claim = "nor with two whose sections are open (E, F)", .setup = one_domain,
+	  .thread = { end_section, end_section, retire_once }, .check = destroyed, .quick = 3, .full = 6 },
+	{ USRCU, .prepare = open_sections, .name = "usrcu-sleep-ends-fenced", .claim = "S8: the same with full fences",
+	  .setup = fenced_domain, .thread = { end_section, end_section, retire_once },
+	  .check = destroyed, .quick = 3, .full = 6 },
 	{ USRCU_WITH(X_SPINS | X_IMPATIENT), .name = "usrcu-spin", .claim = "nor after it has spun",
 	  .setup = one_domain, .thread = { two_sections, spin_then_sleep },
 	  .check = destroyed, .quick = 4, .full = 8 },
