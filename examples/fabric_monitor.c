@@ -114,10 +114,13 @@ static int subscribe(struct fid_mem_monitor *unused, const void *address, size_t
 	w->start = address;
 	w->end = w->start + bytes;
 	/* Nobody says when a registration leaves the cache, so that there may be a watch already. */
-	if (mirror_visit(list, start, start + bytes, covers, w) == 1 ||
-	    mirror_register_range(list, &w->mirror, &watch_ops, start, start + bytes)) {
+	if (mirror_visit(list, start, start + bytes, covers, w) == 1) {
 		free(w);
 		return 0;
+	}
+	if (mirror_register_range(list, &w->mirror, &watch_ops, start, start + bytes)) {
+		free(w);
+		return -FI_ENOMEM;
 	}
 	if (mirror_read_try_begin(&w->mirror, &seq))
 		return 0;
