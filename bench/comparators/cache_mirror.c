@@ -13,12 +13,15 @@
 #include "comparators.h"
 
 #include <errno.h>
+#include <mirror/ucm.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <ucm/api/ucm.h>
 
 #include "caches.h"
 
+uint64_t cache_pages;
 atomic_int cache_pins[CACHE_NR_PAGES];
 
 /* In a region's word: no new users.  The rest counts users. */
@@ -197,18 +200,21 @@ static int get(void *state, uint64_t start, void **region)
 	return 0;
 }
 
-static void unmap(void *state, uint64_t start)
-{
-	mirror_invalidate_range(((struct pages *)state)->list, start, start + CACHE_PAGE);
-}
-
 static int open_cache(void **state)
 {
 	struct pages *cache = calloc(1, sizeof(*cache));
-	int err = -ENOMEM;
+	int err;
 
-	if (cache)
-		err = bench_list_create(&cache->list, &comparator_srcu);
+	if (!cache)
+		return -ENOMEM;
+	err = bench_list_create(&cache->list, &comparator_srcu);
+	if (!err) {
+		/* Other questions have libucm install no hooks. */
+		ucm_unset_external_event(UCM_EVENT_VM_UNMAPPED);
+		err = mirror_ucm_start(cache->list);
+		if (err)
+			mirror_list_destroy(cache->list);
+	}
 	if (err) {
 		free(cache);
 		return err;
@@ -222,6 +228,7 @@ static void close_cache(void *state)
 {
 	struct pages *cache = state;
 
+	mirror_ucm_stop(cache->list);
 	mirror_invalidate_range(cache->list, 0, 0);
 	for (unsigned i = 0; i < CACHE_MAX_REGIONS; i++)
 		if (cache->ring[i])
@@ -232,10 +239,10 @@ static void close_cache(void *state)
 	free(cache);
 }
 
-static const struct cache cache = { open_cache, close_cache, get, put, unmap };
+static const struct cache cache = { open_cache, close_cache, get, put };
 
 const struct bench_comparator cache_srcu = {
 	.name = "srcu",
-	.about = "range mirrors of libmirror's list by default, looked up by mirror_visit",
+	.about = "range mirrors of libmirror's list by default, looked up by mirror_visit, under libmirror-ucm",
 	.own = &cache,
 };

@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 libmirror contributors */
 /* SPDX-License-Identifier: MIT */
 
-/* UCX's registration cache.  "Memory is unmapped" is declared external, so that UCX patches no function. */
+/* UCX's registration cache, which hears through libucm's hooks when memory is unmapped. */
 #include "comparators.h"
 
 #include <errno.h>
@@ -53,7 +53,8 @@ static int open_cache(void **state)
 		.max_unreleased = (size_t)-1,
 	};
 
-	ucm_set_external_event(UCM_EVENT_VM_UNMAPPED);
+	/* Other questions have libucm install no hooks. */
+	ucm_unset_external_event(UCM_EVENT_VM_UNMAPPED);
 	return ucs_rcache_create(&params, "mirror-bench", NULL, (ucs_rcache_t **)state) == UCS_OK ? 0 : -EIO;
 }
 
@@ -73,17 +74,11 @@ static void put(void *state, void *region)
 	ucs_rcache_region_put(state, region);
 }
 
-static void unmap(void *state, uint64_t start)
-{
-	(void)state;
-	ucm_vm_munmap((void *)(uintptr_t)start, CACHE_PAGE);
-}
-
-static const struct cache cache = { open_cache, close_cache, get, put, unmap };
+static const struct cache cache = { open_cache, close_cache, get, put };
 
 const struct bench_comparator cache_ucs_rcache = {
 	.name = "ucs-rcache",
-	.about = "UCX's registration cache: ucs_rcache_get, ucs_rcache_region_put and ucm_vm_munmap",
+	.about = "UCX's registration cache: ucs_rcache_get and ucs_rcache_region_put, under libucm",
 	.library = UCX_VERSION,
 	.own = &cache,
 };

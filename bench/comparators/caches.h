@@ -21,23 +21,27 @@ enum {
 	CACHE_MAX_REGIONS = 512,        /* more are never in; the one that was used longest ago goes */
 };
 
-/** struct cache - pages that are pinned on first use; all but open and close from any threads */
+/**
+ * struct cache - pages that are pinned on first use; all but open and close from any threads
+ *
+ * Each hears through libucm, which patches libc for that, when a page is unmapped.
+ */
 struct cache {
 	int (*open)(void **state);
 	void (*close)(void *state);
 	/* Looks up the page at @start, or pins and enters it; until @put the page is in use. */
 	int (*get)(void *state, uint64_t start, void **region);
 	void (*put)(void *state, void *region);
-	/* The page at @start is unmapped. */
-	void (*unmap)(void *state, uint64_t start);
 };
 
+/** cache_pages - reserved address space for the pages, with one between each and the next */
+extern uint64_t cache_pages;
 extern atomic_int cache_pins[CACHE_NR_PAGES];
 
-/** cache_start - page @number; the page behind it is none */
+/** cache_start - page @number */
 static inline uint64_t cache_start(unsigned number)
 {
-	return ((uint64_t)1 << 40) + 2 * (uint64_t)number * CACHE_PAGE;
+	return cache_pages + 2 * (uint64_t)number * CACHE_PAGE;
 }
 
 /** cache_pin, cache_unpin - what a cache has the device do */

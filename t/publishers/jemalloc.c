@@ -6,6 +6,7 @@
 
 #include <jemalloc/jemalloc.h>
 #include <mirror/jemalloc.h>
+#include <mirror/preload.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -239,6 +240,28 @@ static void test_process(void)
 	is_int(status, 0, "the child of a fork publishes, and stops");
 }
 
+/* The same extent is given back by a hook, and then by the munmap in it. */
+static void test_beside_preload(void)
+{
+	unsigned arena = new_arena();
+	int rc = mirror_preload_start(list);
+
+	if (rc == -ENOSYS) {
+		skip(2, "libmirror-preload was not built");
+		return;
+	}
+	is_int(rc, 0, "libmirror-preload beside it, on the same list");
+	if (mirror_jemalloc_hook(arena))
+		bail_out("cannot hook");
+	forget();
+	use(arena, use(arena, NULL));
+	purge(arena);
+	ok(strstr(order, "sdsee") && nr_starts == nr_ends, "... a change is heard once from each, one within the other (%s)",
+	   order);
+	if (mirror_preload_stop(list))
+		bail_out("cannot stop");
+}
+
 int main(void)
 {
 	size_t size = sizeof(default_hooks);
@@ -260,6 +283,7 @@ int main(void)
 	is_int(mirror_jemalloc_start(list), 0, "start");
 	test_arena();
 	test_process();
+	test_beside_preload();
 	is_int(mirror_jemalloc_stop(list), 0, "stop");
 	forget();
 	free(malloc(BLOCK));
