@@ -232,6 +232,7 @@ static void make_ring(void)
 		exit(FAILED);
 	}
 	ring->magic = WATCH_MAGIC;
+	ring->late_ns = options.late_ns;
 	free(set_environment(fd));
 }
 
@@ -327,6 +328,10 @@ static void log_record(const struct watch_record *r)
 	case WATCH_ENDS:
 		fputs("ends\n", options.log);
 		return;
+	case WATCH_LATE:
+		fprintf(options.log, "late: %s %s, %s %" PRIu64 " ns\n", r->name, places_function(r->pid, r->caller),
+			r->result ? "took" : "has run for", r->callbacks_ns);
+		return;
 	}
 	fprintf(options.log, "%s(%#" PRIx64 ", %#" PRIx64 ", %#" PRIx64 ", %#" PRIx64 ")", r->name, r->args[0], r->args[1],
 		r->args[2], r->args[3]);
@@ -338,7 +343,7 @@ static void log_record(const struct watch_record *r)
 		fprintf(options.log, " invalidates %#" PRIx64 "-%#" PRIx64 " %s", r->start, r->end,
 			places_mapping(r->pid, r->start));
 	fprintf(options.log, " %" PRIu64 " ns, callbacks %" PRIu64 " ns, by %s\n", r->call_ns, r->callbacks_ns,
-		places_function(r->pid, r->caller));
+		places_caller(r->pid, r->caller));
 }
 
 static void take_record(const struct watch_record *r)
@@ -352,7 +357,7 @@ static void take_record(const struct watch_record *r)
 	} else if (r->kind != WATCH_ENDS) {
 		totals_add(&totals, r);
 	}
-	if (options.trace)
+	if (options.trace && r->kind != WATCH_LATE)
 		trace_add(r);
 	if (options.log)
 		log_record(r);
@@ -423,14 +428,26 @@ static json_t *json_of(struct table *table)
 	return array;
 }
 
+static json_t *json_of_late(void)
+{
+	const struct total *late = table_sorted(&totals.late);
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < totals.late.nr; i++)
+		json_array_append_new(array, json_pack("{s:s, s:I, s:I, s:I}", "name", late[i].name, "late",
+						       (json_int_t)late[i].nr, "late_ns", (json_int_t)late[i].callbacks_ns,
+						       "longest_ns", (json_int_t)late[i].longest_ns));
+	return array;
+}
+
 static bool write_json(uint64_t duration_ns)
 {
-	json_t *root = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "duration_ns", (json_int_t)duration_ns,
+	json_t *root = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "duration_ns", (json_int_t)duration_ns,
 				 "calls", (json_int_t)totals.nr_calls, "failed", (json_int_t)totals.nr_failed,
 				 "invalidations", (json_int_t)totals.nr_invalidations, "late", (json_int_t)totals.nr_late,
 				 "processes", (json_int_t)totals.nr_processes, "lost", (json_int_t)totals.nr_lost,
 				 "by_call", json_of(&totals.kinds), "by_mapping", json_of(&totals.mappings), "by_caller",
-				 json_of(&totals.callers));
+				 json_of(&totals.callers), "late_callbacks", json_of_late());
 	FILE *file = open_output(options.json);
 	bool right = root && json_dumpf(root, file, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0 && fputc('\n', file) != EOF &&
 		     fflush(file) == 0;

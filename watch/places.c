@@ -287,7 +287,8 @@ static const struct symbol *symbol_at(const struct object *o, uint64_t address)
 	return low && address < o->symbols[low - 1].end ? &o->symbols[low - 1] : NULL;
 }
 
-const char *places_function(uint32_t pid, uint64_t address)
+/* The function is that of the byte at @address - @back. */
+static const char *code_at(uint32_t pid, uint64_t address, unsigned back)
 {
 	static char text[256];
 	const struct mapping *m = mapping_at(pid, address);
@@ -296,8 +297,7 @@ const char *places_function(uint32_t pid, uint64_t address)
 
 	if (m && m->path[0] == '/') {
 		o = object_of(m->path);
-		/* The address is where the call returns to, perhaps the end of the function. */
-		s = symbol_at(o, in_file(o, m, address) - 1);
+		s = symbol_at(o, in_file(o, m, address) - back);
 	}
 	if (s)
 		snprintf(text, sizeof(text), "%s (%s)", s->name, last_component(m->path));
@@ -306,4 +306,14 @@ const char *places_function(uint32_t pid, uint64_t address)
 	else
 		snprintf(text, sizeof(text), "%s", m ? "code made at run time" : "unknown");
 	return text;
+}
+
+const char *places_function(uint32_t pid, uint64_t address)
+{
+	return code_at(pid, address, 0);
+}
+
+const char *places_caller(uint32_t pid, uint64_t address)
+{
+	return code_at(pid, address, 1);
 }

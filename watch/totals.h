@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 libmirror contributors */
 /* SPDX-License-Identifier: MIT */
 
-/* Sums over all records: by kind, by mapping, by caller; and the latest that was late. */
+/* Sums over all records: by kind, by mapping, by caller; which calls had late callbacks, and which callbacks were late. */
 #ifndef WATCH_TOTALS_H
 #define WATCH_TOTALS_H
 
@@ -11,10 +11,10 @@
 
 struct watch_record;
 
-/** struct total - what one kind, mapping or caller comes to */
+/** struct total - what one kind, mapping, caller or late callback comes to */
 struct total {
 	char *name;
-	uint64_t nr;                    /* invalidations */
+	uint64_t nr;                    /* invalidations; of a late callback: how often it was late */
 	uint64_t bytes;
 	uint64_t call_ns, callbacks_ns, longest_ns; /* the longest callbacks of one call */
 };
@@ -26,7 +26,7 @@ struct table {
 };
 
 struct totals {
-	struct table kinds, mappings, callers;
+	struct table kinds, mappings, callers, late;
 	uint64_t nr_calls;              /* with those that invalidate nothing */
 	uint64_t nr_failed;
 	uint64_t nr_invalidations;
