@@ -389,10 +389,11 @@ static void take_records(void)
 
 static unsigned live_columns, live_rows, live_row;
 
-static void live_line(const char *text)
+static void live_line(const char *text, bool is_title)
 {
 	if (live_row++ < live_rows)
-		fprintf(options.live, "%.*s\033[K\r\n", (int)live_columns, text);
+		fprintf(options.live, "%s%.*s%s\033[K\r\n", is_title ? "\033[1m" : "", (int)live_columns, text,
+			is_title ? "\033[m" : "");
 }
 
 static void draw(void)
@@ -409,8 +410,9 @@ static void draw(void)
 	fflush(options.live);
 }
 
-static void stat_line(const char *text)
+static void stat_line(const char *text, bool is_title)
 {
+	(void)is_title;
 	fprintf(options.stat, "%s\n", text);
 }
 
@@ -442,8 +444,8 @@ static json_t *json_of_late(void)
 
 static bool write_json(uint64_t duration_ns)
 {
-	json_t *root = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "duration_ns", (json_int_t)duration_ns,
-				 "calls", (json_int_t)totals.nr_calls, "failed", (json_int_t)totals.nr_failed,
+	json_t *root = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "duration_ns",
+				 (json_int_t)duration_ns, "calls", (json_int_t)totals.nr_calls, "failed", (json_int_t)totals.nr_failed,
 				 "invalidations", (json_int_t)totals.nr_invalidations, "late", (json_int_t)totals.nr_late,
 				 "processes", (json_int_t)totals.nr_processes, "lost", (json_int_t)totals.nr_lost,
 				 "by_call", json_of(&totals.kinds), "by_mapping", json_of(&totals.mappings), "by_caller",

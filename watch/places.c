@@ -7,6 +7,7 @@
  */
 #include "places.h"
 
+#include <dlfcn.h>
 #include <elf.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -287,6 +288,30 @@ static const struct symbol *symbol_at(const struct object *o, uint64_t address)
 	return low && address < o->symbols[low - 1].end ? &o->symbols[low - 1] : NULL;
 }
 
+/* A name of C++ as its source has it, without the arguments, where the C++ library is there to tell; else @name. */
+static const char *readable(const char *name)
+{
+	static char text[128];
+	static char *(*demangle)(const char *name, char *room, size_t *bytes, int *status);
+	char *full;
+
+	if (strncmp(name, "_Z", 2) != 0)
+		return name;
+	if (!demangle) {
+		void *library = dlopen("libstdc++.so.6", RTLD_LAZY), *found = library ? dlsym(library, "__cxa_demangle") : NULL;
+
+		if (!found)
+			return name;
+		memcpy(&demangle, &found, sizeof(demangle));
+	}
+	full = demangle(name, NULL, NULL, NULL);
+	if (!full)
+		return name;
+	snprintf(text, sizeof(text), "%.*s", (int)strcspn(full, "("), full);
+	free(full);
+	return text[0] ? text : name;
+}
+
 /* The function is that of the byte at @address - @back. */
 static const char *code_at(uint32_t pid, uint64_t address, unsigned back)
 {
@@ -300,7 +325,7 @@ static const char *code_at(uint32_t pid, uint64_t address, unsigned back)
 		s = symbol_at(o, in_file(o, m, address) - back);
 	}
 	if (s)
-		snprintf(text, sizeof(text), "%s (%s)", s->name, last_component(m->path));
+		snprintf(text, sizeof(text), "%s (%s)", readable(s->name), last_component(m->path));
 	else if (o)
 		snprintf(text, sizeof(text), "%s+%#" PRIx64, last_component(m->path), in_file(o, m, address));
 	else

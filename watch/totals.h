@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 libmirror contributors */
 /* SPDX-License-Identifier: MIT */
 
-/* Sums over all records: by kind, by mapping, by caller; which calls had late callbacks, and which callbacks were late. */
+/* Sums over all records: by kind, by mapping, by caller; the calls whose callbacks were late, and these callbacks. */
 #ifndef WATCH_TOTALS_H
 #define WATCH_TOTALS_H
 
@@ -43,7 +43,7 @@ void totals_add(struct totals *t, const struct watch_record *r);
 /** table_sorted - the totals of a table, most first; the table's own order changes */
 const struct total *table_sorted(struct table *table);
 
-/** totals_print - a summary of text, at most @rows of each table */
-void totals_print(struct totals *t, double seconds, size_t rows, void (*line)(const char *text));
+/** totals_print - a summary of text, line by line, at most @rows of each table */
+void totals_print(struct totals *t, double seconds, size_t rows, void (*line)(const char *text, bool is_title));
 
 #endif /* WATCH_TOTALS_H */
