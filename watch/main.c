@@ -36,7 +36,7 @@
 
 enum { FAILED = 125, CANNOT_RUN = 126, NOT_FOUND = 127 };
 
-enum { POLL_NS = 10000000, DRAW_NS = 250000000, STUCK_NS = 200000000, LIVE_ROWS = 6, STAT_ROWS = 12 };
+enum { SHORT_NAP_NS = 5000000, LONG_NAP_NS = 40000000, DRAW_NS = 250000000, STUCK_NS = 200000000, LIVE_ROWS = 6, STAT_ROWS = 12 };
 
 static struct {
 	FILE *log, *live, *stat, *trace;
@@ -259,11 +259,9 @@ static void catch_signals(void)
 			sigaction(forwarded[i], &action, NULL);
 }
 
-/* In the child; the error goes through the pipe, which a successful exec closes. */
-static void run_here(int report, const sigset_t *mask)
+/* In the child, which shares this process's memory until it has become the command: the error is left in @error. */
+static void run_here(volatile int *error, const sigset_t *mask)
 {
-	int error;
-
 	for (int i = 0; i < NR_FORWARDED; i++) {
 		struct sigaction action;
 
@@ -274,28 +272,22 @@ static void run_here(int report, const sigset_t *mask)
 	}
 	sigprocmask(SIG_SETMASK, mask, NULL);
 	execvp(options.command[0], options.command);
-	error = errno;
-	if (write(report, &error, sizeof(error)) < 0)
-		_exit(FAILED);
-	_exit(error == ENOENT ? NOT_FOUND : CANNOT_RUN);
+	*error = errno;
+	_exit(FAILED);
 }
 
+/* By vfork: a copy of this process's page tables would cost a short command more than all the rest. */
 static pid_t run_command(void)
 {
+	volatile int error = 0;
 	sigset_t all, mask;
-	int report[2], error = 0;
 	pid_t child;
 
 	sigfillset(&all);
-	if (pipe2(report, O_CLOEXEC)) {
-		complain("cannot make a pipe: %s", strerror(errno));
-		exit(FAILED);
-	}
 	sigprocmask(SIG_SETMASK, &all, &mask);
-	child = fork();
+	child = vfork();
 	if (child == 0)
-		run_here(report[1], &mask);
-	close(report[1]);
+		run_here(&error, &mask);
 	if (child > 0)
 		catch_signals();
 	sigprocmask(SIG_SETMASK, &mask, NULL);
@@ -303,12 +295,11 @@ static pid_t run_command(void)
 		complain("cannot start a process: %s", strerror(errno));
 		exit(FAILED);
 	}
-	if (read(report[0], &error, sizeof(error)) == sizeof(error)) {
+	if (error) {
 		waitpid(child, NULL, 0);
 		complain("cannot run %s: %s", options.command[0], strerror(error));
 		exit(error == ENOENT ? NOT_FOUND : CANNOT_RUN);
 	}
-	close(report[0]);
 	unsetenv("LD_PRELOAD");
 	return child;
 }
@@ -482,11 +473,15 @@ static bool write_outputs(uint64_t duration_ns, int status)
 
 static int wait_for(pid_t child)
 {
-	uint64_t drawn_ns = 0;
+	uint64_t drawn_ns = 0, nap_ns = SHORT_NAP_NS;
 	int status;
 
 	while (waitpid(child, &status, WNOHANG) == 0) {
+		uint64_t before = next;
+
 		take_records();
+		/* Where processes come and go it looks often, to see their mappings; beside one that computes, seldom. */
+		nap_ns = next != before ? SHORT_NAP_NS : nap_ns < LONG_NAP_NS ? 2 * nap_ns : LONG_NAP_NS;
 		if (to_forward) {
 			kill(child, to_forward);
 			to_forward = 0;
@@ -495,7 +490,7 @@ static int wait_for(pid_t child)
 			draw();
 			drawn_ns = now_ns();
 		}
-		nanosleep(&(struct timespec){ .tv_nsec = POLL_NS }, NULL);
+		nanosleep(&(struct timespec){ .tv_nsec = (long)nap_ns }, NULL);
 	}
 	return status;
 }
