@@ -16,11 +16,13 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -36,7 +38,7 @@
 
 enum { FAILED = 125, CANNOT_RUN = 126, NOT_FOUND = 127 };
 
-enum { SHORT_NAP_NS = 5000000, LONG_NAP_NS = 40000000, DRAW_NS = 250000000, STUCK_NS = 200000000, LIVE_ROWS = 6, STAT_ROWS = 12 };
+enum { SHORT_NAP_MS = 5, LONG_NAP_MS = 40, DRAW_NS = 250000000, STUCK_NS = 200000000, LIVE_ROWS = 6, STAT_ROWS = 12 };
 
 static struct {
 	FILE *log, *live, *stat, *trace;
@@ -46,6 +48,7 @@ static struct {
 } options = { .late_ns = 1000000 };
 
 static struct watch_ring *ring;
+static int bell;                /* of inotify: a process begins, it has mapped the ring and closed it */
 static struct totals totals;
 static uint64_t began_ns, next;         /* the number of the next record */
 
@@ -221,6 +224,7 @@ static char *set_environment(int ring_fd)
 static void make_ring(void)
 {
 	int fd = memfd_create("mirror-watch", MFD_CLOEXEC);
+	char *path;
 
 	if (fd < 0 || ftruncate(fd, sizeof(*ring))) {
 		complain("cannot make a ring of %zu bytes: %s", sizeof(*ring), strerror(errno));
@@ -233,7 +237,11 @@ static void make_ring(void)
 	}
 	ring->magic = WATCH_MAGIC;
 	ring->late_ns = options.late_ns;
-	free(set_environment(fd));
+	path = set_environment(fd);
+	bell = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (bell >= 0)
+		inotify_add_watch(bell, path, IN_CLOSE_WRITE);
+	free(path);
 }
 
 static volatile sig_atomic_t to_forward;
@@ -471,17 +479,30 @@ static bool write_outputs(uint64_t duration_ns, int status)
 	return right;
 }
 
+/* Until a process begins, a signal comes, or time is up.  It is short while something happens. */
+static void nap(bool short_one)
+{
+	static int ms = SHORT_NAP_MS;
+	struct pollfd ring_at = { .fd = bell, .events = POLLIN };
+	char events[4096];
+
+	ms = short_one ? SHORT_NAP_MS : ms < LONG_NAP_MS ? 2 * ms : LONG_NAP_MS;
+	if (poll(&ring_at, 1, ms) <= 0)
+		return;
+	while (read(bell, events, sizeof(events)) > 0)
+		;
+	ms = SHORT_NAP_MS / 2; /* the record that it has begun comes now */
+}
+
 static int wait_for(pid_t child)
 {
-	uint64_t drawn_ns = 0, nap_ns = SHORT_NAP_NS;
+	uint64_t drawn_ns = 0;
 	int status;
 
 	while (waitpid(child, &status, WNOHANG) == 0) {
 		uint64_t before = next;
 
 		take_records();
-		/* Where processes come and go it looks often, to see their mappings; beside one that computes, seldom. */
-		nap_ns = next != before ? SHORT_NAP_NS : nap_ns < LONG_NAP_NS ? 2 * nap_ns : LONG_NAP_NS;
 		if (to_forward) {
 			kill(child, to_forward);
 			to_forward = 0;
@@ -490,7 +511,7 @@ static int wait_for(pid_t child)
 			draw();
 			drawn_ns = now_ns();
 		}
-		nanosleep(&(struct timespec){ .tv_nsec = (long)nap_ns }, NULL);
+		nap(next != before);
 	}
 	return status;
 }
