@@ -243,6 +243,17 @@ static int complete_attr(struct mirror_list_attr *full, const struct mirror_list
 	return is_complete(full->sync) ? 0 : -EINVAL;
 }
 
+/* libmirror-preload's, where that is in the process. */
+#pragma weak mirror_preload_stalls
+uint64_t mirror_preload_stalls(void (**stall)(void *arg, const struct mirror_stall *stall));
+
+/* mirror-watch hears which callbacks are late, of a list that does not report them itself. */
+static void let_watch(struct mirror_list *l)
+{
+	if (!l->stall_ns && mirror_preload_stalls)
+		l->stall_ns = mirror_preload_stalls(&l->stall);
+}
+
 int mirror_list_create(struct mirror_list **list, const struct mirror_list_attr *attr)
 {
 	const struct mirror_allocator *allocator;
@@ -274,6 +285,7 @@ int mirror_list_create(struct mirror_list **list, const struct mirror_list_attr 
 	l->stall_ns = attr->stall_ns;
 	l->stall = attr->stall;
 	l->stall_arg = attr->stall_arg;
+	let_watch(l);
 	l->report = attr->report;
 	l->report_arg = attr->report_arg;
 	snprintf(l->name, sizeof(l->name), "%s", attr->name ? attr->name : "");

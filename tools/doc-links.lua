@@ -2,7 +2,7 @@
 -- SPDX-License-Identifier: MIT
 --
 -- A filter of pandoc's, for the HTML site: a link to a file of the tree becomes one to its page, or plain text if the
--- file has none, and a name of the public headers in code becomes a link to the reference. The file's folder, seen
+-- file has none, a picture is found beside the page, and a name of the public headers in code becomes a link to the reference. The file's folder, seen
 -- from the top of the tree, is in the variable "dir", the list that doc-reference --names printed in "names".
 
 local dir, header_of = "", {}
@@ -56,6 +56,12 @@ local function link(element)
 	return element
 end
 
+-- A picture stands beside the pages.
+local function image(element)
+	element.src = element.src:match("[^/]*$")
+	return element
+end
+
 local function code(element)
 	local name = element.text:match("^([%w_]+)$") or element.text:match("^([%w_]+)%(%)$")
 	if name and header_of[name] then
@@ -70,4 +76,4 @@ local function plain(element)
 end
 
 return { { Meta = read_meta }, { traverse = "topdown", Link = function(e) return link(e) or e, false end,
-	Header = plain, Code = code } }
+	Header = plain, Code = code, Image = image } }

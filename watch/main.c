@@ -16,11 +16,13 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -36,7 +38,7 @@
 
 enum { FAILED = 125, CANNOT_RUN = 126, NOT_FOUND = 127 };
 
-enum { POLL_NS = 10000000, DRAW_NS = 250000000, STUCK_NS = 200000000, LIVE_ROWS = 6, STAT_ROWS = 12 };
+enum { SHORT_NAP_MS = 5, LONG_NAP_MS = 40, DRAW_NS = 250000000, STUCK_NS = 200000000, LIVE_ROWS = 6, STAT_ROWS = 12 };
 
 static struct {
 	FILE *log, *live, *stat, *trace;
@@ -46,6 +48,7 @@ static struct {
 } options = { .late_ns = 1000000 };
 
 static struct watch_ring *ring;
+static int bell;                /* of inotify: a process begins, it has mapped the ring and closed it */
 static struct totals totals;
 static uint64_t began_ns, next;         /* the number of the next record */
 
@@ -221,6 +224,7 @@ static char *set_environment(int ring_fd)
 static void make_ring(void)
 {
 	int fd = memfd_create("mirror-watch", MFD_CLOEXEC);
+	char *path;
 
 	if (fd < 0 || ftruncate(fd, sizeof(*ring))) {
 		complain("cannot make a ring of %zu bytes: %s", sizeof(*ring), strerror(errno));
@@ -232,7 +236,12 @@ static void make_ring(void)
 		exit(FAILED);
 	}
 	ring->magic = WATCH_MAGIC;
-	free(set_environment(fd));
+	ring->late_ns = options.late_ns;
+	path = set_environment(fd);
+	bell = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (bell >= 0)
+		inotify_add_watch(bell, path, IN_CLOSE_WRITE);
+	free(path);
 }
 
 static volatile sig_atomic_t to_forward;
@@ -258,11 +267,9 @@ static void catch_signals(void)
 			sigaction(forwarded[i], &action, NULL);
 }
 
-/* In the child; the error goes through the pipe, which a successful exec closes. */
-static void run_here(int report, const sigset_t *mask)
+/* In the child, which shares this process's memory until it has become the command: the error is left in @error. */
+static void run_here(volatile int *error, const sigset_t *mask)
 {
-	int error;
-
 	for (int i = 0; i < NR_FORWARDED; i++) {
 		struct sigaction action;
 
@@ -273,28 +280,22 @@ static void run_here(int report, const sigset_t *mask)
 	}
 	sigprocmask(SIG_SETMASK, mask, NULL);
 	execvp(options.command[0], options.command);
-	error = errno;
-	if (write(report, &error, sizeof(error)) < 0)
-		_exit(FAILED);
-	_exit(error == ENOENT ? NOT_FOUND : CANNOT_RUN);
+	*error = errno;
+	_exit(FAILED);
 }
 
+/* By vfork: a copy of this process's page tables would cost a short command more than all the rest. */
 static pid_t run_command(void)
 {
+	volatile int error = 0;
 	sigset_t all, mask;
-	int report[2], error = 0;
 	pid_t child;
 
 	sigfillset(&all);
-	if (pipe2(report, O_CLOEXEC)) {
-		complain("cannot make a pipe: %s", strerror(errno));
-		exit(FAILED);
-	}
 	sigprocmask(SIG_SETMASK, &all, &mask);
-	child = fork();
+	child = vfork();
 	if (child == 0)
-		run_here(report[1], &mask);
-	close(report[1]);
+		run_here(&error, &mask);
 	if (child > 0)
 		catch_signals();
 	sigprocmask(SIG_SETMASK, &mask, NULL);
@@ -302,12 +303,11 @@ static pid_t run_command(void)
 		complain("cannot start a process: %s", strerror(errno));
 		exit(FAILED);
 	}
-	if (read(report[0], &error, sizeof(error)) == sizeof(error)) {
+	if (error) {
 		waitpid(child, NULL, 0);
 		complain("cannot run %s: %s", options.command[0], strerror(error));
 		exit(error == ENOENT ? NOT_FOUND : CANNOT_RUN);
 	}
-	close(report[0]);
 	unsetenv("LD_PRELOAD");
 	return child;
 }
@@ -327,6 +327,10 @@ static void log_record(const struct watch_record *r)
 	case WATCH_ENDS:
 		fputs("ends\n", options.log);
 		return;
+	case WATCH_LATE:
+		fprintf(options.log, "late: %s %s, %s %" PRIu64 " ns\n", r->name, places_function(r->pid, r->caller),
+			r->result ? "took" : "has run for", r->callbacks_ns);
+		return;
 	}
 	fprintf(options.log, "%s(%#" PRIx64 ", %#" PRIx64 ", %#" PRIx64 ", %#" PRIx64 ")", r->name, r->args[0], r->args[1],
 		r->args[2], r->args[3]);
@@ -338,7 +342,7 @@ static void log_record(const struct watch_record *r)
 		fprintf(options.log, " invalidates %#" PRIx64 "-%#" PRIx64 " %s", r->start, r->end,
 			places_mapping(r->pid, r->start));
 	fprintf(options.log, " %" PRIu64 " ns, callbacks %" PRIu64 " ns, by %s\n", r->call_ns, r->callbacks_ns,
-		places_function(r->pid, r->caller));
+		places_caller(r->pid, r->caller));
 }
 
 static void take_record(const struct watch_record *r)
@@ -352,7 +356,7 @@ static void take_record(const struct watch_record *r)
 	} else if (r->kind != WATCH_ENDS) {
 		totals_add(&totals, r);
 	}
-	if (options.trace)
+	if (options.trace && r->kind != WATCH_LATE)
 		trace_add(r);
 	if (options.log)
 		log_record(r);
@@ -384,10 +388,11 @@ static void take_records(void)
 
 static unsigned live_columns, live_rows, live_row;
 
-static void live_line(const char *text)
+static void live_line(const char *text, bool is_title)
 {
 	if (live_row++ < live_rows)
-		fprintf(options.live, "%.*s\033[K\r\n", (int)live_columns, text);
+		fprintf(options.live, "%s%.*s%s\033[K\r\n", is_title ? "\033[1m" : "", (int)live_columns, text,
+			is_title ? "\033[m" : "");
 }
 
 static void draw(void)
@@ -404,8 +409,9 @@ static void draw(void)
 	fflush(options.live);
 }
 
-static void stat_line(const char *text)
+static void stat_line(const char *text, bool is_title)
 {
+	(void)is_title;
 	fprintf(options.stat, "%s\n", text);
 }
 
@@ -423,14 +429,26 @@ static json_t *json_of(struct table *table)
 	return array;
 }
 
+static json_t *json_of_late(void)
+{
+	const struct total *late = table_sorted(&totals.late);
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < totals.late.nr; i++)
+		json_array_append_new(array, json_pack("{s:s, s:I, s:I, s:I}", "name", late[i].name, "late",
+						       (json_int_t)late[i].nr, "late_ns", (json_int_t)late[i].callbacks_ns,
+						       "longest_ns", (json_int_t)late[i].longest_ns));
+	return array;
+}
+
 static bool write_json(uint64_t duration_ns)
 {
-	json_t *root = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "duration_ns", (json_int_t)duration_ns,
-				 "calls", (json_int_t)totals.nr_calls, "failed", (json_int_t)totals.nr_failed,
+	json_t *root = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "duration_ns",
+				 (json_int_t)duration_ns, "calls", (json_int_t)totals.nr_calls, "failed", (json_int_t)totals.nr_failed,
 				 "invalidations", (json_int_t)totals.nr_invalidations, "late", (json_int_t)totals.nr_late,
 				 "processes", (json_int_t)totals.nr_processes, "lost", (json_int_t)totals.nr_lost,
 				 "by_call", json_of(&totals.kinds), "by_mapping", json_of(&totals.mappings), "by_caller",
-				 json_of(&totals.callers));
+				 json_of(&totals.callers), "late_callbacks", json_of_late());
 	FILE *file = open_output(options.json);
 	bool right = root && json_dumpf(root, file, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0 && fputc('\n', file) != EOF &&
 		     fflush(file) == 0;
@@ -461,12 +479,29 @@ static bool write_outputs(uint64_t duration_ns, int status)
 	return right;
 }
 
+/* Until a process begins, a signal comes, or time is up.  It is short while something happens. */
+static void nap(bool short_one)
+{
+	static int ms = SHORT_NAP_MS;
+	struct pollfd ring_at = { .fd = bell, .events = POLLIN };
+	char events[4096];
+
+	ms = short_one ? SHORT_NAP_MS : ms < LONG_NAP_MS ? 2 * ms : LONG_NAP_MS;
+	if (poll(&ring_at, 1, ms) <= 0)
+		return;
+	while (read(bell, events, sizeof(events)) > 0)
+		;
+	ms = SHORT_NAP_MS / 2; /* the record that it has begun comes now */
+}
+
 static int wait_for(pid_t child)
 {
 	uint64_t drawn_ns = 0;
 	int status;
 
 	while (waitpid(child, &status, WNOHANG) == 0) {
+		uint64_t before = next;
+
 		take_records();
 		if (to_forward) {
 			kill(child, to_forward);
@@ -476,7 +511,7 @@ static int wait_for(pid_t child)
 			draw();
 			drawn_ns = now_ns();
 		}
-		nanosleep(&(struct timespec){ .tv_nsec = POLL_NS }, NULL);
+		nap(next != before);
 	}
 	return status;
 }

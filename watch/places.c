@@ -3,10 +3,11 @@
 
 /*
  * Mappings come from /proc/PID/maps, read when the process is first seen and again when an address is not known, at
- * most every REFRESH_NS; functions from the symbols of the mapped file, read once for each file.
+ * most every REFRESH_NS; functions from the symbols of the mapped file.
  */
 #include "places.h"
 
+#include <dlfcn.h>
 #include <elf.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -23,16 +24,18 @@
 
 enum { REFRESH_NS = 200000000 };
 
-struct symbol {
-	uint64_t start, end;
-	const char *name;               /* in the file's image */
+/* A table of symbols as it stands in the file. */
+struct symbols {
+	const ElfW(Sym) *all;
+	size_t nr, names_bytes;
+	const char *names;
 };
 
-/* A mapped file with symbols.  It stays mapped here, for the names. */
+/* A mapped file with symbols.  It stays mapped here, for them. */
 struct object {
 	char *path;
-	struct symbol *symbols;
-	size_t nr_symbols;
+	struct symbols tables[2];       /* one for the linker and one for the dynamic linker, at most */
+	unsigned nr_tables;
 	const ElfW(Phdr) *headers;
 	unsigned nr_headers;
 	struct object *next;
@@ -185,32 +188,18 @@ const char *places_mapping(uint32_t pid, uint64_t address)
 
 /* ---- functions ---- */
 
-static int by_start(const void *a, const void *b)
-{
-	uint64_t x = ((const struct symbol *)a)->start, y = ((const struct symbol *)b)->start;
-
-	return x < y ? -1 : x > y;
-}
-
-/* The functions of one table of symbols, whose names are in the section that it links to. */
+/* A table, whose names are in the section that it links to. */
 static void read_table(struct object *o, const char *image, size_t bytes, const ElfW(Shdr) *sections,
 		       const ElfW(Shdr) *table)
 {
 	const ElfW(Shdr) *names = &sections[table->sh_link];
-	const ElfW(Sym) *all = (const void *)(image + table->sh_offset);
-	size_t nr = table->sh_size / sizeof(*all);
 
-	if (table->sh_offset + table->sh_size > bytes || names->sh_offset + names->sh_size > bytes)
+	if (table->sh_offset + table->sh_size > bytes || names->sh_offset + names->sh_size > bytes || o->nr_tables == 2)
 		return;
-	o->symbols = must(realloc(o->symbols, (o->nr_symbols + nr + 1) * sizeof(*o->symbols)));
-	for (size_t i = 0; i < nr; i++) {
-		unsigned type = ELF64_ST_TYPE(all[i].st_info);
-
-		if ((type != STT_FUNC && type != STT_GNU_IFUNC) || !all[i].st_value || all[i].st_name >= names->sh_size)
-			continue;
-		o->symbols[o->nr_symbols++] = (struct symbol){ all[i].st_value, all[i].st_value + all[i].st_size,
-							       image + names->sh_offset + all[i].st_name };
-	}
+	o->tables[o->nr_tables++] = (struct symbols){
+		.all = (const void *)(image + table->sh_offset), .nr = table->sh_size / sizeof(ElfW(Sym)),
+		.names = image + names->sh_offset, .names_bytes = names->sh_size,
+	};
 }
 
 static void read_image(struct object *o, const char *image, size_t bytes)
@@ -231,8 +220,6 @@ static void read_image(struct object *o, const char *image, size_t bytes)
 		if ((sections[i].sh_type == SHT_SYMTAB || sections[i].sh_type == SHT_DYNSYM) &&
 		    sections[i].sh_link < head->e_shnum)
 			read_table(o, image, bytes, sections, &sections[i]);
-	if (o->nr_symbols)
-		qsort(o->symbols, o->nr_symbols, sizeof(*o->symbols), by_start);
 }
 
 static struct object *object_of(const char *path)
@@ -272,38 +259,71 @@ static uint64_t in_file(const struct object *o, const struct mapping *m, uint64_
 	return offset;
 }
 
-static const struct symbol *symbol_at(const struct object *o, uint64_t address)
+/* The name of the function at @address, or NULL.  Callers are few, so that it costs less to look than to sort. */
+static const char *symbol_at(const struct object *o, uint64_t address)
 {
-	size_t low = 0, high = o->nr_symbols;
+	for (const struct symbols *table = o->tables; table < o->tables + o->nr_tables; table++)
+		for (const ElfW(Sym) *s = table->all; s < table->all + table->nr; s++) {
+			unsigned type = ELF64_ST_TYPE(s->st_info);
 
-	while (low < high) {
-		size_t middle = (low + high) / 2;
-
-		if (o->symbols[middle].start <= address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low && address < o->symbols[low - 1].end ? &o->symbols[low - 1] : NULL;
+			if (address - s->st_value < s->st_size && (type == STT_FUNC || type == STT_GNU_IFUNC) &&
+			    s->st_value && s->st_name < table->names_bytes)
+				return table->names + s->st_name;
+		}
+	return NULL;
 }
 
-const char *places_function(uint32_t pid, uint64_t address)
+/* A name of C++ as its source has it, without the arguments, where the C++ library is there to tell; else @name. */
+static const char *readable(const char *name)
+{
+	static char text[128];
+	static char *(*demangle)(const char *name, char *room, size_t *bytes, int *status);
+	char *full;
+
+	if (strncmp(name, "_Z", 2) != 0)
+		return name;
+	if (!demangle) {
+		void *library = dlopen("libstdc++.so.6", RTLD_LAZY), *found = library ? dlsym(library, "__cxa_demangle") : NULL;
+
+		if (!found)
+			return name;
+		memcpy(&demangle, &found, sizeof(demangle));
+	}
+	full = demangle(name, NULL, NULL, NULL);
+	if (!full)
+		return name;
+	snprintf(text, sizeof(text), "%.*s", (int)strcspn(full, "("), full);
+	free(full);
+	return text[0] ? text : name;
+}
+
+/* The function is that of the byte at @address - @back. */
+static const char *code_at(uint32_t pid, uint64_t address, unsigned back)
 {
 	static char text[256];
 	const struct mapping *m = mapping_at(pid, address);
-	const struct symbol *s = NULL;
+	const char *name = NULL;
 	struct object *o = NULL;
 
 	if (m && m->path[0] == '/') {
 		o = object_of(m->path);
-		/* The address is where the call returns to, perhaps the end of the function. */
-		s = symbol_at(o, in_file(o, m, address) - 1);
+		name = symbol_at(o, in_file(o, m, address) - back);
 	}
-	if (s)
-		snprintf(text, sizeof(text), "%s (%s)", s->name, last_component(m->path));
+	if (name)
+		snprintf(text, sizeof(text), "%s (%s)", readable(name), last_component(m->path));
 	else if (o)
 		snprintf(text, sizeof(text), "%s+%#" PRIx64, last_component(m->path), in_file(o, m, address));
 	else
 		snprintf(text, sizeof(text), "%s", m ? "code made at run time" : "unknown");
 	return text;
+}
+
+const char *places_function(uint32_t pid, uint64_t address)
+{
+	return code_at(pid, address, 0);
+}
+
+const char *places_caller(uint32_t pid, uint64_t address)
+{
+	return code_at(pid, address, 1);
 }

@@ -16,7 +16,10 @@ void places_fork(uint32_t pid, uint32_t parent);
 /** places_mapping - the name of what is mapped there: a file's last component, "[heap]", "anonymous"; never NULL */
 const char *places_mapping(uint32_t pid, uint64_t address);
 
-/** places_function - "function" or "file+0x12", of the code at @address; never NULL; valid until the next call */
+/** places_function - the code at @address: "function (file)" or "file+0x12"; never NULL; valid until the next call */
 const char *places_function(uint32_t pid, uint64_t address);
+
+/** places_caller - the same of the call that returns to @address, which may be where another function begins */
+const char *places_caller(uint32_t pid, uint64_t address);
 
 #endif /* WATCH_PLACES_H */

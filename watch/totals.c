@@ -64,7 +64,7 @@ static struct total *caller_of(struct totals *t, const struct watch_record *r)
 	if (callers[at].pid != r->pid || callers[at].address != r->caller) {
 		callers[at].pid = r->pid;
 		callers[at].address = r->caller;
-		callers[at].place = place_of(&t->callers, places_function(r->pid, r->caller));
+		callers[at].place = place_of(&t->callers, places_caller(r->pid, r->caller));
 	}
 	return &t->callers.totals[callers[at].place];
 }
@@ -84,11 +84,34 @@ static void note_late(struct totals *t, const struct watch_record *r)
 	snprintf(t->latest, sizeof(t->latest), "%.3f ms around %s of %s, in thread %" PRIu32 " of process %" PRIu32
 		 ", called by %s",
 		 (double)r->callbacks_ns / 1e6, r->name, mapping_of(r), r->tid, r->pid,
-		 places_function(r->pid, r->caller));
+		 places_caller(r->pid, r->caller));
+}
+
+/* One that still runs is told of again when it has returned. */
+static void count_late(struct total *t, const struct watch_record *r)
+{
+	bool has_returned = r->result;
+
+	if (r->callbacks_ns > t->longest_ns)
+		t->longest_ns = r->callbacks_ns;
+	t->nr += has_returned;
+	t->callbacks_ns += has_returned ? r->callbacks_ns : 0;
+}
+
+static void add_late(struct totals *t, const struct watch_record *r)
+{
+	char name[320];
+
+	snprintf(name, sizeof(name), "%s: %s", r->name, places_function(r->pid, r->caller));
+	count_late(total_of(&t->late, name), r);
 }
 
 void totals_add(struct totals *t, const struct watch_record *r)
 {
+	if (r->kind == WATCH_LATE) {
+		add_late(t, r);
+		return;
+	}
 	t->nr_calls++;
 	t->nr_failed += r->error != 0;
 	if (!r->is_invalidation)
@@ -129,15 +152,25 @@ static void print_bytes(char *text, size_t room, uint64_t bytes)
 	snprintf(text, room, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
 }
 
+static void print_rest(const struct table *table, size_t rows, void (*line)(const char *text, bool is_title))
+{
+	char text[64];
+
+	if (table->nr <= rows)
+		return;
+	snprintf(text, sizeof(text), "... and %zu more", table->nr - rows);
+	line(text, false);
+}
+
 static void print_table(struct table *table, const char *title, double seconds, size_t rows,
-			void (*line)(const char *text))
+			void (*line)(const char *text, bool is_title))
 {
 	const struct total *totals = table_sorted(table);
 	char text[256], bytes[32];
 
-	line("");
+	line("", false);
 	snprintf(text, sizeof(text), "%-44s %9s %9s %11s %9s %9s", title, "number", "per s", "bytes", "call us", "callb. us");
-	line(text);
+	line(text, true);
 	for (size_t i = 0; i < table->nr && i < rows; i++) {
 		const struct total *t = &totals[i];
 
@@ -145,32 +178,48 @@ static void print_table(struct table *table, const char *title, double seconds, 
 		snprintf(text, sizeof(text), "%-44.44s %9" PRIu64 " %9.0f %11s %9.2f %9.2f", t->name, t->nr,
 			 (double)t->nr / seconds, bytes, (double)t->call_ns / 1e3 / (double)t->nr,
 			 (double)t->callbacks_ns / 1e3 / (double)t->nr);
-		line(text);
+		line(text, false);
 	}
-	if (table->nr > rows) {
-		snprintf(text, sizeof(text), "... and %zu more", table->nr - rows);
-		line(text);
-	}
+	print_rest(table, rows, line);
 }
 
-void totals_print(struct totals *t, double seconds, size_t rows, void (*line)(const char *text))
+static void print_late(struct table *late, size_t rows, void (*line)(const char *text, bool is_title))
+{
+	const struct total *totals = table_sorted(late);
+	char text[256];
+
+	if (!late->nr)
+		return;
+	snprintf(text, sizeof(text), "%-44s %9s %9s %11s", "late callbacks", "number", "all ms", "longest ms");
+	line(text, true);
+	for (size_t i = 0; i < late->nr && i < rows; i++) {
+		snprintf(text, sizeof(text), "%-44.44s %9" PRIu64 " %9.3f %11.3f", totals[i].name, totals[i].nr,
+			 (double)totals[i].callbacks_ns / 1e6, (double)totals[i].longest_ns / 1e6);
+		line(text, false);
+	}
+	print_rest(late, rows, line);
+}
+
+void totals_print(struct totals *t, double seconds, size_t rows, void (*line)(const char *text, bool is_title))
 {
 	char text[512];
 
 	if (seconds <= 0)
 		seconds = 1e-9;
-	snprintf(text, sizeof(text), "%" PRIu64 " invalidations in %.2f s, of %" PRIu64 " calls, %" PRIu64 " failed; processes: %"
-		 PRIu32, t->nr_invalidations, seconds, t->nr_calls, t->nr_failed, t->nr_processes);
-	line(text);
+	snprintf(text, sizeof(text),
+		 "%" PRIu64 " invalidations in %.2f s, of %" PRIu64 " calls, %" PRIu64 " failed; processes: %" PRIu32,
+		 t->nr_invalidations, seconds, t->nr_calls, t->nr_failed, t->nr_processes);
+	line(text, false);
 	print_table(&t->kinds, "by call", seconds, rows, line);
 	print_table(&t->mappings, "by mapping", seconds, rows, line);
 	print_table(&t->callers, "by caller", seconds, rows, line);
-	line("");
+	line("", false);
 	snprintf(text, sizeof(text), "late: %" PRIu64 " calls whose callbacks took longer than %.3f ms%s%s", t->nr_late,
 		 (double)t->late_ns / 1e6, t->latest[0] ? "; the worst: " : "", t->latest);
-	line(text);
+	line(text, false);
+	print_late(&t->late, rows, line);
 	if (t->nr_lost) {
 		snprintf(text, sizeof(text), "lost: %" PRIu64 " records", t->nr_lost);
-		line(text);
+		line(text, false);
 	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-FileCopyrightText: 2026 libmirror contributors */
 /* SPDX-License-Identifier: MIT */
 
-/* Sums over all records: by kind, by mapping, by caller; and the latest that was late. */
+/* Sums over all records: by kind, by mapping, by caller; the calls whose callbacks were late, and these callbacks. */
 #ifndef WATCH_TOTALS_H
 #define WATCH_TOTALS_H
 
@@ -11,10 +11,10 @@
 
 struct watch_record;
 
-/** struct total - what one kind, mapping or caller comes to */
+/** struct total - what one kind, mapping, caller or late callback comes to */
 struct total {
 	char *name;
-	uint64_t nr;                    /* invalidations */
+	uint64_t nr;                    /* invalidations; of a late callback: how often it was late */
 	uint64_t bytes;
 	uint64_t call_ns, callbacks_ns, longest_ns; /* the longest callbacks of one call */
 };
@@ -26,7 +26,7 @@ struct table {
 };
 
 struct totals {
-	struct table kinds, mappings, callers;
+	struct table kinds, mappings, callers, late;
 	uint64_t nr_calls;              /* with those that invalidate nothing */
 	uint64_t nr_failed;
 	uint64_t nr_invalidations;
@@ -43,7 +43,7 @@ void totals_add(struct totals *t, const struct watch_record *r);
 /** table_sorted - the totals of a table, most first; the table's own order changes */
 const struct total *table_sorted(struct table *table);
 
-/** totals_print - a summary of text, at most @rows of each table */
-void totals_print(struct totals *t, double seconds, size_t rows, void (*line)(const char *text));
+/** totals_print - a summary of text, line by line, at most @rows of each table */
+void totals_print(struct totals *t, double seconds, size_t rows, void (*line)(const char *text, bool is_title));
 
 #endif /* WATCH_TOTALS_H */

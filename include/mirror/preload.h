@@ -75,6 +75,13 @@ int mirror_preload_publish(struct mirror_list *list,
 int mirror_preload_withdraw(struct mirror_list *list);
 
 /**
+ * mirror_preload_stalls - what mirror_list_create calls for a list without stall_ns, if the publisher is in the process
+ * @stall:       receives the function for reports of stalls that tells mirror-watch
+ * Return:       the list's stall_ns; 0: mirror-watch does not look on, and @stall is left alone
+ */
+uint64_t mirror_preload_stalls(void (**stall)(void *arg, const struct mirror_stall *stall));
+
+/**
  * mirror_preload_start - publish the changes of this process on @list
  * Return:   0; -EINVAL: NULL; -ENOSYS: libmirror-preload is not in this process; -EALREADY: @list is published on
  *           already; -ENOSPC: MIRROR_PRELOAD_MAX_LISTS are

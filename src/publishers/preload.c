@@ -432,20 +432,28 @@ OURS(madvise);
 OURS(mprotect);
 OURS(brk);
 
-#define PATCH(name)                                                                             \
-	(preload_patch(#name, (void (*)(void))our_##name) ?                                     \
-	 store_relaxed(&next_##name, raw_##name) : (void)0)
+#define JUMP(call) { .name = #call, .ours = (void (*)(void))our_##call }
+
+/* The system call must be what is called next before the function jumps here. */
+#define CALL_RAW(jump, name) ((jump).entry ? store_relaxed(&next_##name, raw_##name) : (void)0)
 
 static void patch_libc(void)
 {
+	struct preload_jump jumps[] = { JUMP(mmap), JUMP(munmap), JUMP(mremap), JUMP(madvise), JUMP(mprotect), JUMP(brk) };
+	int nr = sizeof(jumps) / sizeof(jumps[0]);
+
 	libc_heap_end = dlsym(RTLD_DEFAULT, "__curbrk");
-	PATCH(mmap);
-	PATCH(munmap);
-	PATCH(mremap);
-	PATCH(madvise);
-	PATCH(mprotect);
-	if (libc_heap_end)
-		PATCH(brk);
+	if (!libc_heap_end)
+		nr--; /* without brk, the last */
+	if (!preload_patch_begin(jumps, nr))
+		return;
+	CALL_RAW(jumps[0], mmap);
+	CALL_RAW(jumps[1], munmap);
+	CALL_RAW(jumps[2], mremap);
+	CALL_RAW(jumps[3], madvise);
+	CALL_RAW(jumps[4], mprotect);
+	CALL_RAW(jumps[5], brk);
+	preload_patch_end(jumps, nr);
 }
 
 __attribute__((constructor)) static void begin(void)

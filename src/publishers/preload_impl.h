@@ -37,8 +37,18 @@ struct preload_call {
 
 /* preload_patch.c */
 
-/** preload_patch - let libc's function jump to ours; false: it was left as it is */
-bool preload_patch(const char *name, void (*ours)(void));
+/** struct preload_jump - a jump from libc's function to ours */
+struct preload_jump {
+	const char *name;
+	void (*ours)(void);
+	uint8_t *entry;         /* of libc's function; NULL: it is left as it is */
+};
+
+/** preload_patch_begin - find the entries, and make them writable; false: all are left as they are */
+bool preload_patch_begin(struct preload_jump *jumps, int nr);
+
+/** preload_patch_end - write the jumps */
+void preload_patch_end(const struct preload_jump *jumps, int nr);
 
 /* preload_watch.c */
 

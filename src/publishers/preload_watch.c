@@ -95,6 +95,55 @@ void preload_watch(const struct preload_call *c)
 	write_record(&r);
 }
 
+/* The function, and its name there. */
+static uintptr_t callback_of(const struct mirror_stall *stall, const char **name)
+{
+	static const struct {
+		const char *what, *name;
+		size_t offset;
+	} callbacks[] = {
+		{ "invalidate_range_start", "start", offsetof(struct mirror_ops, invalidate_range_start) },
+		{ "invalidate_range_end", "end", offsetof(struct mirror_ops, invalidate_range_end) },
+		{ "release", "release", offsetof(struct mirror_ops, release) },
+		{ "finish", "finish", offsetof(struct mirror_ops, finish) },
+	};
+	uintptr_t function;
+
+	for (size_t i = 0; i < sizeof(callbacks) / sizeof(callbacks[0]); i++)
+		if (strcmp(callbacks[i].what, stall->what) == 0) {
+			*name = callbacks[i].name;
+			memcpy(&function, (const char *)stall->mirror->ops + callbacks[i].offset, sizeof(function));
+			return function;
+		}
+	*name = stall->what;
+	return 0;
+}
+
+/* When the callback has returned, in its thread; or while it runs, in the thread of an unregister that waits for it. */
+static void note_stall(void *arg, const struct mirror_stall *stall)
+{
+	struct watch_record r = {
+		.kind = WATCH_LATE,
+		.entered_ns = preload_now_ns() - stall->age_ns,
+		.callbacks_ns = stall->age_ns,
+		.result = stall->tid == (int)syscall(SYS_gettid),
+	};
+	const char *name;
+
+	(void)arg;
+	r.caller = callback_of(stall, &name);
+	strncpy(r.name, name, sizeof(r.name) - 1);
+	write_record(&r);
+}
+
+uint64_t mirror_preload_stalls(void (**stall)(void *arg, const struct mirror_stall *stall))
+{
+	if (!ring)
+		return 0;
+	*stall = note_stall;
+	return ring->late_ns ? ring->late_ns : 1;
+}
+
 static void tell(uint16_t kind)
 {
 	struct watch_record r = { .entered_ns = preload_now_ns(), .kind = kind, .args = { (uint64_t)getppid() } };
