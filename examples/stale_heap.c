@@ -16,9 +16,10 @@
 #define NAME_(arena) "arena." #arena ".purge"
 #define NAME(arena)  NAME_(arena)
 
+/* By jemalloc's own names, so that a sanitizer's malloc does not come between. */
 static void *allocate(void)
 {
-	void *memory = malloc(TWO_CACHES_BYTES);
+	void *memory = mallocx(TWO_CACHES_BYTES, 0);
 
 	return memory ? memset(memory, 1, TWO_CACHES_BYTES) : NULL;
 }
@@ -33,7 +34,7 @@ int main(void)
 	    !two_caches_open(list, memory))
 		return 1;
 	two_caches_show("allocated");
-	free(memory);
+	dallocx(memory, 0);
 	two_caches_show("freed");
 	if (mallctl(NAME(MALLCTL_ARENAS_ALL), NULL, NULL, NULL, 0))
 		return 1;
@@ -41,6 +42,6 @@ int main(void)
 	if (!two_caches_look_up(other))
 		return 1;
 	two_caches_show("other memory was looked up");
-	free(other);
+	dallocx(other, 0);
 	return failed || mirror_jemalloc_stop(list) || !two_caches_close() || mirror_list_destroy(list);
 }

@@ -255,9 +255,10 @@ static int run(const struct bench_case *c, const struct bench_comparator *compar
 	while (waitpid(child, &status, 0) < 0)
 		if (errno != EINTR)
 			return -errno;
+	/* Ctrl-C may have ended the reading. */
 	if (!WIFEXITED(status) || !result) {
 		json_decref(result);
-		return -EIO;
+		return bench_interrupted ? -EINTR : -EIO;
 	}
 	json_object_update(metrics, result);
 	json_decref(result);
