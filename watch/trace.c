@@ -157,7 +157,8 @@ static bool set(struct map *m, uint64_t start, uint64_t end, int prot)
 	from = piece_at(m, start);
 	for (to = from; to < m->nr && m->pieces[to].start < end;)
 		to++;
-	memmove(&m->pieces[from], &m->pieces[to], (m->nr - to) * sizeof(*m->pieces));
+	if (to > from)
+		memmove(&m->pieces[from], &m->pieces[to], (m->nr - to) * sizeof(*m->pieces));
 	m->nr -= to - from;
 	if (prot != ABSENT)
 		insert(m, from, (struct piece){ start, end, prot });

@@ -279,7 +279,8 @@ struct mirror_report {
  * @flags:     MIRROR_LIST_...
  * @allocator: NULL: malloc
  * @stall_ns:  report a callback that runs longer than this: while it runs, once an unregister
- *             has waited that long for it; and when it returns; 0: never, and no clock is read
+ *             has waited that long for it; and when it returns; 0: never, and no clock is read, except
+ *             under mirror-watch(1), which is told then
  * @stall:     receives these reports alone; NULL: @report does
  * @stall_arg: its first argument
  * @report:    receives each report of misuse, and of a stall if @stall is NULL; NULL: a line on
