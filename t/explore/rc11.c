@@ -463,10 +463,10 @@ int rc_choices(int thread, uint16_t *key)
  *
  * A delivery D comes between two steps of its thread.  "D, e" allows all that "e, D" does
  *   - if e is a load that reads a message which it may read after D, too;
- *   - if e writes behind all that the caller has seen there, and no third thread uses the location: only the caller could
- *     tell the order, and after its call it may read e, or what is older.
- * But D comes before some fences by e alone; so these are left out as long as such steps follow (unsettled).  Therefore D
- * is not tried right after such a step (due).  If the call itself came after e, and does not depend on it, the search
+ *   - if e writes behind all that the caller has seen there, and no third thread uses the location: only the caller
+ *     could tell the order, and after its call it may read e, or what is older.
+ * But D comes before some fences by e alone; so these are left out as long as such steps follow (unsettled).  Therefore
+ * D is not tried right after such a step (due).  If the call itself came after e, and does not depend on it, the search
  * has the call before e, too.  Where a thread waits or ends, D is tried always: the execution goes on, and shows others
  * their races.
  *

@@ -28,7 +28,7 @@ enum {
 	RC_MAX_FENCES = 256,            /* in one execution */
 	RC_MAX_STEPS = 6000,            /* nodes of one execution */
 	RC_FENCE_WORDS = RC_MAX_FENCES / 64,
-	RC_MAX_RELAXED = 32,            /* locations that one turn of a spinning loop reads */
+	RC_MAX_RELAXED = 64,            /* locations that one turn of a spinning loop reads */
 	RC_MAX_CHOICES = RC_MAX_HISTORY + X_MAX_FIBERS,
 	RC_DELIVER = 1 << 15,           /* in a choice: take the membarrier of this fiber now */
 };

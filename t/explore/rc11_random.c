@@ -7,8 +7,9 @@
  * The axioms are those of Lahav et al., PLDI 2017, with the release sequences of C++20, over execution graphs: a write for
  * each read (rf), an order of the writes of each location (mo), and for each membarrier(2) and each other thread a
  * position of that thread, at which it executes a fence, behind the call's first fence and before its last one.  All
- * graphs are tried, and all positions; the explorer delivers a membarrier in steps.  Half of the programs may have two.  Both have to find the same
- * outcomes: what each load and addition has seen, and what memory holds at the end.
+ * graphs are tried, and all positions; the explorer delivers a membarrier in steps.  Both have to find the same
+ * outcomes: what each load and addition has seen, and what memory holds at the end.  Half of the programs may have two
+ * membarriers.
  *
  *      hb = (po | sw | fences of a membarrier)+        eco = (rf | mo | fr)+
  *      hb, eco and hb; eco are irreflexive            a read-modify-write reads what stands right before it in mo

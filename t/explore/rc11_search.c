@@ -524,7 +524,8 @@ void rc_done(uint16_t message, bool wrote)
 	if (message)
 		rc_join_past(&t->past, &RC.message[message].past);
 	if (is_call(&s->op)) {
-		rc_join_past(&t->past, s->locks_bucket ? &RC.loc[s->op.loc].bucket_past : &RC.loc[s->op.loc].locked_past);
+		rc_join_past(&t->past, s->locks_bucket ? &RC.loc[s->op.loc].bucket_past :
+							 &RC.loc[s->op.loc].locked_past);
 		wake_if(is_call_of, s);
 	}
 	if (wrote) {

@@ -6,8 +6,8 @@
  *
  * A fence concerns no other thread at once, so that it is no scheduling point; nor is an access of what one fiber alone
  * uses.  The futex calls are a fence and then, in one step, what they do under the kernel's lock of the bucket: calls
- * for one word are in one order, and each sees what came before it there.  A wake that finds nobody asleep takes no lock:
- * it comes before or after a wait, but sees nothing there.
+ * for one word are in one order, and each sees what came before it there.  A wake that finds nobody asleep takes no
+ * lock: it comes before or after a wait, but sees nothing there.
  */
 #include <errno.h>
 #include "rc11.h"
