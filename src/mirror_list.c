@@ -244,8 +244,7 @@ static int complete_attr(struct mirror_list_attr *full, const struct mirror_list
 }
 
 /* libmirror-preload's, where that is in the process. */
-#pragma weak mirror_preload_stalls
-uint64_t mirror_preload_stalls(void (**stall)(void *arg, const struct mirror_stall *stall));
+__attribute__((weak)) uint64_t mirror_preload_stalls(void (**stall)(void *arg, const struct mirror_stall *stall));
 
 /* mirror-watch hears which callbacks are late, of a list that does not report them itself. */
 static void let_watch(struct mirror_list *l)
