@@ -362,10 +362,14 @@ static void take_record(const struct watch_record *r)
 		log_record(r);
 }
 
-/* Takes what is there.  A record whose writer has been killed on its way never comes: it is passed over. */
+/*
+ * Takes what is there.  A record whose writer has been killed on its way never comes: it is passed over.  Whoever reads
+ * the log beside the command has it up to here.
+ */
 static void take_records(void)
 {
 	static uint64_t stuck_ns;
+	uint64_t first = next;
 
 	while (next < load_acquire(&ring->head)) {
 		struct watch_record *r = &ring->records[next % WATCH_RECORDS];
@@ -376,12 +380,14 @@ static void take_records(void)
 			if (!stuck_ns)
 				stuck_ns = now_ns();
 			if (now_ns() - stuck_ns < STUCK_NS)
-				return;
+				break;
 			totals.nr_lost++;
 		}
 		stuck_ns = 0;
 		store_release(&ring->tail, ++next);
 	}
+	if (options.log && next != first)
+		fflush(options.log);
 }
 
 /* ---- output ---- */
