@@ -299,7 +299,7 @@ const struct x_scenario x_scenarios[] = {
 	  .quick = 1, .full = 2 },
 	{ MIRROR, .name = "list-stalled-wakes", .claim = "M13: the same of a walk that goes on while nodes are set free",
 	  .setup = first_sleeps, .thread = { publish_asleep, replace_nodes_and_wake }, .check = destroyed,
-	  .quick = 0, .full = 2 },
+	  .quick = 0, .full = 3 },
 	{ MIRROR, .name = "list-sync", .claim = "M5: over a sync of one's own that cannot be polled",
 	  .setup = own_two, .thread = { publish_with_second, unregister_first }, .check = destroyed,
 	  .quick = 4, .full = 8 },
