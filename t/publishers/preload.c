@@ -433,6 +433,13 @@ static void *unmap_many(void *nr)
 	return NULL;
 }
 
+/* The publisher is built without sanitizers. */
+#ifdef __SANITIZE_THREAD__
+static const bool sees_publisher = false;
+#else
+static const bool sees_publisher = true;
+#endif
+
 static void test_storm(void)
 {
 	struct sigaction action = { .sa_handler = handle };
@@ -452,6 +459,10 @@ static void test_storm(void)
 	while (tap_now_ns() < end_ns) {
 		struct mirror_list *other;
 
+		if (!sees_publisher) {
+			sched_yield();
+			continue;
+		}
 		right = right && mirror_list_create(&other, NULL) == 0 && mirror_preload_start(other) == 0;
 		sched_yield();
 		right = right && mirror_preload_stop(other) == 0 && mirror_list_destroy(other) == 0;
@@ -463,7 +474,10 @@ static void test_storm(void)
 	if (mirror_unregister(&m))
 		bail_out("cannot unregister");
 	diag("%u changes and %u in signal handlers, beside %u lists", nr[0] + nr[1] + nr[2], nr_in_handler, nr_lists);
-	ok(right, "a list can be destroyed when stop has returned, whatever other threads do");
+	if (sees_publisher)
+		ok(right, "a list can be destroyed when stop has returned, whatever other threads do");
+	else
+		skip(1, "ThreadSanitizer does not see in what order libmirror-preload tells threads of a new list");
 	ok(nr_heard >= nr[0] + nr[1] + nr[2] + nr_in_handler, "each change is heard, also those of signal handlers");
 }
 
