@@ -155,5 +155,6 @@ static void after_fork_in_child(void)
 
 __attribute__((constructor)) static void hook_fork(void)
 {
-	port_at_fork(close_gate, open_gate, after_fork_in_child);
+	/* There is nobody to tell, as this runs before main: without hooks a fork is what it is without the gate. */
+	(void)port_at_fork(close_gate, open_gate, after_fork_in_child);
 }

@@ -394,8 +394,8 @@ static inline void port_cancel_restore(int saved)
 	pthread_setcancelstate(saved, NULL);
 }
 
-/* Have the hooks run around each fork, from now on. */
-void port_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
+/* Have the hooks run around each fork, from now on.  0 or -ENOMEM. */
+int port_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
 /* A word on a page of its own that is 0 in the child of any fork (MADV_WIPEONFORK); NULL: the kernel has no such. */
 uint32_t *port_fork_mark(void);
 

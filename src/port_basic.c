@@ -52,7 +52,7 @@ uint64_t port_now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-void port_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
+int port_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
 {
-	pthread_atfork(prepare, parent, child);
+	return -pthread_atfork(prepare, parent, child);
 }

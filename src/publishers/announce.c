@@ -36,6 +36,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdlib.h>
 
 struct place {
 	bool is_taken;
@@ -241,5 +242,6 @@ static void in_child(void)
 
 __attribute__((constructor)) static void hook_fork(void)
 {
-	port_at_fork(before_fork, in_parent, in_child);
+	if (port_at_fork(before_fork, in_parent, in_child))
+		abort();
 }

@@ -405,8 +405,9 @@ int port_pid(void)
 	return FIRST_TID;
 }
 
-void port_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
+int port_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
 {
 	/* Forking is not explored. */
 	(void)prepare, (void)parent, (void)child;
+	return 0;
 }

@@ -191,7 +191,7 @@ void port_signals_restore(const port_signals *saved);
 #define port_cancel_restore(saved) ((void)(saved))
 
 /* Forking is not explored. */
-void port_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
+int port_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
 #define port_fork_mark() ((uint32_t *)NULL)
 
 /* A signal may come before each use of the table, so that these are steps too. */
